@@ -1,0 +1,219 @@
+package fact
+
+import (
+	"slices"
+
+	"github.com/cockroachdb/apd/v3"
+)
+
+// All is true if every operand is true, false as soon as one is false, and
+// otherwise unknown with the reasons of the unknown operands. All of nothing
+// is unknown: an empty question was never asked.
+func All(of ...*Fact) *Fact { return AtLeast(len(of), of...).as("fact.all") }
+
+// Any is true as soon as one operand is true, false if all are false, and
+// otherwise unknown.
+func Any(of ...*Fact) *Fact { return AtLeast(1, of...).as("fact.any") }
+
+// AtLeast is true if n or more operands are true, false if that can no longer
+// be reached, and otherwise unknown.
+func AtLeast(n int, of ...*Fact) *Fact {
+	f := &Fact{Op: "fact.count_at_least", Of: of}
+	yes, maybe := 0, 0
+	for _, o := range of {
+		switch o.State {
+		case True:
+			yes++
+		case Unknown:
+			maybe++
+		}
+	}
+	switch {
+	case len(of) == 0:
+		f.Reasons = []Reason{{Code: NotApplicable, What: "no conditions given"}}
+	case yes >= n:
+		f.State = True
+	case yes+maybe < n:
+		f.State = False
+	default:
+		for _, o := range of {
+			if o.State == Unknown {
+				f.Reasons = Merge(f.Reasons, o.Reasons)
+			}
+		}
+	}
+	return f
+}
+
+// Not swaps true and false and keeps unknown with its reasons.
+func Not(f *Fact) *Fact {
+	n := &Fact{Op: "fact.not", Of: []*Fact{f}, Reasons: f.Reasons}
+	switch f.State {
+	case True:
+		n.State = False
+	case False:
+		n.State = True
+	}
+	return n
+}
+
+func (f *Fact) as(op string) *Fact { f.Op = op; return f }
+
+// Comparison is an order relation between a value and a limit.
+type Comparison string
+
+// The comparisons rules may make.
+const (
+	Less         Comparison = "fact.less"
+	LessEqual    Comparison = "fact.less_equal"
+	Greater      Comparison = "fact.greater"
+	GreaterEqual Comparison = "fact.greater_equal"
+)
+
+// Sign gives the comparison as written in explanations.
+func (c Comparison) Sign() string {
+	switch c {
+	case Less:
+		return "<"
+	case LessEqual:
+		return "<="
+	case Greater:
+		return ">"
+	default:
+		return ">="
+	}
+}
+
+// Compare holds a value against a limit with interval arithmetic: true if it
+// holds for every number the value may be, false if for none, otherwise
+// unknown (precision-insufficient). A value that is absent or unknown gives
+// unknown with its own reasons.
+func Compare(v *Value, c Comparison, limit *apd.Decimal) *Fact {
+	f := &Fact{Op: string(c), Limit: limit.Text('f'), Values: []*Value{v}}
+	if v.State != Known {
+		f.Reasons = v.reasons()
+		return f
+	}
+	switch c {
+	case Less:
+		f.State = interval(below(v, limit, false), reaches(v, limit, true))
+	case LessEqual:
+		f.State = interval(below(v, limit, true), reaches(v, limit, false))
+	case Greater:
+		f.State = interval(reaches(v, limit, false), below(v, limit, true))
+	default:
+		f.State = interval(reaches(v, limit, true), below(v, limit, false))
+	}
+	if f.State == Unknown {
+		f.Reasons = []Reason{{Code: PrecisionInsufficient, What: v.Name}}
+	}
+	return f
+}
+
+func interval(always, never bool) State {
+	switch {
+	case always:
+		return True
+	case never:
+		return False
+	default:
+		return Unknown
+	}
+}
+
+// below reports that every number in v is < limit (or <= limit if orEqual).
+func below(v *Value, limit *apd.Decimal, orEqual bool) bool {
+	if v.High == nil {
+		return false
+	}
+	cmp := v.High.Cmp(limit)
+	return cmp < 0 || cmp == 0 && (orEqual || v.HighOpen)
+}
+
+// reaches reports that every number in v is > limit (or >= limit if orEqual).
+func reaches(v *Value, limit *apd.Decimal, orEqual bool) bool {
+	if v.Low == nil {
+		return false
+	}
+	cmp := v.Low.Cmp(limit)
+	return cmp > 0 || cmp == 0 && (orEqual || v.LowOpen)
+}
+
+// Within is low <= v < high.
+func Within(v *Value, low, high *apd.Decimal) *Fact {
+	f := All(Compare(v, GreaterEqual, low), Compare(v, Less, high))
+	f.Op, f.Limit, f.Values, f.Of = "fact.within", low.Text('f')+" to "+high.Text('f'), []*Value{v}, nil
+	return f
+}
+
+// Lacking is true if the chart is complete enough to say that there is no
+// usable value: none recorded, or only ones that are too old. It is false if
+// the value is known, and unknown if it may exist where we could not look.
+func Lacking(v *Value) *Fact {
+	f := &Fact{Op: "fact.lacking", Values: []*Value{v}}
+	switch {
+	case v.State == Known:
+		f.State = False
+	case v.State == Absent || onlyGaps(v.Reasons):
+		f.State = True
+		f.Reasons = v.reasons()
+	default:
+		f.Reasons = v.reasons()
+	}
+	return f
+}
+
+func onlyGaps(reasons []Reason) bool {
+	return len(reasons) > 0 && !slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code != NoData && r.Code != Stale })
+}
+
+func (v *Value) reasons() []Reason {
+	if len(v.Reasons) == 0 {
+		return []Reason{{Code: NoData, What: v.Name}}
+	}
+	return v.Reasons
+}
+
+// Merge appends the reasons of more that are not in reasons yet, keeping order.
+func Merge(reasons, more []Reason) []Reason {
+	for _, r := range more {
+		if !slices.Contains(reasons, r) {
+			reasons = append(reasons[:len(reasons):len(reasons)], r)
+		}
+	}
+	return reasons
+}
+
+// Walk calls visit for f and every fact below it, parents first, with the
+// depth of each, and stops going down where visit returns false.
+func (f *Fact) Walk(visit func(f *Fact, depth int) bool) { f.walk(visit, 0) }
+
+func (f *Fact) walk(visit func(*Fact, int) bool, depth int) {
+	if f == nil || !visit(f, depth) {
+		return
+	}
+	for _, o := range f.Of {
+		o.walk(visit, depth+1)
+	}
+}
+
+// Gather collects the evidence of f's whole tree, each resource and value
+// once, in the order of reading.
+func (f *Fact) Gather() []Evidence {
+	var all []Evidence
+	add := func(es []Evidence) {
+		for _, e := range es {
+			if !slices.Contains(all, e) {
+				all = append(all, e)
+			}
+		}
+	}
+	f.Walk(func(f *Fact, _ int) bool {
+		add(f.Evidence)
+		for _, v := range f.Values {
+			add(v.Evidence)
+		}
+		return true
+	})
+	return all
+}
