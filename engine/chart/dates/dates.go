@@ -1,0 +1,236 @@
+// Package dates reads FHIR dates as what they are: points in time that are
+// known only between two bounds. "2024" is some instant of that year; a
+// dateTime with a zone is one instant.
+//
+// Comparisons are three-valued: a date too coarse for the question gives
+// fact.Unknown, never a guess. Zones come from time-zone data embedded at the
+// release TZData, never from the machine, so that a record replays to the
+// same instants anywhere. Nothing here reads a clock.
+package dates
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// ErrDate means that a text is not a FHIR date, dateTime or instant between
+// the years 1000 and 9999. The date has to be treated as not given.
+var ErrDate = errors.New("not a FHIR date")
+
+// Interval is a point in time known to lie between From and To, both
+// included. A zero From or To is a bound nobody gave; the zero Interval is a
+// point of which nothing is known.
+type Interval struct {
+	From, To time.Time
+	Text     string // as sent
+}
+
+// At is the interval of an exactly known instant.
+func At(t time.Time) Interval { return Interval{From: t, To: t} }
+
+// Known reports whether at least one bound is given.
+func (i Interval) Known() bool { return !i.From.IsZero() || !i.To.IsZero() }
+
+// Exact reports whether the point is known to the instant.
+func (i Interval) Exact() bool { return i.Known() && i.From.Equal(i.To) }
+
+// Before tells whether the point lies before t.
+func (i Interval) Before(t time.Time) fact.State {
+	switch {
+	case !i.To.IsZero() && i.To.Before(t):
+		return fact.True
+	case !i.From.IsZero() && !i.From.Before(t):
+		return fact.False
+	default:
+		return fact.Unknown
+	}
+}
+
+// After tells whether the point lies after t.
+func (i Interval) After(t time.Time) fact.State {
+	switch {
+	case !i.From.IsZero() && i.From.After(t):
+		return fact.True
+	case !i.To.IsZero() && !i.To.After(t):
+		return fact.False
+	default:
+		return fact.Unknown
+	}
+}
+
+// Within tells whether the point lies in [from, to].
+func (i Interval) Within(from, to time.Time) fact.State {
+	early, late := i.Before(from), i.After(to)
+	switch {
+	case early == fact.True || late == fact.True:
+		return fact.False
+	case early == fact.False && late == fact.False:
+		return fact.True
+	default:
+		return fact.Unknown
+	}
+}
+
+// Parse reads a FHIR date, dateTime or instant. Dates, and times without a
+// zone (which FHIR forbids and senders send), are of the given zone. The
+// error is ErrDate and does not repeat the text.
+func Parse(text string, zone *time.Location) (Interval, error) {
+	p := parser{text: text}
+	y := p.number(4)
+	if p.bad || y < 1000 {
+		return Interval{}, ErrDate
+	}
+	if p.done() {
+		return span(text, time.Date(y, 1, 1, 0, 0, 0, 0, zone), time.Date(y+1, 1, 1, 0, 0, 0, 0, zone)), nil
+	}
+	p.expect('-')
+	m := p.number(2)
+	if p.bad || m < 1 || m > 12 {
+		return Interval{}, ErrDate
+	}
+	if p.done() {
+		return span(text, time.Date(y, time.Month(m), 1, 0, 0, 0, 0, zone), time.Date(y, time.Month(m+1), 1, 0, 0, 0, 0, zone)), nil
+	}
+	p.expect('-')
+	d := p.number(2)
+	if p.bad || d < 1 || d > daysIn(y, m) {
+		return Interval{}, ErrDate
+	}
+	if p.done() {
+		return span(text, time.Date(y, time.Month(m), d, 0, 0, 0, 0, zone), time.Date(y, time.Month(m), d+1, 0, 0, 0, 0, zone)), nil
+	}
+	return p.clock(y, m, d, zone)
+}
+
+// clock reads the part from the T on.
+func (p *parser) clock(y, m, d int, zone *time.Location) (Interval, error) {
+	p.expect('T')
+	hour := p.number(2)
+	p.expect(':')
+	minute := p.number(2)
+	second, nanos, precise := 0, 0, false
+	if p.next(':') {
+		second, precise = p.number(2), true
+		nanos = p.fraction()
+	}
+	loc := p.offset(zone)
+	if p.bad || !p.done() || hour > 23 || minute > 59 || second > 60 {
+		return Interval{}, ErrDate
+	}
+	from := time.Date(y, time.Month(m), d, hour, minute, second, nanos, loc)
+	if precise {
+		return Interval{From: from, To: from, Text: p.text}, nil
+	}
+	return span(p.text, from, from.Add(time.Minute)), nil
+}
+
+// span is the interval from a start up to, without, an end.
+func span(text string, from, end time.Time) Interval {
+	return Interval{From: from, To: end.Add(-time.Nanosecond), Text: text}
+}
+
+func daysIn(y, m int) int {
+	return time.Date(y, time.Month(m)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+}
+
+// parser reads fixed-width fields; bad stays set after the first mismatch.
+type parser struct {
+	text string
+	pos  int
+	bad  bool
+}
+
+func (p *parser) done() bool { return p.pos == len(p.text) }
+
+func (p *parser) number(width int) int {
+	n := 0
+	for range width {
+		if p.pos >= len(p.text) || p.text[p.pos] < '0' || p.text[p.pos] > '9' {
+			p.bad = true
+			return 0
+		}
+		n = n*10 + int(p.text[p.pos]-'0')
+		p.pos++
+	}
+	return n
+}
+
+func (p *parser) next(c byte) bool {
+	if p.pos < len(p.text) && p.text[p.pos] == c {
+		p.pos++
+		return true
+	}
+	return false
+}
+
+func (p *parser) expect(c byte) {
+	if !p.next(c) {
+		p.bad = true
+	}
+}
+
+// fraction reads a fraction of a second; digits beyond nanoseconds are cut.
+func (p *parser) fraction() int {
+	if !p.next('.') {
+		return 0
+	}
+	start, nanos := p.pos, 0
+	for p.pos < len(p.text) && '0' <= p.text[p.pos] && p.text[p.pos] <= '9' {
+		if p.pos-start < 9 {
+			nanos = nanos*10 + int(p.text[p.pos]-'0')
+		}
+		p.pos++
+	}
+	if p.pos == start {
+		p.bad = true
+	}
+	for n := p.pos - start; n < 9; n++ {
+		nanos *= 10
+	}
+	return nanos
+}
+
+// offset reads Z, +hh:mm or -hh:mm; nothing means the given zone.
+func (p *parser) offset(zone *time.Location) *time.Location {
+	sign := 1
+	switch {
+	case p.done():
+		return zone
+	case p.next('Z'):
+		return time.UTC
+	case p.next('-'):
+		sign = -1
+	default:
+		p.expect('+')
+	}
+	h := p.number(2)
+	p.expect(':')
+	m := p.number(2)
+	if h > 14 || m > 59 {
+		p.bad = true
+	}
+	if h == 0 && m == 0 {
+		return time.UTC
+	}
+	return time.FixedZone("", sign*(h*3600+m*60))
+}
+
+// Period reads the start and end of a FHIR Period as two points. A member
+// that is empty or unreadable is an unknown point; in the second case the
+// error is ErrDate and names the member.
+func Period(start, end string, zone *time.Location) (from, to Interval, err error) {
+	if start != "" {
+		if from, err = Parse(start, zone); err != nil {
+			return Interval{}, Interval{}, fmt.Errorf("start: %w", err)
+		}
+	}
+	if end != "" {
+		if to, err = Parse(end, zone); err != nil {
+			return from, Interval{}, fmt.Errorf("end: %w", err)
+		}
+	}
+	return from, to, nil
+}

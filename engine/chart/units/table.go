@@ -1,0 +1,186 @@
+package units
+
+import "strings"
+
+// dimension groups units that differ by a factor only.
+type dimension uint8
+
+const (
+	massConcentration dimension = iota + 1 // base g/L
+	substance                              // base mol/L
+	equivalents                            // base eq/L
+	filtration                             // base mL/min per 1.73 m2
+	mass                                   // base g
+	length                                 // base cm
+)
+
+type unit struct {
+	dimension dimension
+	factor    string // of the base unit
+}
+
+// Renal is the UCUM code of the glomerular filtration rate per body surface.
+const Renal = "mL/min/{1.73_m2}"
+
+// unitOf knows the units of the analytes that rules ask for.
+func unitOf(code string) (unit, bool) {
+	switch code {
+	case "g/L":
+		return unit{massConcentration, "1"}, true
+	case "g/dL":
+		return unit{massConcentration, "10"}, true
+	case "mg/dL":
+		return unit{massConcentration, "0.01"}, true
+	case "mg/L", "ug/mL":
+		return unit{massConcentration, "0.001"}, true
+	case "ug/L", "ng/mL":
+		return unit{massConcentration, "0.000001"}, true
+	case "mol/L":
+		return unit{substance, "1"}, true
+	case "mmol/L":
+		return unit{substance, "0.001"}, true
+	case "umol/L":
+		return unit{substance, "0.000001"}, true
+	case "nmol/L":
+		return unit{substance, "0.000000001"}, true
+	case "eq/L":
+		return unit{equivalents, "1"}, true
+	case "meq/L":
+		return unit{equivalents, "0.001"}, true
+	case Renal:
+		return unit{filtration, "1"}, true
+	case "kg":
+		return unit{mass, "1000"}, true
+	case "g":
+		return unit{mass, "1"}, true
+	case "mg":
+		return unit{mass, "0.001"}, true
+	case "[lb_av]":
+		return unit{mass, "453.59237"}, true
+	case "m":
+		return unit{length, "100"}, true
+	case "cm":
+		return unit{length, "1"}, true
+	case "[in_i]":
+		return unit{length, "2.54"}, true
+	default:
+		return unit{}, false
+	}
+}
+
+// canonicalCode folds equivalent and customary spellings of a UCUM code. UCUM
+// is case sensitive, so only spellings seen in real charts are folded; other
+// codes stay as they are and convert to themselves only.
+func canonicalCode(code string) string {
+	switch code {
+	case "mg/dl":
+		return "mg/dL"
+	case "g/dl":
+		return "g/dL"
+	case "mg/l":
+		return "mg/L"
+	case "umol/l":
+		return "umol/L"
+	case "mmol/l":
+		return "mmol/L"
+	case "meq/l", "mEq/L":
+		return "meq/L"
+	}
+	if strings.HasPrefix(code, "mL/min/") || strings.HasPrefix(code, "ml/min/") {
+		if c, ok := spelled(code); ok {
+			return c
+		}
+	}
+	return code
+}
+
+// spelled recognises a unit written for people.
+func spelled(text string) (string, bool) {
+	if text == "" || len(text) > 40 {
+		return "", false
+	}
+	s := strings.NewReplacer(" ", "", "\u00a0", "", "_", "", "{", "", "}", "", "\u00b5", "u", "\u03bc", "u",
+		"\u00b2", "2", "^2", "2", "**2", "2").Replace(strings.ToLower(text))
+	switch s {
+	case "mg/dl", "mgs/dl", "mg/100ml", "mg%":
+		return "mg/dL", true
+	case "g/dl", "gm/dl":
+		return "g/dL", true
+	case "g/l":
+		return "g/L", true
+	case "mg/l":
+		return "mg/L", true
+	case "ug/ml", "mcg/ml":
+		return "ug/mL", true
+	case "ng/ml":
+		return "ng/mL", true
+	case "umol/l", "mcmol/l", "micromol/l", "micromoles/l":
+		return "umol/L", true
+	case "mmol/l", "millimol/l":
+		return "mmol/L", true
+	case "nmol/l":
+		return "nmol/L", true
+	case "meq/l":
+		return "meq/L", true
+	case "ml/min/1.73m2", "ml/min/1.73.m2", "ml/min/1.73sqm", "ml/min/1.73sq.m", "ml/min/1.73*m2", "ml/min/1.73", "ml/min/bsa",
+		"ml/min/1.73m2bsa", "ml/min/173m2", "ml/min/1,73m2":
+		return Renal, true
+	case "kg", "kgs", "kilogram", "kilograms":
+		return "kg", true
+	case "g", "gm", "gram", "grams":
+		return "g", true
+	case "lb", "lbs", "[lbav]", "pound", "pounds":
+		return "[lb_av]", true
+	case "cm", "centimeter", "centimeters":
+		return "cm", true
+	case "m":
+		return "m", true
+	case "in", "inch", "inches", "[ini]":
+		return "[in_i]", true
+	default:
+		return "", false
+	}
+}
+
+// Analyte names what was measured, where a conversion depends on it.
+type Analyte string
+
+// The analytes with listed constants. The empty Analyte has none.
+const (
+	Creatinine Analyte = "creatinine"
+	Potassium  Analyte = "potassium"
+	Sodium     Analyte = "sodium"
+)
+
+// AnalyteOf gives the analyte of a LOINC code, or the empty one.
+func AnalyteOf(loinc string) Analyte {
+	switch loinc {
+	case "2160-0", "14682-9", "38483-4", "77140-2": // serum, plasma or blood; never urine
+		return Creatinine
+	case "2823-3", "6298-4", "75940-7", "77142-8":
+		return Potassium
+	case "2951-2", "2947-0", "77139-4":
+		return Sodium
+	default:
+		return ""
+	}
+}
+
+// constant gives the numbers to multiply and divide by between two base
+// units; both are empty where no conversion is listed.
+func (a Analyte) constant(from, to dimension) (num, den string) {
+	switch a {
+	case Creatinine: // 1 mg/dL = 88.42 umol/L, so 1 g/L = 0.008842 mol/L
+		switch {
+		case from == massConcentration && to == substance:
+			return "0.008842", "1"
+		case from == substance && to == massConcentration:
+			return "1", "0.008842"
+		}
+	case Potassium, Sodium: // monovalent: 1 eq = 1 mol
+		if from == equivalents && to == substance || from == substance && to == equivalents {
+			return "1", "1"
+		}
+	}
+	return "", ""
+}
