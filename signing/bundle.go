@@ -1,0 +1,261 @@
+package signing
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/asn1"
+	"encoding/base64"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	"github.com/sigstore/sigstore/pkg/signature"
+	sigdsse "github.com/sigstore/sigstore/pkg/signature/dsse"
+)
+
+const (
+	// MaxEnvelopeSize is the most bytes an envelope has: the longest entry of a
+	// C2SP tlog-tiles log, where envelopes are stored.
+	MaxEnvelopeSize = 65535
+	// MaxSignatures is the most bundles an envelope has.
+	MaxSignatures = 16
+
+	bundleType   = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	payloadType  = "application/vnd.in-toto+json"
+	maxSignature = 72 // DER of two P-256 integers; Ed25519 has 64
+)
+
+// Bundle is one signature over one payload. The zero value is no signature.
+type Bundle struct {
+	key     KeyID
+	payload []byte
+	sig     []byte
+}
+
+// bundleWire is the part of a Sigstore bundle v0.3 that a key-based signature needs.
+type bundleWire struct {
+	MediaType string `json:"mediaType"`
+	Material  struct {
+		PublicKey struct {
+			Hint KeyID `json:"hint"`
+		} `json:"publicKey"`
+	} `json:"verificationMaterial"`
+	Envelope struct {
+		Payload     string    `json:"payload"`
+		PayloadType string    `json:"payloadType"`
+		Signatures  []sigWire `json:"signatures"`
+	} `json:"dsseEnvelope"`
+}
+
+type sigWire struct {
+	Sig string `json:"sig"`
+}
+
+// Sign signs a payload made by [Statement.Payload] and refuses everything else, so
+// that a key cannot be made to sign what nobody could read.
+func Sign(payload []byte, key PrivateKey) (Bundle, error) {
+	if _, err := ParseStatement(payload); err != nil {
+		return Bundle{}, fmt.Errorf("signing: %w", err)
+	}
+	if key.signer == nil {
+		return Bundle{}, fmt.Errorf("signing: %w: no private key", ErrMalformed)
+	}
+	signer, err := signature.LoadSigner(key.signer, crypto.SHA256)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("loading key %s: %w: %v", key.public.id, ErrUnsupported, err)
+	}
+	envelope, err := dsse.NewEnvelopeSigner(&sigdsse.SignerAdapter{
+		SignatureSigner: signer,
+		Pub:             key.public.key,
+		PubKeyID:        string(key.public.id),
+	})
+	if err != nil {
+		return Bundle{}, fmt.Errorf("signing: %w", err)
+	}
+	signed, err := envelope.SignPayload(context.Background(), payloadType, payload)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("signing with key %s: %w", key.public.id, err)
+	}
+	sig, err := base64.StdEncoding.DecodeString(signed.Signatures[0].Sig)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("signing with key %s: %w", key.public.id, err)
+	}
+	return Bundle{key: key.public.id, payload: bytes.Clone(payload), sig: sig}, nil
+}
+
+// KeyID returns the id the bundle claims. It is a hint until the signature is checked.
+func (b Bundle) KeyID() KeyID { return b.key }
+
+// verify checks the signature with key, whatever the hint says.
+func (b Bundle) verify(key PublicKey) error {
+	verifier, err := key.verifier()
+	if err != nil {
+		return err
+	}
+	if key.alg == ECDSAP256 && !isDER(b.sig) {
+		return fmt.Errorf("%w: signature of key %s is not DER", ErrSignature, key.id)
+	}
+	message := dsse.PAE(payloadType, b.payload)
+	if err := verifier.VerifySignature(bytes.NewReader(b.sig), bytes.NewReader(message)); err != nil {
+		return fmt.Errorf("%w: key %s did not sign these bytes", ErrSignature, key.id)
+	}
+	return nil
+}
+
+// isDER refuses the other spellings of an ECDSA signature that the library takes.
+func isDER(sig []byte) bool {
+	var rs struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(sig, &rs)
+	if err != nil || len(rest) != 0 {
+		return false
+	}
+	again, err := asn1.Marshal(rs)
+	return err == nil && bytes.Equal(again, sig)
+}
+
+func (b Bundle) encode() ([]byte, error) {
+	var w bundleWire
+	w.MediaType = bundleType
+	w.Material.PublicKey.Hint = b.key
+	w.Envelope.Payload = base64.StdEncoding.EncodeToString(b.payload)
+	w.Envelope.PayloadType = payloadType
+	w.Envelope.Signatures = []sigWire{{Sig: base64.StdEncoding.EncodeToString(b.sig)}}
+	line, err := json.Marshal(w, codec)
+	if err != nil {
+		return nil, fmt.Errorf("writing bundle: %w: %v", ErrMalformed, err)
+	}
+	return append(line, '\n'), nil
+}
+
+func readBundle(line []byte) (Bundle, error) {
+	var w bundleWire
+	if err := json.Unmarshal(line, &w, codec); err != nil {
+		return Bundle{}, fmt.Errorf("%w: %w", ErrMalformed, location(err))
+	}
+	if w.MediaType != bundleType {
+		return Bundle{}, fmt.Errorf("media type is %w; expected %s", ErrUnsupported, bundleType)
+	}
+	if w.Envelope.PayloadType != payloadType {
+		return Bundle{}, fmt.Errorf("payload type is %w; expected %s", ErrUnsupported, payloadType)
+	}
+	if !digestPattern.MatchString(string(w.Material.PublicKey.Hint)) {
+		return Bundle{}, fmt.Errorf("%w: publicKey.hint is not a key id", ErrMalformed)
+	}
+	switch n := len(w.Envelope.Signatures); {
+	case n == 0 || (n == 1 && w.Envelope.Signatures[0].Sig == ""):
+		return Bundle{}, fmt.Errorf("bundle is %w; sign the payload", ErrUnsigned)
+	case n > 1:
+		return Bundle{}, fmt.Errorf("%w: %d signatures in one bundle; use one bundle for each signer", ErrMalformed, n)
+	}
+	payload, err := base64.StdEncoding.Strict().DecodeString(w.Envelope.Payload)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("%w: payload is not standard base64", ErrMalformed)
+	}
+	sig, err := base64.StdEncoding.Strict().DecodeString(w.Envelope.Signatures[0].Sig)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("%w: signature is not standard base64", ErrMalformed)
+	}
+	if len(sig) > maxSignature {
+		return Bundle{}, fmt.Errorf("signature of %d bytes: %w", len(sig), ErrTooLarge)
+	}
+	return Bundle{key: w.Material.PublicKey.Hint, payload: payload, sig: sig}, nil
+}
+
+// Envelope is one payload signed by one or more keys, in canonical form. It is never
+// changed. That it can be read says nothing about whether to believe it: ask
+// [State.Check].
+type Envelope struct {
+	statement Statement
+	payload   []byte
+	bundles   []Bundle // sorted by key id, each key once
+	encoded   []byte
+}
+
+// NewEnvelope joins bundles over identical payload bytes. Two bundles of one key,
+// differing payloads and no bundle at all are refused.
+func NewEnvelope(bundles ...Bundle) (*Envelope, error) {
+	if len(bundles) == 0 {
+		return nil, fmt.Errorf("envelope is %w; sign the payload", ErrUnsigned)
+	}
+	if len(bundles) > MaxSignatures {
+		return nil, fmt.Errorf("envelope with %d signatures: %w; at most %d", len(bundles), ErrTooLarge, MaxSignatures)
+	}
+	sorted := slices.Clone(bundles)
+	slices.SortFunc(sorted, func(a, b Bundle) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
+	e := &Envelope{payload: sorted[0].payload, bundles: sorted}
+	for i, b := range sorted {
+		if len(b.sig) == 0 {
+			return nil, fmt.Errorf("bundle is %w; sign the payload", ErrUnsigned)
+		}
+		if i > 0 && b.key == sorted[i-1].key {
+			return nil, fmt.Errorf("%w: key %s signs twice; keep one of its bundles", ErrMalformed, b.key)
+		}
+		if !bytes.Equal(b.payload, e.payload) {
+			return nil, fmt.Errorf("%w: bundles sign different payloads; sign the same bytes", ErrMalformed)
+		}
+		line, err := b.encode()
+		if err != nil {
+			return nil, err
+		}
+		e.encoded = append(e.encoded, line...)
+	}
+	if len(e.encoded) > MaxEnvelopeSize {
+		return nil, fmt.Errorf("envelope of %d bytes: %w; at most %d, counting the payload once for each signer", len(e.encoded), ErrTooLarge, MaxEnvelopeSize)
+	}
+	statement, err := ParseStatement(e.payload)
+	if err != nil {
+		return nil, err
+	}
+	e.statement = statement
+	return e, nil
+}
+
+// ReadEnvelope reads exactly what [Envelope.Bytes] writes and refuses every other
+// spelling of it, so that one envelope has one digest in a log.
+func ReadEnvelope(text []byte) (*Envelope, error) {
+	if len(text) > MaxEnvelopeSize {
+		return nil, fmt.Errorf("reading envelope of %d bytes: %w; at most %d", len(text), ErrTooLarge, MaxEnvelopeSize)
+	}
+	var bundles []Bundle
+	for line := range bytes.Lines(text) {
+		if len(bundles) == MaxSignatures {
+			return nil, fmt.Errorf("reading envelope: %w: more than %d signatures", ErrTooLarge, MaxSignatures)
+		}
+		b, err := readBundle(line)
+		if err != nil {
+			return nil, fmt.Errorf("reading envelope, line %d: %w", len(bundles)+1, err)
+		}
+		bundles = append(bundles, b)
+	}
+	e, err := NewEnvelope(bundles...)
+	if err != nil {
+		return nil, fmt.Errorf("reading envelope: %w", err)
+	}
+	if !bytes.Equal(e.encoded, text) {
+		return nil, fmt.Errorf("reading envelope: %w: not in canonical form; write it with this package", ErrMalformed)
+	}
+	return e, nil
+}
+
+// Add returns an envelope with one more bundle over the same payload.
+func (e *Envelope) Add(b Bundle) (*Envelope, error) {
+	return NewEnvelope(append(slices.Clone(e.bundles), b)...)
+}
+
+// Bytes returns the stored form: one bundle for each line, sorted by key id.
+func (e *Envelope) Bytes() []byte { return bytes.Clone(e.encoded) }
+
+// Payload returns the bytes that are signed.
+func (e *Envelope) Payload() []byte { return bytes.Clone(e.payload) }
+
+// Digest returns the SHA-256 of the payload, which names the statement whoever signs it.
+func (e *Envelope) Digest() Digest { return DigestOf(e.payload) }
+
+// Statement returns what is said. Nobody vouches for it before [State.Check].
+func (e *Envelope) Statement() Statement { return e.statement }
+
+// Bundles returns the signatures, sorted by key id.
+func (e *Envelope) Bundles() []Bundle { return slices.Clone(e.bundles) }
