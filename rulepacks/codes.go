@@ -1,0 +1,131 @@
+package rulepacks
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Code is one code of a code system. System is the canonical URI that FHIR uses.
+type Code struct {
+	System  string `json:"system"`
+	Code    string `json:"code"`
+	Display string `json:"display,omitempty"`
+}
+
+// codePattern is the code type of FHIR: no space at the ends, none doubled.
+var codePattern = regexp.MustCompile(`^[^\s]+( [^\s]+)*$`)
+
+// wrongSystems are spellings that occur in the field and would silently never
+// match; the value is the canonical URI (HL7 terminology, external code systems).
+var wrongSystems = map[string]string{
+	"urn:oid:2.16.840.1.113883.6.88":               "http://www.nlm.nih.gov/research/umls/rxnorm",
+	"https://www.nlm.nih.gov/research/umls/rxnorm": "http://www.nlm.nih.gov/research/umls/rxnorm",
+	"urn:oid:2.16.840.1.113883.6.1":                "http://loinc.org",
+	"https://loinc.org":                            "http://loinc.org",
+	"http://www.loinc.org":                         "http://loinc.org",
+	"urn:oid:2.16.840.1.113883.6.96":               "http://snomed.info/sct",
+	"https://snomed.info/sct":                      "http://snomed.info/sct",
+	"http://www.snomed.org/sct":                    "http://snomed.info/sct",
+	"urn:oid:2.16.840.1.113883.6.90":               "http://hl7.org/fhir/sid/icd-10-cm",
+	"http://www.cms.gov/Medicare/Coding/ICD10":     "http://hl7.org/fhir/sid/icd-10-cm",
+}
+
+// systemProblem returns what is wrong with a system URI and a hint, or "".
+func systemProblem(system string) (what, hint string) {
+	if right, ok := wrongSystems[strings.TrimSuffix(system, "/")]; ok {
+		return "the system is not the canonical one", "write " + right
+	}
+	if !isWebURL(system) || strings.ContainsAny(system, "?#") || strings.HasSuffix(system, "/") {
+		return "the system is no canonical http URI", "write it as FHIR does, such as http://loinc.org"
+	}
+	return "", ""
+}
+
+func isWebURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
+		u.Host == strings.ToLower(u.Host) && !strings.ContainsAny(s, " \t\r\n") && len(s) <= 2000
+}
+
+// ValueSetKind says what the codes of a value set mean, and so where a rule may
+// use it.
+type ValueSetKind string
+
+// The kinds of value sets.
+const (
+	KindMedication  ValueSetKind = "medication"
+	KindObservation ValueSetKind = "observation"
+	KindCondition   ValueSetKind = "condition"
+	KindService     ValueSetKind = "service"
+	KindRoute       ValueSetKind = "route"
+)
+
+// ValueSet is a set of codes, in the order of its file.
+type ValueSet struct {
+	ID    string       `json:"id"`
+	Kind  ValueSetKind `json:"kind"`
+	Codes []Code       `json:"codes"`
+
+	at map[codeKey]int // index into Codes
+}
+
+type codeKey struct{ system, code string }
+
+// Has reports whether the set holds the code of the system, both compared
+// exactly, as FHIR does for code systems that do not say otherwise.
+func (v *ValueSet) Has(system, code string) bool {
+	_, ok := v.at[codeKey{system, code}]
+	return ok
+}
+
+// Find returns the code as the set has it, for its display.
+func (v *ValueSet) Find(system, code string) (Code, bool) {
+	i, ok := v.at[codeKey{system, code}]
+	if !ok {
+		return Code{}, false
+	}
+	return v.Codes[i], true
+}
+
+// ParseValueSet reads the file of one value set, valuesets/<id>.json. Unknown
+// members, doubled codes and systems that are no canonical URI are refused.
+func ParseValueSet(f File) (*ValueSet, error) {
+	v := &ValueSet{at: map[codeKey]int{}}
+	d, err := readJSON(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.decode(v); err != nil {
+		return nil, err
+	}
+	var problems problemList
+	if stem := strings.TrimSuffix(strings.TrimPrefix(f.Name, "valuesets/"), ".json"); v.ID != stem {
+		problems.add(d.problem(ErrValueSet, "/id", "rename one of them", "the id %q is not the file's name", v.ID))
+	}
+	if !slices.Contains([]ValueSetKind{KindMedication, KindObservation, KindCondition, KindService, KindRoute}, v.Kind) {
+		problems.add(d.problem(ErrValueSet, "/kind", "say what the codes mean",
+			"kind must be medication, observation, condition, service or route"))
+	}
+	if len(v.Codes) == 0 {
+		problems.add(d.problem(ErrValueSet, "", "a set without codes never matches; add codes or remove it", "the set is empty"))
+	}
+	for i, c := range v.Codes {
+		key := codeKey{c.System, c.Code}
+		what, hint := systemProblem(c.System)
+		if _, twice := v.at[key]; what == "" && twice {
+			what, hint = "the code is there twice", "remove one"
+		}
+		if what == "" && !validCode(c.Code) {
+			what, hint = "the code is empty or has stray spaces", "write it as its system does"
+		}
+		if what != "" && len(problems) < maxProblems {
+			problems.add(d.problem(ErrValueSet, index("/codes", i), hint, "code %s of %s: %s", printable(c.Code), printable(c.System), what))
+		}
+		v.at[key] = i
+	}
+	return v, problems.err()
+}
+
+func validCode(code string) bool { return len(code) <= 128 && codePattern.MatchString(code) }

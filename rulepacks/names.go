@@ -1,0 +1,166 @@
+package rulepacks
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Names of the fixed files.
+const (
+	packFile     = "pack.yaml"
+	manifestFile = ".manifest"
+	productsFile = "tables/products.json"
+)
+
+const (
+	maxNameBytes    = 200
+	maxNameSegments = 8
+)
+
+var (
+	packNamePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{1,62}$`)
+	idPattern       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+	languagePattern = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
+	segmentPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	devicePattern   = regexp.MustCompile(`^(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)`)
+)
+
+// checkName refuses names that could leave the folder, that file systems spell
+// differently, or that have no place in a pack.
+func checkName(name string) error {
+	if what := unsafeName(name); what != "" {
+		return &Problem{File: printable(name), What: what, Kind: ErrUnsafeName,
+			Hint: "rename it: relative, forward slashes, ASCII letters, digits, '.', '_' and '-'"}
+	}
+	if hint := unknownFile(name); hint != "" {
+		return &Problem{File: name, What: "has no place in a pack", Kind: ErrUnknownFile, Hint: hint}
+	}
+	return nil
+}
+
+// unsafeName says what is unsafe about a name, or "". The first checks only
+// give a better word than the last: a segment of plain ASCII is the rule.
+func unsafeName(name string) string {
+	switch {
+	case name == "":
+		return "an entry has an empty name"
+	case len(name) > maxNameBytes:
+		return fmt.Sprintf("the name has more than %d bytes", maxNameBytes)
+	case !utf8.ValidString(name):
+		return "the name is not UTF-8"
+	case !norm.NFC.IsNormalString(name):
+		return "the name is not in Unicode normal form NFC"
+	case strings.HasPrefix(name, "/"):
+		return "the name is absolute"
+	case strings.Contains(name, `\`):
+		return "the name holds a backslash"
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "the name holds a control character"
+	case strings.Count(name, "/") >= maxNameSegments:
+		return fmt.Sprintf("the name has more than %d segments", maxNameSegments)
+	}
+	for segment := range strings.SplitSeq(name, "/") {
+		switch {
+		case segment == "" || segment == "." || segment == "..":
+			return "the name has an empty, '.' or '..' segment"
+		case name == manifestFile:
+		case !segmentPattern.MatchString(segment):
+			return "the name has a character other than ASCII letters, digits, '.', '_' and '-'"
+		case devicePattern.MatchString(segment):
+			return "a segment of the name is a device on Windows"
+		case strings.HasSuffix(segment, "."):
+			return "a segment of the name ends in a dot"
+		}
+	}
+	if _, err := headerBlock(name, 0); err != nil {
+		return "the name is too long for a USTAR header"
+	}
+	return ""
+}
+
+// unknownFile returns "" for a name of the layout, else a hint.
+func unknownFile(name string) string {
+	switch name {
+	case packFile, manifestFile, productsFile, "README.md", "NOTICE":
+		return ""
+	}
+	switch base := path.Base(name); {
+	case base == "data.json" || base == "data.yaml" || base == "data.yml" || base == "patch.json",
+		base == "plan.json" || base == "policy.wasm",
+		strings.HasSuffix(base, "signatures.json") || strings.Contains(base, ".manifest"):
+		return "rename it: OPA gives this name a meaning of its own"
+	}
+	folder, rest, _ := strings.Cut(name, "/")
+	stem, ext := strings.TrimSuffix(rest, path.Ext(rest)), path.Ext(rest)
+	switch {
+	case folder == "cases" && stem != "" && (ext == ".yaml" || ext == ".json"):
+		return ""
+	case strings.Contains(rest, "/"):
+	case folder == "rules" && ext == ".rego" && idPattern.MatchString(stem),
+		folder == "valuesets" && ext == ".json" && idPattern.MatchString(stem),
+		folder == "messages" && ext == ".json" && languagePattern.MatchString(stem):
+		return ""
+	}
+	return "a pack holds pack.yaml, rules/<name>.rego, valuesets/<id>.json, tables/products.json, " +
+		"messages/<language>.json, cases/*.yaml, README.md and NOTICE; move other files out"
+}
+
+// nameSet refuses names that are one file or folder on some file system.
+type nameSet struct {
+	spelling map[string]string // folded path -> spelling in the pack
+	isFile   map[string]bool   // folded path -> a file, not a folder
+}
+
+func newNameSet() *nameSet {
+	return &nameSet{spelling: map[string]string{}, isFile: map[string]bool{}}
+}
+
+func (s *nameSet) add(name string) error {
+	twin := func(what string) error {
+		return &Problem{File: name, What: what, Kind: ErrDuplicate,
+			Hint: "every name must be one file on every file system; rename or delete one"}
+	}
+	for i := range name {
+		if name[i] != '/' {
+			continue
+		}
+		folder := name[:i]
+		fold := strings.ToLower(folder)
+		if s.isFile[fold] {
+			return twin("its folder is also a file")
+		}
+		if old, ok := s.spelling[fold]; ok && old != folder {
+			return twin("its folder differs from another only in letter case")
+		}
+		s.spelling[fold] = folder
+	}
+	fold := strings.ToLower(name)
+	if old, ok := s.spelling[fold]; ok {
+		switch {
+		case !s.isFile[fold]:
+			return twin("is also a folder")
+		case old == name:
+			return twin("is there twice")
+		}
+		return twin("differs from another file only in letter case")
+	}
+	s.spelling[fold], s.isFile[fold] = name, true
+	return nil
+}
+
+// printable makes a hostile name fit for an error message.
+func printable(name string) string {
+	if len(name) > 80 {
+		name = name[:80] + "..."
+	}
+	q := fmt.Sprintf("%+q", name)
+	if q == `"`+name+`"` && name != "" {
+		return name
+	}
+	return q
+}
