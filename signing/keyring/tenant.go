@@ -1,0 +1,216 @@
+package keyring
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"strconv"
+	"sync"
+)
+
+const (
+	nameCurrent = "tenant"
+	nameIndex   = "index/1"
+)
+
+func nameTenantKey(n uint32) string { return "tenant/" + strconv.FormatUint(uint64(n), 10) }
+func nameSubject(tag Tag) string    { return "subject/" + hex.EncodeToString(tag[:]) }
+
+// NameKey is the stored name of the wrapped subject key with this handle.
+func NameKey(handle string) string { return "key/" + handle }
+
+// A Tenant is the keys of one tenant. It is safe for concurrent use.
+type Tenant struct {
+	ring *Ring
+	name string
+
+	mu      sync.Mutex
+	loaded  bool
+	current uint32                 // number of the tenant key that wraps new subject keys
+	keys    map[uint32]cipher.AEAD // tenant keys in use; guarded by mu
+	fresh   []Named                // made here and not yet known durable
+	pending map[Tag]*subjectKey    // subject keys made here and not yet known durable
+	macs    sync.Pool              // hash.Hash, HMAC-SHA256 under the index key
+}
+
+// Name is the tenant's name.
+func (t *Tenant) Name() string { return t.name }
+
+// load reads or makes tenant and index key, once. A failed load is tried again by the next caller.
+func (t *Tenant) load(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.loaded {
+		return nil
+	}
+	v, ok, err := t.ring.lookup(ctx, t.name, nameCurrent)
+	if err != nil {
+		return fmt.Errorf("reading tenant key: %w", err)
+	}
+	if ok {
+		err = t.read(ctx, string(v))
+	} else {
+		err = t.create(ctx)
+	}
+	t.loaded = err == nil
+	return err
+}
+
+// create makes the first tenant key and the index key. mu is held.
+func (t *Tenant) create(ctx context.Context) error {
+	keys, err := t.ring.random(2 * keySize)
+	if err != nil {
+		return err
+	}
+	defer clear(keys)
+	tenantKey, err := t.ring.wrapByRegion(ctx, t.name, nameTenantKey(1), nil, keys[:keySize])
+	if err != nil {
+		return err
+	}
+	indexKey, err := t.ring.wrapByRegion(ctx, t.name, nameIndex, nil, keys[keySize:])
+	if err != nil {
+		return err
+	}
+	gcm, err := newGCM(keys[:keySize])
+	if err != nil {
+		return err
+	}
+	t.current, t.keys = 1, map[uint32]cipher.AEAD{1: gcm}
+	t.fresh = []Named{{Name: nameCurrent, Value: []byte("1")}, tenantKey, indexKey}
+	t.useIndexKey(keys[keySize:])
+	return nil
+}
+
+// read opens the stored keys. mu is held.
+func (t *Tenant) read(ctx context.Context, current string) error {
+	n, err := strconv.ParseUint(current, 10, 32)
+	if err != nil || n == 0 {
+		return fmt.Errorf("reading tenant key: %w: number of the current key is damaged", ErrOpen)
+	}
+	t.keys = make(map[uint32]cipher.AEAD)
+	if _, err := t.key(ctx, uint32(n)); err != nil {
+		return err
+	}
+	index, err := t.unwrap(ctx, nameIndex)
+	if err != nil {
+		return err
+	}
+	t.current = uint32(n)
+	t.useIndexKey(index)
+	clear(index)
+	return nil
+}
+
+// key returns tenant key n, through the KMS the first time. mu is held.
+func (t *Tenant) key(ctx context.Context, n uint32) (cipher.AEAD, error) {
+	if k, ok := t.keys[n]; ok {
+		return k, nil
+	}
+	raw, err := t.unwrap(ctx, nameTenantKey(n))
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	k, err := newGCM(raw)
+	if err != nil {
+		return nil, err
+	}
+	t.keys[n] = k
+	return k, nil
+}
+
+// unwrap reads a key of this tenant that must exist.
+func (t *Tenant) unwrap(ctx context.Context, name string) ([]byte, error) {
+	v, ok, err := t.ring.lookup(ctx, t.name, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("reading %s: %w", name, ErrErased)
+	}
+	_, key, err := t.ring.unwrapByRegion(ctx, t.name, 0, Named{Name: name, Value: v})
+	return key, err
+}
+
+func (t *Tenant) useIndexKey(key []byte) {
+	own := append([]byte(nil), key...)
+	t.macs.New = func() any { return hmac.New(sha256.New, own) }
+}
+
+// Tag is a keyed digest that finds a record again without storing what was looked for: the first 128 bits of
+// HMAC-SHA256(index key, label, kind, values). Without the index key it says nothing.
+type Tag [16]byte
+
+// Tag computes the tag of some values. Kinds keep different uses apart.
+func (t *Tenant) Tag(kind string, values ...string) Tag {
+	mac := t.macs.Get().(hash.Hash)
+	mac.Reset()
+	var buf [256]byte
+	b := binding(buf[:0], labelTag, kind)
+	for _, v := range values {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
+		b = append(b, v...)
+	}
+	mac.Write(b)
+	sum := mac.Sum(b[:0])
+	t.macs.Put(mac)
+	return Tag(sum[:16])
+}
+
+// Open opens a sealed record. The key is read from the store each time, so a destroyed key is honoured at once: then the error is ErrErased. ErrOpen means
+// that these bytes were not sealed as this record of this tenant and region.
+func (t *Tenant) Open(ctx context.Context, handle string, b Binding, ciphertext []byte) ([]byte, error) {
+	key, err := t.subjectKey(ctx, handle)
+	if err != nil {
+		return nil, fmt.Errorf("opening record: %w", err)
+	}
+	defer clear(key)
+	gcm, aad, err := t.recordKey(key, b)
+	if err != nil {
+		return nil, fmt.Errorf("opening record: %w", err)
+	}
+	plain, err := gcm.Open(nil, zeroNonce[:], ciphertext, aad)
+	if err != nil {
+		return nil, fmt.Errorf("opening record: %w", ErrOpen)
+	}
+	return plain, nil
+}
+
+// subjectKey unwraps the subject key with this handle from the store.
+func (t *Tenant) subjectKey(ctx context.Context, handle string) ([]byte, error) {
+	name := NameKey(handle)
+	v, ok, err := t.ring.lookup(ctx, t.name, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading subject key: %w", err)
+	}
+	if !ok {
+		return nil, ErrErased
+	}
+	if err := checkFormat("subject key", v, 1+4+12+16); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(v[1:5])
+	t.mu.Lock()
+	wrapping, err := t.key(ctx, n)
+	t.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	key, err := wrapping.Open(nil, v[5:17], v[17:], t.wrapBinding(handle, n))
+	if err != nil || len(key) != keySize {
+		return nil, fmt.Errorf("unwrapping subject key: %w", ErrOpen)
+	}
+	return key, nil
+}
+
+func (t *Tenant) wrapBinding(handle string, n uint32) []byte {
+	return binding(nil, labelTenantWrap, t.ring.region, t.name, "subject", handle, strconv.FormatUint(uint64(n), 10))
+}
+
+var errNoSpace = errors.New("sealing record: buffer has no room for the authentication tag")
