@@ -1,0 +1,64 @@
+# Precept. The targets people use:
+#   make demo     build precept and go through its main job; ARGS=--once ends by itself
+#   make test     everything that must hold, with what it needs installed
+#   make bench    Precept beside a plain OPA server on this machine
+#   make build    bin/precept
+SHELL := /bin/bash
+GO ?= go
+PACKS := rulepacks/renal_dosing rulepacks/nsaid_anticoagulant rulepacks/high_priority_ddi rulepacks/terminology_core
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: build demo test tools lint unit race machines packs bench fuzz clean
+
+build:
+	$(GO) build -trimpath -ldflags "-X main.build=$(VERSION)" -o bin/precept ./cmd/precept
+
+demo: build
+	bin/precept demo $(ARGS)
+
+test: tools lint unit race machines packs
+	@echo "all tests passed"
+
+# strace shows that a record was on disk before its answer left.
+tools:
+	@command -v strace >/dev/null || { \
+	  echo "installing strace"; \
+	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
+	  $$SUDO apt-get -qq update && $$SUDO apt-get -qq install -y strace >/dev/null; }
+
+lint:
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "not gofmt clean: $$out"; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+unit:
+	$(GO) test ./...
+
+# The race detector where goroutines meet.
+race:
+	$(GO) test -race ./engine/... ./api/... ./signing/...
+
+# The same decisions, byte for byte, whatever instructions the compiler may use.
+machines:
+	GOAMD64=v1 $(GO) test -run TestSameBytes -count=1 ./engine
+	GOAMD64=v3 $(GO) test -run TestSameBytes -count=1 ./engine
+
+packs: build
+	$(GO) tool opa fmt --fail --list rulepacks fixtures/opa
+	bin/precept pack check $(PACKS)
+	bin/precept pack test $(PACKS)
+
+bench: build
+	$(GO) build -o bin/opa github.com/open-policy-agent/opa
+	$(GO) run ./fixtures/bench $(ARGS)
+
+FUZZTIME ?= 20s
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+clean:
+	rm -rf bin precept-demo

@@ -1,0 +1,191 @@
+package fact
+
+import (
+	"testing"
+
+	"github.com/cockroachdb/apd/v3"
+	"github.com/go-json-experiment/json"
+	"pgregory.net/rapid"
+)
+
+func num(s string) *apd.Decimal {
+	d, _, err := apd.NewFromString(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func state(s State) *Fact {
+	f := &Fact{State: s}
+	if s == Unknown {
+		f.Reasons = []Reason{{Code: NoData, What: "x"}}
+	}
+	return f
+}
+
+func TestKleene(t *testing.T) {
+	for _, c := range []struct{ a, b, and, or State }{
+		{True, True, True, True}, {True, False, False, True}, {True, Unknown, Unknown, True},
+		{False, False, False, False}, {False, Unknown, False, Unknown}, {Unknown, Unknown, Unknown, Unknown},
+	} {
+		for _, p := range [][2]State{{c.a, c.b}, {c.b, c.a}} {
+			if got := All(state(p[0]), state(p[1])).State; got != c.and {
+				t.Errorf("%s and %s = %s, want %s", p[0], p[1], got, c.and)
+			}
+			if got := Any(state(p[0]), state(p[1])).State; got != c.or {
+				t.Errorf("%s or %s = %s, want %s", p[0], p[1], got, c.or)
+			}
+		}
+	}
+	if All().State != Unknown || Any().State != Unknown {
+		t.Error("a question about nothing must be unknown")
+	}
+}
+
+var states = rapid.SampledFrom([]State{Unknown, False, True})
+
+// TestLogicLaws holds the logic against what any choice for the unknowns gives:
+// an answer may only be certain if no choice can change it.
+func TestLogicLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := rapid.SliceOfN(states, 1, 6).Draw(t, "states")
+		n := rapid.IntRange(1, len(list)).Draw(t, "n")
+		of := make([]*Fact, len(list))
+		unknown, yes := 0, 0
+		for i, s := range list {
+			of[i] = state(s)
+			switch s {
+			case Unknown:
+				unknown++
+			case True:
+				yes++
+			}
+		}
+		want := Unknown
+		if yes >= n {
+			want = True
+		} else if yes+unknown < n {
+			want = False
+		}
+		f := AtLeast(n, of...)
+		if f.State != want {
+			t.Fatalf("at least %d of %v = %s, want %s", n, list, f.State, want)
+		}
+		if (f.State == Unknown) != (len(f.Reasons) > 0) {
+			t.Fatalf("reasons %v for state %s", f.Reasons, f.State)
+		}
+		if not := Not(Not(f)); not.State != f.State {
+			t.Fatalf("double negation changed %s to %s", f.State, not.State)
+		}
+		neg := make([]*Fact, len(of))
+		for i := range of {
+			neg[i] = Not(of[i])
+		}
+		if Not(All(of...)).State != Any(neg...).State {
+			t.Fatalf("De Morgan does not hold for %v", list)
+		}
+	})
+}
+
+func TestCompareIntervals(t *testing.T) {
+	point := func(s string) *Value { return &Value{State: Known, Name: "eGFR", Low: num(s), High: num(s)} }
+	for _, c := range []struct {
+		name  string
+		v     *Value
+		op    Comparison
+		limit string
+		want  State
+	}{
+		{"29.9 < 30", point("29.9"), Less, "30", True},
+		{"30 < 30", point("30"), Less, "30", False},
+		{"30.0 <= 30", point("30.0"), LessEqual, "30", True},
+		{"30 > 30", point("30"), Greater, "30", False},
+		{"30 >= 30", point("30"), GreaterEqual, "30", True},
+		{"(<30) < 30", &Value{State: Known, High: num("30"), HighOpen: true}, Less, "30", True},
+		{"(<=30) < 30", &Value{State: Known, High: num("30")}, Less, "30", Unknown},
+		{"(<45) < 30", &Value{State: Known, High: num("45"), HighOpen: true}, Less, "30", Unknown},
+		{"(>60) < 30", &Value{State: Known, Low: num("60"), LowOpen: true}, Less, "30", False},
+		{"(>60) > 60", &Value{State: Known, Low: num("60"), LowOpen: true}, Greater, "60", True},
+		{"(>=60) > 60", &Value{State: Known, Low: num("60")}, Greater, "60", Unknown},
+		{"(16.9 to 22.6) < 30", &Value{State: Known, Low: num("16.9"), High: num("22.6")}, Less, "30", True},
+		{"(28 to 31) < 30", &Value{State: Known, Low: num("28"), High: num("31")}, Less, "30", Unknown},
+		{"absent < 30", &Value{State: Absent, Name: "eGFR"}, Less, "30", Unknown},
+		{"zero value < 30", &Value{}, Less, "30", Unknown},
+	} {
+		f := Compare(c.v, c.op, num(c.limit))
+		if f.State != c.want {
+			t.Errorf("%s: %s, want %s", c.name, f.State, c.want)
+		}
+		if (f.State == Unknown) != (len(f.Reasons) > 0) {
+			t.Errorf("%s: state %s with reasons %v", c.name, f.State, f.Reasons)
+		}
+	}
+}
+
+// TestCompareSound draws a number out of an interval: a certain answer must
+// hold for it.
+func TestCompareSound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		low := rapid.IntRange(-50, 50).Draw(t, "low")
+		high := low + rapid.IntRange(0, 20).Draw(t, "width")
+		x := rapid.IntRange(low, high).Draw(t, "x")
+		limit := rapid.IntRange(-60, 80).Draw(t, "limit")
+		op := rapid.SampledFrom([]Comparison{Less, LessEqual, Greater, GreaterEqual}).Draw(t, "op")
+		v := &Value{State: Known, Name: "v", Low: apd.New(int64(low), 0), High: apd.New(int64(high), 0)}
+		holds := map[Comparison]bool{Less: x < limit, LessEqual: x <= limit, Greater: x > limit, GreaterEqual: x >= limit}[op]
+		f := Compare(v, op, apd.New(int64(limit), 0))
+		if f.State == True && !holds || f.State == False && holds {
+			t.Fatalf("[%d,%d] %s %d is %s, but not for %d", low, high, op.Sign(), limit, f.State, x)
+		}
+		if low == high && f.State == Unknown {
+			t.Fatalf("a point compared with a point is unknown")
+		}
+	})
+}
+
+func TestLacking(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		v    Value
+		want State
+	}{
+		{"known", Value{State: Known}, False},
+		{"absent", Value{State: Absent}, True},
+		{"stale", Value{Reasons: []Reason{{Code: Stale}}}, True},
+		{"not supplied", Value{Reasons: []Reason{{Code: NotSupplied}}}, Unknown},
+		{"stale and partial", Value{Reasons: []Reason{{Code: Stale}, {Code: PartialResult}}}, Unknown},
+		{"zero value", Value{}, Unknown},
+	} {
+		if f := Lacking(&c.v); f.State != c.want {
+			t.Errorf("%s: %s, want %s", c.name, f.State, c.want)
+		}
+	}
+}
+
+func TestZeroIsUnknown(t *testing.T) {
+	var f Fact
+	var v Value
+	if f.State != Unknown || v.State != PresenceUnknown {
+		t.Fatal("a zero fact or value must be unknown")
+	}
+}
+
+func TestFactJSON(t *testing.T) {
+	f := Compare(&Value{State: Known, Name: "eGFR", Low: num("27.0"), High: num("27.0"), Unit: "mL/min/{1.73_m2}"}, Less, num("30"))
+	b, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Fact
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	again, err := json.Marshal(&back)
+	if err != nil || string(again) != string(b) {
+		t.Errorf("round trip changed\n%s\n%s (%v)", b, again, err)
+	}
+	if got := f.Values[0].String(); got != "27.0 mL/min/1.73 m²" {
+		t.Errorf("value as text: %q", got)
+	}
+}

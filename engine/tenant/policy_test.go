@@ -1,0 +1,71 @@
+package tenant
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+const policy = `{"tenant":"north","region":"us-east","name":"North Health",
+ "services":[{"id":"orders","hook":"order-sign","description":"Checks orders","packs":["renal_dosing"],
+   "prefetch":[{"key":"labs","query":"Observation?patient={{context.patientId}}","types":["Observation"]}]}],
+ "clients":[{"id":"ehr","issuer":"https://ehr.north.example","jwks":{"keys":[]},"algorithms":["ES256"],"fhirBase":"https://ehr.north.example/fhir"}]}`
+
+func TestParseDefaults(t *testing.T) {
+	p, err := Parse([]byte(policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Language != "en" || p.Zone != "UTC" || p.Limits.DeadlineMS != 400 || p.Limits.BodyBytes != 8<<20 || p.Clients[0].Dialect != Dialect2 {
+		t.Errorf("defaults missing: %+v", p)
+	}
+	if _, ok := p.Service("orders", "order-select"); ok {
+		t.Error("a service answered for a hook it does not have")
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, c := range []struct{ name, old, new string }{
+		{"unknown member", `"name"`, `"nane"`},
+		{"duplicate name", `"name":"North Health"`, `"name":"North Health","name":"South"`},
+		{"bad tenant", `"north"`, `"../north"`},
+		{"no region", `"us-east"`, `""`},
+		{"symmetric algorithm", `ES256`, `HS256`},
+		{"no algorithm", `none`, `none`},
+		{"no packs", `["renal_dosing"]`, `[]`},
+		{"relative FHIR base", `https://ehr.north.example/fhir`, `/fhir`},
+		{"slash at the end", `example/fhir"`, `example/fhir/"`},
+		{"deadline of an hour", `"name":"North Health"`, `"name":"n","limits":{"deadlineMs":3600000}`},
+		{"unknown capture", `"name":"North Health"`, `"name":"n","capture":"some"`},
+		{"unknown dialect", `"algorithms"`, `"dialect":"9","algorithms"`},
+	} {
+		raw := strings.Replace(policy, c.old, c.new, 1)
+		if c.name == "no algorithm" {
+			raw = strings.Replace(policy, `["ES256"]`, `["none"]`, 1)
+		}
+		if _, err := Parse([]byte(raw)); !errors.Is(err, ErrPolicy) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestResides(t *testing.T) {
+	if err := Resides("us-east", "us-east"); err != nil {
+		t.Error(err)
+	}
+	for _, home := range []Region{"eu-central", "", "US-EAST"} {
+		if err := Resides(home, "us-east"); !errors.Is(err, ErrResidency) {
+			t.Errorf("%q: %v", home, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(policy))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := Parse(raw)
+		if err == nil && (p.Tenant == "" || p.Region == "" || p.Limits.DeadlineMS == 0) {
+			t.Fatal("an incomplete policy was accepted")
+		}
+	})
+}
