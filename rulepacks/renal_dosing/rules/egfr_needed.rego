@@ -16,6 +16,7 @@
 #   severity: info
 #   unknown: silent
 #   supersedes: [metformin-contraindicated, metformin-caution]
+#   override_reasons: [data-outdated, not-applicable]
 #   topic: renal-dosing
 package packs.renal_dosing.egfr_needed
 
@@ -23,19 +24,19 @@ exposure := fhir.takes({"set": "metformin", "within": "P90D", "drafts": false})
 
 holds := fact.lacking(fhir.egfr({"max_age": param("egfr_max_age")}))
 
-summary := fhir.text("Obtain an eGFR before starting metformin: no current value on record", {}) if {
+card_summary := fhir.text("Obtain an eGFR before starting metformin: no current value on record", {}) if {
 	fact.is(exposure, "false")
 } else := fhir.text("Obtain an eGFR: metformin is being continued without a current value (annual check)", {}) if {
 	fact.is(exposure, "true")
 } else := fhir.text("Obtain an eGFR for metformin: no current value on record", {})
 
 card := {
-	"summary": summary,
+	"summary": card_summary,
 	"detail": fhir.text("Metformin is contraindicated below an eGFR of 30; starting it is not recommended below 45.", {}),
 	"suggestions": [fhir.request_service({
 		"system": "http://loinc.org",
 		"code": "98979-8",
 		"display": "eGFR (CKD-EPI 2021)",
-		"label": "Order eGFR",
+		"label": fhir.text("Order eGFR", {}),
 	})],
 }

@@ -16,6 +16,7 @@
 #   trigger: {order: metformin}
 #   severity: warning
 #   unknown: info
+#   override_reasons: [benefit-outweighs-risk, will-monitor, data-outdated]
 #   topic: renal-dosing
 package packs.renal_dosing.metformin_caution
 
@@ -26,23 +27,23 @@ exposure := fhir.takes({"set": "metformin", "within": "P90D", "drafts": false})
 
 holds := fact.less(egfr, 45)
 
-summary := fhir.text("Do not start metformin: eGFR {egfr} (starting is not recommended below 45)", {"egfr": egfr}) if {
+card_summary := fhir.text("Do not start metformin: eGFR {egfr} (starting is not recommended below 45)", {"egfr": egfr}) if {
 	fact.is(exposure, "false")
 } else := fhir.text("Reassess metformin: eGFR {egfr} (weigh benefit and risk of continuing below 45)", {"egfr": egfr}) if {
 	fact.is(exposure, "true")
 } else := fhir.text("Check metformin: eGFR {egfr} (below 45 do not start; reassess if continuing)", {"egfr": egfr})
 
-detail := fhir.text("Between 30 and 45 starting is not recommended and continuing needs an assessment. Below 30 metformin is contraindicated.", {}) if {
+card_detail := fhir.text("Between 30 and 45 starting is not recommended and continuing needs an assessment. Below 30 metformin is contraindicated.", {}) if {
 	fact.is(fact.less(egfr, 30), "false")
 } else := fhir.text("The result does not tell whether eGFR is below 30, where metformin is contraindicated: repeat it.", {})
 
 # Whoever takes it already needs an assessment, not a reflex.
-suggestions := [] if {
+card_suggestions := [] if {
 	fact.is(exposure, "true")
 } else := [fhir.remove(fhir.order())]
 
 card := {
-	"summary": summary,
-	"detail": detail,
-	"suggestions": suggestions,
+	"summary": card_summary,
+	"detail": card_detail,
+	"suggestions": card_suggestions,
 }

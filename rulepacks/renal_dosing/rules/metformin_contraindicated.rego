@@ -16,6 +16,7 @@
 #   severity: critical
 #   unknown: info
 #   supersedes: [metformin-caution]
+#   override_reasons: [benefit-outweighs-risk, data-outdated, not-applicable]
 #   topic: renal-dosing
 package packs.renal_dosing.metformin_contraindicated
 
@@ -25,12 +26,12 @@ exposure := fhir.takes({"set": "metformin", "within": "P90D", "drafts": false})
 
 holds := fact.less(egfr, 30)
 
-detail := fhir.text("Contraindicated below an eGFR of 30. The record shows metformin in the last 90 days: plan to stop it.", {}) if {
+card_detail := fhir.text("Contraindicated below an eGFR of 30. The record shows metformin in the last 90 days: plan to stop it.", {}) if {
 	fact.is(exposure, "true")
 } else := fhir.text("Contraindicated below an eGFR of 30, for starting as for continuing.", {})
 
 card := {
 	"summary": fhir.text("Do not prescribe metformin: eGFR {egfr} (contraindicated below 30)", {"egfr": egfr}),
-	"detail": detail,
+	"detail": card_detail,
 	"suggestions": [fhir.remove(fhir.order())],
 }
