@@ -231,6 +231,14 @@ func newRoot(r TrustRoot, digest Digest) (*root, error) {
 	return indexed, nil
 }
 
+// publisher returns the publisher a root speaks for; empty for a tenant root.
+func (r *root) publisher() Publisher {
+	if r.RootKind == TenantRoot {
+		return ""
+	}
+	return Publisher(r.Name)
+}
+
 // valid reports whether a signature by k counts at the log's time.
 func (k rootKey) valid(at time.Time) bool {
 	return !at.Before(k.listed.ValidFrom) && (k.listed.ValidUntil.IsZero() || at.Before(k.listed.ValidUntil))

@@ -29,10 +29,10 @@ type PackDigest struct {
 	DirHash1 Digest
 }
 
-// Statement says Predicate about Pack, or, for kinds that are not about a pack,
-// about the predicate itself; Pack is then zero.
+// Statement says Predicate about Archive, or, for kinds that are not about a pack,
+// about the predicate itself; Archive is then zero.
 type Statement struct {
-	Pack      PackDigest
+	Archive   PackDigest
 	Predicate Predicate
 }
 
@@ -125,15 +125,15 @@ func (s Statement) Payload() ([]byte, error) {
 func (s Statement) subject(predicate []byte) (subject, error) {
 	kind := s.Predicate.Kind()
 	if !kind.aboutPack() {
-		if s.Pack != (PackDigest{}) {
+		if s.Archive != (PackDigest{}) {
 			return subject{}, fmt.Errorf("%w: a %s is not about a pack; leave the digest out", ErrMalformed, kind)
 		}
 		return subject{Name: string(kind), Digest: subjectDigest{SHA256: DigestOf(predicate)}}, nil
 	}
-	if !digestPattern.MatchString(string(s.Pack.SHA256)) || !digestPattern.MatchString(string(s.Pack.DirHash1)) {
+	if !digestPattern.MatchString(string(s.Archive.SHA256)) || !digestPattern.MatchString(string(s.Archive.DirHash1)) {
 		return subject{}, fmt.Errorf("%w: subject %s needs sha256 and dirHash1 in lower-case hex", ErrMalformed, packSubject)
 	}
-	return subject{Name: packSubject, Digest: subjectDigest(s.Pack)}, nil
+	return subject{Name: packSubject, Digest: subjectDigest(s.Archive)}, nil
 }
 
 // ParseStatement reads a payload. It accepts exactly the bytes that [Statement.Payload]
@@ -163,7 +163,7 @@ func ParseStatement(payload []byte) (Statement, error) {
 	}
 	s := Statement{Predicate: predicate}
 	if kind.aboutPack() {
-		s.Pack = PackDigest(w.Subject[0].Digest)
+		s.Archive = PackDigest(w.Subject[0].Digest)
 	}
 	// Writing what was read and comparing covers the subject's name and digests, the
 	// field order, number and time spellings, white space, and fields left out.
