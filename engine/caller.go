@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+// Caller is on whose behalf a verb of the engine runs. The door has proven who
+// it is; what it may do is decided here.
+type Caller struct {
+	Tenant  tenant.ID
+	Client  string           // id of a registered EHR, or
+	Person  signing.PersonID // a person of the tenant's trust root
+	Purpose string           // why a person looks at records, recorded with the access
+}
+
+// What the verbs of the engine refuse, one sentinel per fact.
+var (
+	// ErrUnknownTenant says that this node serves no such tenant. Strangers get
+	// the same answer as for a bad token.
+	ErrUnknownTenant = errors.New("no such tenant here")
+	// ErrUnknownService says that the tenant has no service of that id.
+	ErrUnknownService = errors.New("no such service")
+	// ErrHook says that the service does not answer the hook of the request.
+	ErrHook = errors.New("the service does not answer this hook")
+	// ErrForbidden says that the caller is known but lacks the role; the message
+	// names the role.
+	ErrForbidden = errors.New("not allowed")
+	// ErrNotReady says that the tenant has no policy or no live pack yet. Apply
+	// the statements first.
+	ErrNotReady = errors.New("tenant is not ready")
+	// ErrBusy says that the tenant has as many calls under way as its limit
+	// allows. Try again after a second.
+	ErrBusy = errors.New("too many calls at once")
+	// ErrPurpose says that records were asked for without a purpose.
+	ErrPurpose = errors.New("a purpose is required to look at records")
+	// ErrStatement says that a statement is well signed but asks for what this
+	// node can not do; the message names the check that failed.
+	ErrStatement = errors.New("statement can not take effect")
+	// ErrCases says that a pack's own golden cases do not hold in this process.
+	ErrCases = errors.New("cases of the pack do not hold")
+	// ErrFeedback says that a feedback body is not what CDS Hooks defines.
+	ErrFeedback = errors.New("feedback is not well formed")
+)
+
+// Answer is the result of a call: the exact bytes to send, and the receipt
+// that proves the record of it.
+type Answer struct {
+	Body     []byte
+	Receipt  string // an RFC 8941 dictionary, for the Precept-Receipt header
+	RecordID string
+	Repeated bool // the bytes of an earlier call with the same hookInstance and body
+	Cards    int
+	Cut      int // pairs not evaluated
+	Took     time.Duration
+}
