@@ -247,6 +247,9 @@ func (t *tarReader) parseHeader(block *[blockSize]byte) (string, int64, error) {
 	if prefix := cString(block[345:500]); prefix != "" && block[156] != 'S' {
 		name = prefix + "/" + name
 	}
+	if string(block[257:262]) != "ustar" {
+		return "", 0, &Problem{What: "it is no USTAR archive, plain or as one gzip member", Kind: ErrMalformed, Hint: hintRebuild}
+	}
 	if what := irregular(block[156]); what != "" {
 		return "", 0, &Problem{File: printable(name), What: what, Kind: ErrNotRegular,
 			Hint: "a pack archive holds regular files in USTAR form only; " + hintRebuild}

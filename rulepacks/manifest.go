@@ -69,7 +69,7 @@ type Period struct {
 }
 
 // SourceAttributes say for each attribute of 45 CFR 170.315(b)(11)(iv) whether
-// the rules use it: "used: why" or "not used".
+// the rules use it: "used: why", "not used" or "not used: why".
 type SourceAttributes struct {
 	Race              string `json:"race"`
 	Ethnicity         string `json:"ethnicity"`
@@ -249,14 +249,16 @@ func (c *manifestCheck) lists() {
 		c.require(what == "", jsontext.Pointer("/parameters").AppendToken(p.Name), "see JSON Schema", "parameter %q: %s", p.Name, what)
 	}
 	for _, a := range c.m.SourceAttributes.List() {
-		why, used := strings.CutPrefix(a.Statement, "used: ")
-		c.require(a.Statement == "" || a.Statement == "not used" || used && strings.TrimSpace(why) != "",
-			jsontext.Pointer("/source_attributes").AppendToken(a.Name), `write "used: why" or "not used"`,
+		c.require(a.Statement == "" || a.Statement == "not used" || attributePattern.MatchString(a.Statement),
+			jsontext.Pointer("/source_attributes").AppendToken(a.Name), `write "used: why", "not used" or "not used: why"`,
 			"source attribute %s says neither used nor not used", a.Name)
 	}
 }
 
-var citationPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+var (
+	citationPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+	attributePattern = regexp.MustCompile(`^(not )?used: *\S`)
+)
 
 func index(list jsontext.Pointer, i int) jsontext.Pointer { return list.AppendToken(strconv.Itoa(i)) }
 

@@ -1,0 +1,353 @@
+package rulepacks
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/iotest"
+	"time"
+)
+
+func TestArchiveAttacks(t *testing.T) {
+	good := sample(t).Archive()
+	zeros := strings.Repeat("\x00", 4<<20)
+	manifest := string(sample(t).Files[0].Data)
+	for _, test := range []struct {
+		name   string
+		expect error
+		data   []byte
+	}{
+		// reference/trust.md 1.2: what OPA's own reader lets pass.
+		{"same entry twice", ErrDuplicate, insert(t, entry{name: "NOTICE", data: "x"})},
+		{"signature file", ErrUnsafeName, insert(t, entry{name: "rules/.signatures.json", data: "{}"})},
+		{"signature file in a folder", ErrUnknownFile, insert(t, entry{name: "cases/sub/signatures.json", data: "{}"})},
+		{"signature file by suffix", ErrUnknownFile, insert(t, entry{name: "cases/foosignatures.json", data: "{}"})},
+		{"dot file in the root", ErrUnsafeName, insert(t, entry{name: ".signatures.json", data: "{}"})},
+		{"data.json", ErrUnknownFile, insert(t, entry{name: "data.json", data: "{}"})},
+		{"data.yaml among the cases", ErrUnknownFile, insert(t, entry{name: "cases/data.yaml", data: sampleCases})},
+		{"delta bundle", ErrUnknownFile, insert(t, entry{name: "patch.json", data: "{}"})},
+		{"wasm", ErrUnknownFile, insert(t, entry{name: "policy.wasm", data: "x"})},
+		{"duplicate JSON key", ErrMalformed, edited(t, "valuesets/metformin.json", func(e *entry) {
+			e.data = strings.Replace(e.data, `{"id"`, `{"id": "x", "id"`, 1)
+		})},
+		{"symlink pointing outside", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '2', edit: link("../../etc/passwd")})},
+		{"second gzip member", ErrNotCanonical, append(zip(good), zip([]byte("more"))...)},
+		{"second empty gzip member", ErrNotCanonical, append(zip(good), zip(nil)...)},
+		{"bytes after the gzip member", ErrNotCanonical, append(zip(good), 0)},
+		{"another .manifest by suffix", ErrUnknownFile, insert(t, entry{name: "cases/x.manifest", data: manifest})},
+		{"another .manifest in a folder", ErrUnsafeName, insert(t, entry{name: "t1/.manifest", data: manifest})},
+		{".manifest.pb", ErrUnsafeName, insert(t, entry{name: ".manifest.pb", data: "x"})},
+		{"many medium files", ErrTooLarge, zip(rawTar(manyFiles(40, zeros)...))},
+		{"path through ..", ErrUnsafeName, insert(t, entry{name: "rules/../../x/data.json", data: "{}"})},
+		{"path from ..", ErrUnsafeName, insert(t, entry{name: "../../x/data.json", data: "{}"})},
+		{"case twins", ErrDuplicate, insert(t, entry{name: "cases/LOW.yaml", data: sampleCases})},
+		{"case twin folders", ErrDuplicate, rawTar(entry{name: "cases/A/x.yaml"}, entry{name: "cases/a/y.yaml"})},
+		{"file that is also a folder", ErrDuplicate, rawTar(entry{name: "cases/a.yaml"}, entry{name: "cases/a.yaml/b.yaml"})},
+		{"case twin of a file as folder", ErrDuplicate, rawTar(entry{name: "cases/A.yaml"}, entry{name: "cases/a.yaml/b.yaml"})},
+
+		// 1.3: the canonical form.
+		{"absolute name", ErrUnsafeName, insert(t, entry{name: "/NOTICE", data: "x"})},
+		{"dot segment", ErrUnsafeName, insert(t, entry{name: "./NOTICE", data: "x"})},
+		{"empty segment", ErrUnsafeName, insert(t, entry{name: "rules//a.rego", data: "x"})},
+		{"empty name", ErrUnsafeName, insert(t, entry{name: "", data: "x"})},
+		{"backslash", ErrUnsafeName, insert(t, entry{name: `rules\a.rego`, data: "x"})},
+		{"newline", ErrUnsafeName, insert(t, entry{name: "rules/a\n.rego", data: "x"})},
+		{"escape sequence", ErrUnsafeName, insert(t, entry{name: "rules/\x1b[2J.rego", data: "x"})},
+		{"not NFC", ErrUnsafeName, insert(t, entry{name: "cases/u\u0308.yaml", data: "x"})},
+		{"not UTF-8", ErrUnsafeName, insert(t, entry{name: "cases/\xff.yaml", data: "x"})},
+		{"not ASCII", ErrUnsafeName, insert(t, entry{name: "cases/\u00fc.yaml", data: "x"})},
+		{"device name", ErrUnsafeName, insert(t, entry{name: "cases/con.yaml", data: "x"})},
+		{"name of 201 bytes", ErrUnsafeName, insert(t, entry{name: longName(201), data: "x"})},
+		{"unsorted", ErrNotCanonical, rawTar(entry{name: "pack.yaml", data: "x"}, entry{name: "NOTICE", data: "x"})},
+		{"mode 0644", ErrNotCanonical, edited(t, "NOTICE", headerField(100, "0000644\x00"))},
+		{"owner", ErrNotCanonical, edited(t, "NOTICE", headerField(108, "0001750\x00"))},
+		{"owner name", ErrNotCanonical, edited(t, "NOTICE", headerField(265, "root"))},
+		{"time", ErrNotCanonical, edited(t, "NOTICE", headerField(136, "14000000000\x00"))},
+		{"link name on a file", ErrNotCanonical, edited(t, "NOTICE", headerField(157, "pack.yaml"))},
+		{"bytes after the name", ErrNotCanonical, edited(t, "NOTICE", headerField(8, "hidden"))},
+		{"bytes at the end of the header", ErrNotCanonical, edited(t, "NOTICE", headerField(505, "hidden"))},
+		{"needless prefix", ErrNotCanonical, rawTar(entry{name: "low.rego", data: "x", edit: func(h []byte) { copy(h[345:], "rules") }})},
+		{"old tar", ErrMalformed, edited(t, "NOTICE", headerField(257, "\x00\x00\x00\x00\x00\x00\x00\x00"))},
+		{"GNU magic", ErrNotCanonical, edited(t, "NOTICE", headerField(257, "ustar  \x00"))},
+		{"size in base 256", ErrNotCanonical, edited(t, "NOTICE", headerField(124, "\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"))},
+		{"negative size", ErrNotCanonical, edited(t, "NOTICE", headerField(124, "-0000000001\x00"))},
+		{"wrong checksum", ErrNotCanonical, flip(good, 148)},
+		{"bytes in the padding", ErrNotCanonical, flip(good, blockSize*2-1)},
+		{"one zero block", ErrMalformed, good[:len(good)-blockSize]},
+		{"entry after a zero block", ErrNotCanonical, append(append(good[:len(good)-blockSize:len(good)-blockSize],
+			entry{name: "rules/z.rego"}.bytes()...), make([]byte, 2*blockSize)...)},
+		{"third zero block", ErrNotCanonical, append(bytes.Clone(good), make([]byte, blockSize)...)},
+		{"byte after the end", ErrNotCanonical, append(bytes.Clone(good), 0)},
+
+		// 1.4: known attacks on readers of archives.
+		{"hard link", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '1', edit: link("../pack.yaml")})},
+		{"file through a symlink", ErrNotRegular, rawTar(entry{name: "cases", flag: '2', edit: link("/etc")}, entry{name: "cases/x.yaml", data: "x"})},
+		{"folder entry", ErrNotRegular, insert(t, entry{name: "rules/", flag: '5'})},
+		{"character device", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '3'})},
+		{"block device", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '4'})},
+		{"pipe", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '6'})},
+		{"contiguous file", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '7'})},
+		{"type flag zero byte", ErrNotRegular, edited(t, "NOTICE", func(e *entry) { e.edit = func(h []byte) { h[156] = 0 } })},
+		{"PAX header of 2 MiB", ErrNotRegular, rawTar(entry{name: "NOTICE", flag: 'x', data: strings.Repeat("9 a=bbbb\n", 233017)})},
+		{"PAX header by the library", ErrNotRegular, stockTar(t, tar.Header{Name: "NOTICE", Mode: 0o600, Format: tar.FormatPAX,
+			PAXRecords: map[string]string{"PRECEPT.x": "1"}}, "x")},
+		{"global PAX header", ErrNotRegular, rawTar(entry{name: "NOTICE", flag: 'g', data: "9 a=bbbb\n"})},
+		{"GNU long name", ErrNotRegular, rawTar(entry{name: "././@LongLink", flag: 'L', data: "rules/x.rego\x00"})},
+		{"GNU long link", ErrNotRegular, rawTar(entry{name: "././@LongLink", flag: 'K', data: "/etc/passwd\x00"})},
+		{"GNU sparse file with a huge map", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseMap})},
+		{"size larger than the archive", ErrMalformed, rawTar(entry{name: "NOTICE", data: "x", size: 200 << 20})},
+		{"size larger than any limit", ErrTooLarge, zip(append(entry{name: "NOTICE", size: 300 << 20}.bytes(), bytes.Repeat([]byte(" "), 2<<20)...))},
+		{"nested gzip", ErrMalformed, zip(zip(good))},
+		{"too many entries", ErrTooLarge, rawTar(manyFiles(5001, "")...)},
+		{"BOM", ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = "\xef\xbb\xbf" + e.data })},
+		{"lone surrogate", ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = `{"a": "\ud800"}` })},
+		{"null value set", ErrValueSet, edited(t, "valuesets/metformin.json", func(e *entry) { e.data = "null" })},
+		{"null pack", ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = "null" })},
+		{"changed .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "1.10.0", "1.10.1", 1) })},
+		{"empty root in .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "packs/sample", "", 1) })},
+		{"reformatted .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data += "\n" })},
+		{"no .manifest", ErrManifest, rawTar(entries(t)[1:]...)},
+		{"file unknown to pack.yaml", ErrValueSet, insert(t, entry{name: "valuesets/other.json",
+			data: strings.Replace(sampleValueSet, `"metformin"`, `"other"`, 1)})},
+		{"pack named by path", ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = strings.Replace(e.data, "sample", "../sample", 1) })},
+
+		// Cut and broken archives.
+		{"nothing", ErrMalformed, nil},
+		{"one byte", ErrMalformed, []byte{0x1f}},
+		{"gzip header only", ErrMalformed, []byte{0x1f, 0x8b}},
+		{"cut tar", ErrMalformed, good[:len(good)/2+7]},
+		{"cut gzip", ErrMalformed, zip(good)[:200]},
+		{"cut gzip checksum", ErrMalformed, zip(good)[:len(zip(good))-3]},
+		{"wrong gzip checksum", ErrMalformed, flip(zip(good), len(zip(good))-6)},
+		{"broken deflate", ErrMalformed, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff\xff\xff")},
+		{"empty tar", ErrManifest, make([]byte, 2*blockSize)},
+		{"zip file", ErrMalformed, bytes.Repeat([]byte("PK\x03\x04\x00\x00\x01\x02"), 100)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pack, err := ReadArchive(bytes.NewReader(test.data), Limits{})
+			if pack != nil {
+				t.Error("a pack was returned beside the error")
+			}
+			wantRefusal(t, err, test.expect)
+		})
+	}
+}
+
+func TestArchiveLimits(t *testing.T) {
+	good := sample(t).Archive()
+	size := int64(len(good))
+	noise := bytes.NewBuffer(nil)
+	for i := range 200_000 {
+		fmt.Fprintf(noise, "%x\n", uint32(i)*2654435761)
+	}
+	big := zip(edited(t, "NOTICE", func(e *entry) { e.data = noise.String() }))
+	for _, test := range []struct {
+		name string
+		data []byte
+		lim  Limits
+		want error
+	}{
+		{"exact size of a tar", good, Limits{Expanded: size}, nil},
+		{"exact size of a gzip", zip(good), Limits{Expanded: size, Compressed: int64(len(zip(good)))}, nil},
+		{"expanded", good, Limits{Expanded: size - 1}, ErrTooLarge},
+		{"expanded in gzip", zip(good), Limits{Expanded: size - 1}, ErrTooLarge},
+		{"compressed", zip(good), Limits{Compressed: int64(len(zip(good))) - 1}, ErrTooLarge},
+		{"entries", good, Limits{Entries: len(entries(t)) - 1}, ErrTooLarge},
+		{"exact entries", good, Limits{Entries: len(entries(t))}, nil},
+		{"ratio kept", big, Limits{Ratio: 10}, nil},
+		{"ratio", big, Limits{Ratio: 1}, ErrTooLarge},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ReadArchive(bytes.NewReader(test.data), test.lim)
+			if !errors.Is(err, test.want) {
+				t.Errorf("error is %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+// An endless stream must be given up at the limit, not read to its end.
+func TestArchiveEndless(t *testing.T) {
+	head := entry{name: "NOTICE", size: 1 << 32}.bytes()
+	endless := &countingReader{r: io.MultiReader(bytes.NewReader(head), forever{}), max: 1 << 40, lim: Limits{Expanded: 1 << 40}}
+	_, err := ReadArchive(endless, Limits{Expanded: 1 << 20})
+	wantRefusal(t, err, ErrTooLarge)
+	if endless.n > 2<<20 {
+		t.Errorf("read %d bytes with a limit of 1 MiB", endless.n)
+	}
+}
+
+type forever struct{}
+
+func (forever) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'a'
+	}
+	return len(b), nil
+}
+
+// The reader's own errors must come through, so that a caller can retry.
+func TestArchiveReadError(t *testing.T) {
+	broken := errors.New("connection lost")
+	for _, data := range [][]byte{nil, sample(t).Archive()[:700], zip(sample(t).Archive())[:100]} {
+		_, err := ReadArchive(io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken)), Limits{})
+		if !errors.Is(err, broken) || errors.Is(err, ErrMalformed) {
+			t.Errorf("after %d bytes the error is %v", len(data), err)
+		}
+	}
+}
+
+// GNU tar, bsdtar and Go's own reader must agree on what an archive holds.
+func TestArchiveStockReaders(t *testing.T) {
+	p := sample(t)
+	r := tar.NewReader(bytes.NewReader(p.Archive()))
+	for _, f := range p.Files {
+		head, err := r.Next()
+		if err != nil || head.Name != f.Name || head.Mode != 0o600 || !head.ModTime.Equal(time.Unix(0, 0)) {
+			t.Fatalf("archive/tar reads %v, %v; want %s", head, err, f.Name)
+		}
+		if data, _ := io.ReadAll(r); !bytes.Equal(data, f.Data) {
+			t.Errorf("archive/tar reads other bytes of %s", f.Name)
+		}
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("tar", "-xf", "-", "-C", dir)
+	cmd.Stdin = bytes.NewReader(p.Archive())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v: %s", err, out)
+	}
+	for _, f := range p.Files {
+		data, err := os.ReadFile(filepath.Join(dir, f.Name))
+		if err != nil || !bytes.Equal(data, f.Data) {
+			t.Errorf("tar extracts other bytes of %s: %v", f.Name, err)
+		}
+	}
+}
+
+// An auditor computes both digests with find, sort and sha256sum.
+func TestDigestsByShell(t *testing.T) {
+	p := sample(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, filesFS(p.Files)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", `find . -type f | sed 's,^\./,,' | LC_ALL=C sort | xargs sha256sum | sha256sum`)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil || !strings.HasPrefix(string(out), p.DirHash1) {
+		t.Errorf("dirHash1 by shell is %s, %v; want %s", out, err, p.DirHash1)
+	}
+	cmd = exec.Command("sha256sum")
+	cmd.Stdin = bytes.NewReader(p.Archive())
+	if out, err := cmd.Output(); err != nil || !strings.HasPrefix(string(out), p.Digest.String()) {
+		t.Errorf("sha256sum says %s, %v; want %s", out, err, p.Digest)
+	}
+}
+
+func TestWriteArchiveRefusesWhatReadArchiveWould(t *testing.T) {
+	p, err := ReadFolder(folder(with("NOTICE", strings.Repeat(" ", 8<<20))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	wantRefusal(t, p.WriteArchive(&b), ErrTooLarge)
+	if b.Len() > 0 {
+		t.Error("bytes were written before the refusal")
+	}
+	if _, err := ReadArchive(bytes.NewReader(zip(p.Archive())), Limits{}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("ReadArchive says %v", err)
+	}
+}
+
+func TestReadFolderRefusals(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		expect error
+		edit   func(fstest.MapFS)
+		want   string
+	}{
+		{"symlink", ErrNotRegular, func(m fstest.MapFS) {
+			m["rules/x.rego"] = &fstest.MapFile{Data: []byte("../pack.yaml"), Mode: fs.ModeSymlink}
+		}, "rules/x.rego"},
+		{"backup file", ErrUnsafeName, func(m fstest.MapFS) { m["rules/low.rego~"] = &fstest.MapFile{} }, "rules/low.rego~"},
+		{"nested rule", ErrUnknownFile, func(m fstest.MapFS) { m["rules/a/b.rego"] = &fstest.MapFile{} }, "rules/a/b.rego"},
+		{"NUL byte", ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\x00")} }, "NOTICE:2"},
+		{"Latin-1", ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\n\xfc")} }, "NOTICE:3"},
+		{"stale manifest", ErrManifest, func(m fstest.MapFS) { m[".manifest"] = &fstest.MapFile{Data: []byte("{}")} }, ".manifest"},
+		{"no pack.yaml", ErrManifest, func(m fstest.MapFS) { delete(m, "pack.yaml") }, "pack.yaml"},
+		{"no rules", ErrManifest, func(m fstest.MapFS) { delete(m, "rules/low.rego") }, "rules"},
+		{"value set without file", ErrValueSet, func(m fstest.MapFS) { delete(m, "valuesets/metformin.json") }, "pack.yaml:15"},
+		{"table in a rules pack", ErrUnknownFile, func(m fstest.MapFS) { m["tables/products.json"] = &fstest.MapFile{Data: []byte("{}")} }, "tables"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := folder(sampleFiles()).(fstest.MapFS)
+			test.edit(m)
+			_, err := ReadFolder(m)
+			wantRefusal(t, err, test.expect, test.want)
+		})
+	}
+}
+
+// All problems of a folder come at once, each with its place.
+func TestReadFolderReportsAll(t *testing.T) {
+	_, err := ReadFolder(folder(with("valuesets/metformin.json", `{"id":"x","kind":"drug","codes":[]}`,
+		"cases/low.yaml", "cases:\n  - name: a\n  - name: a\n", "messages/de.json", "{")))
+	if n := len(Problems(err)); n < 7 {
+		t.Errorf("%d problems, want at least 7:\n%v", n, err)
+	}
+}
+
+func filesFS(files []File) fs.FS {
+	out := fstest.MapFS{}
+	for _, f := range files {
+		out[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o600}
+	}
+	return out
+}
+
+func manyFiles(n int, data string) []entry {
+	var out []entry
+	for i := range n {
+		out = append(out, entry{name: fmt.Sprintf("cases/%05d.yaml", i), data: data})
+	}
+	return out
+}
+
+func link(target string) func([]byte) {
+	return func(h []byte) { copy(h[157:257], target) }
+}
+
+func headerField(at int, field string) func(*entry) {
+	return func(e *entry) { e.edit = func(h []byte) { copy(h[at:], field) } }
+}
+
+// sparseMap fills the GNU sparse map of a header and says that more follows.
+func sparseMap(h []byte) {
+	copy(h[257:], "ustar  \x00")
+	for at := 386; at < 482; at += 12 {
+		copy(h[at:], "77777777777\x00")
+	}
+	h[482] = 1
+	copy(h[483:], "77777777777\x00")
+}
+
+func flip(data []byte, at int) []byte {
+	data = bytes.Clone(data)
+	data[at] ^= 1
+	return data
+}
+
+func longName(n int) string {
+	name := "cases/" + strings.Repeat("a", 60) + "/" + strings.Repeat("b", 80) + "/"
+	return name + strings.Repeat("c", n-len(name)-len(".yaml")) + ".yaml"
+}
+
