@@ -1,0 +1,44 @@
+# METADATA
+# scope: package
+# title: Ergot alkaloids and CYP3A4 inhibitors
+# description: >-
+#   Row 12 of the high-priority list. Fires from either side: whichever of the two is ordered while the other is
+#   taken or also drafted.
+# authors:
+# - Clinical content engineering
+# related_resources:
+# - ref: https://pmc.ncbi.nlm.nih.gov/articles/PMC3422823
+#   description: "Phansalkar et al., High-priority drug-drug interactions, JAMIA 2012;19:735, Table 2"
+# custom:
+#   id: ergot-cyp3a4-inhibitor
+#   hooks: [order-select, order-sign]
+#   trigger: {order: pair_ergot_cyp3a4_inhibitor}
+#   severity: {order-select: info, order-sign: critical}
+#   unknown: info
+#   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
+#   topic: drug-interaction
+package packs.high_priority_ddi.ergot_cyp3a4_inhibitor
+
+object_ordered := fhir.order_in({"set": "ergot"})
+
+precipitant_ordered := fhir.order_in({"set": "ergot_inhibitor"})
+
+object_taken := fhir.takes({"set": "ergot"})
+
+precipitant_taken := fhir.takes({"set": "ergot_inhibitor"})
+
+holds := fact.any([
+	fact.all([object_ordered, precipitant_taken]),
+	fact.all([precipitant_ordered, object_taken]),
+])
+
+card_other := precipitant_taken if {
+	fact.is(object_ordered, "true")
+	fact.is(precipitant_taken, "true")
+} else := object_taken
+
+card := {
+	"summary": fhir.text("Do not combine {drug} with {other}: ergotism, ischaemia", {"drug": fhir.order(), "other": card_other}),
+	"detail": fhir.text("CYP3A4 inhibitors raise the exposure to ergot alkaloids: vessels can close.", {}),
+	"suggestions": [fhir.remove(fhir.order())],
+}

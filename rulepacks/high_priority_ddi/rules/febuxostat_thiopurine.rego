@@ -1,0 +1,44 @@
+# METADATA
+# scope: package
+# title: Febuxostat and azathioprine or mercaptopurine
+# description: >-
+#   Row 3 of the high-priority list. Fires from either side: whichever of the two is ordered while the other is
+#   taken or also drafted.
+# authors:
+# - Clinical content engineering
+# related_resources:
+# - ref: https://pmc.ncbi.nlm.nih.gov/articles/PMC3422823
+#   description: "Phansalkar et al., High-priority drug-drug interactions, JAMIA 2012;19:735, Table 2"
+# custom:
+#   id: febuxostat-thiopurine
+#   hooks: [order-select, order-sign]
+#   trigger: {order: pair_febuxostat_thiopurine}
+#   severity: {order-select: info, order-sign: critical}
+#   unknown: info
+#   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
+#   topic: drug-interaction
+package packs.high_priority_ddi.febuxostat_thiopurine
+
+object_ordered := fhir.order_in({"set": "febuxostat"})
+
+precipitant_ordered := fhir.order_in({"set": "thiopurine"})
+
+object_taken := fhir.takes({"set": "febuxostat"})
+
+precipitant_taken := fhir.takes({"set": "thiopurine"})
+
+holds := fact.any([
+	fact.all([object_ordered, precipitant_taken]),
+	fact.all([precipitant_ordered, object_taken]),
+])
+
+card_other := precipitant_taken if {
+	fact.is(object_ordered, "true")
+	fact.is(precipitant_taken, "true")
+} else := object_taken
+
+card := {
+	"summary": fhir.text("Do not combine {drug} with {other}: bone marrow suppression", {"drug": fhir.order(), "other": card_other}),
+	"detail": fhir.text("Febuxostat blocks xanthine oxidase, which breaks down mercaptopurine: its toxicity rises.", {}),
+	"suggestions": [fhir.remove(fhir.order())],
+}

@@ -1,0 +1,47 @@
+# METADATA
+# scope: package
+# title: Tranylcypromine and procarbazine
+# description: >-
+#   Row 14 of the high-priority list. Fires from either side: whichever of the two is ordered while the other is
+#   taken or also drafted. An MAO inhibitor counts for 14 days after its end.
+# authors:
+# - Clinical content engineering
+# related_resources:
+# - ref: https://pmc.ncbi.nlm.nih.gov/articles/PMC3422823
+#   description: "Phansalkar et al., High-priority drug-drug interactions, JAMIA 2012;19:735, Table 2"
+# custom:
+#   id: tranylcypromine-procarbazine
+#   hooks: [order-select, order-sign]
+#   trigger: {order: pair_tranylcypromine_procarbazine}
+#   severity: {order-select: info, order-sign: critical}
+#   unknown: info
+#   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
+#   topic: drug-interaction
+package packs.high_priority_ddi.tranylcypromine_procarbazine
+
+object_ordered := fhir.order_in({"set": "tranylcypromine"})
+
+precipitant_ordered := fhir.order_in({"set": "procarbazine"})
+
+object_taken := fhir.takes({"set": "tranylcypromine", "within": "P14D"})
+
+precipitant_taken := fhir.takes({"set": "procarbazine", "within": "P14D"})
+
+holds := fact.any([
+	fact.all([object_ordered, precipitant_taken]),
+	fact.all([precipitant_ordered, object_taken]),
+])
+
+card_other := precipitant_taken if {
+	fact.is(object_ordered, "true")
+	fact.is(precipitant_taken, "true")
+} else := object_taken
+
+card := {
+	"summary": fhir.text("Do not combine {drug} with {other}: hypertensive crisis", {"drug": fhir.order(), "other": card_other}),
+	"detail": concat(" ", [
+		fhir.text("Both inhibit MAO; the effects add up.", {}),
+		fhir.text("An MAO inhibitor counts for 14 days after its end.", {}),
+	]),
+	"suggestions": [fhir.remove(fhir.order())],
+}
