@@ -131,8 +131,8 @@ type countingReader struct {
 
 func (c *countingReader) Read(b []byte) (int, error) {
 	// One byte more than allowed may be read, to tell "all" from "too much".
-	if room := c.max + 1 - c.n; int64(len(b)) > room {
-		b = b[:max(room, 1)]
+	if room := max(c.max+1-c.n, 1); int64(len(b)) > room {
+		b = b[:room]
 	}
 	n, err := c.r.Read(b)
 	c.n += int64(n)

@@ -282,6 +282,9 @@ func TestReadFolderRefusals(t *testing.T) {
 		{"nested rule", ErrUnknownFile, func(m fstest.MapFS) { m["rules/a/b.rego"] = &fstest.MapFile{} }, "rules/a/b.rego"},
 		{"NUL byte", ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\x00")} }, "NOTICE:2"},
 		{"Latin-1", ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\n\xfc")} }, "NOTICE:3"},
+		{"empty translation", ErrMessages, func(m fstest.MapFS) {
+			m["messages/de.json"] = &fstest.MapFile{Data: []byte("{\n\"Low: {egfr}\": \" \"}")}
+		}, "messages/de.json:2"},
 		{"stale manifest", ErrManifest, func(m fstest.MapFS) { m[".manifest"] = &fstest.MapFile{Data: []byte("{}")} }, ".manifest"},
 		{"no pack.yaml", ErrManifest, func(m fstest.MapFS) { delete(m, "pack.yaml") }, "pack.yaml"},
 		{"no rules", ErrManifest, func(m fstest.MapFS) { delete(m, "rules/low.rego") }, "rules"},
@@ -294,6 +297,17 @@ func TestReadFolderRefusals(t *testing.T) {
 			_, err := ReadFolder(m)
 			wantRefusal(t, err, test.expect, test.want)
 		})
+	}
+}
+
+// What an author's tools keep in the folder does not change the pack.
+func TestReadFolderLeavesHiddenOut(t *testing.T) {
+	p, err := ReadFolder(folder(with(".git/config", "x", ".editorconfig", "x", "rules/.low.rego.swp", "x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Digest != sample(t).Digest {
+		t.Error("hidden files changed the digest")
 	}
 }
 
@@ -350,4 +364,3 @@ func longName(n int) string {
 	name := "cases/" + strings.Repeat("a", 60) + "/" + strings.Repeat("b", 80) + "/"
 	return name + strings.Repeat("c", n-len(name)-len(".yaml")) + ".yaml"
 }
-

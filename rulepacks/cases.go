@@ -50,7 +50,9 @@ type Case struct {
 
 // Want is an expected finding.
 type Want struct {
-	Rule    string `json:"rule"`    // id of the rule, without the pack
+	// Rule is the id of the rule without the pack, or core/<id> for a finding
+	// that Precept makes itself, such as core/unidentified-order.
+	Rule    string `json:"rule"`
 	Subject string `json:"subject"` // "patient" or "MedicationRequest/<id>"
 	State   string `json:"state"`   // "true", "false" or "unknown"
 	// Reasons are reason codes in any order. Nil means not compared.
@@ -124,7 +126,7 @@ var (
 	caseNamePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$`)
 	hookPattern     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 	zonePattern     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$`)
-	ruleIDPattern   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,126}$`)
+	ruleIDPattern   = regexp.MustCompile(`^(core/)?[a-z][a-z0-9-]{0,126}$`)
 	subjectPattern  = regexp.MustCompile(`^(patient|[A-Z][A-Za-z]{1,62}/[^\s/]{1,256})$`)
 )
 

@@ -3,6 +3,8 @@ package rulepacks
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // What can be wrong with a pack, one sentinel per fact. Errors of this package
@@ -64,7 +66,8 @@ type Problem struct {
 	Warning bool
 }
 
-// Error formats the problem as "file:line: what (hint)".
+// Error formats the problem as "file:line: what (hint)". Characters that a
+// terminal or log could act on are replaced, since What may quote the pack.
 func (p *Problem) Error() string {
 	place := ""
 	switch {
@@ -73,7 +76,12 @@ func (p *Problem) Error() string {
 	case p.File != "":
 		place = p.File + ": "
 	}
-	return fmt.Sprintf("%s%s (%s)", place, p.What, p.Hint)
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, fmt.Sprintf("%s%s (%s)", place, p.What, p.Hint))
 }
 
 // Unwrap returns the sentinel.

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"unicode/utf8"
 )
 
 // ReadFolder reads a pack from a folder on the author's side, for example
 // os.DirFS(dir) or a folder of [Embedded]. The .manifest is generated; one that
-// lies in the folder must equal it. Links and files that have no place in a
-// pack are refused, as are sizes [ReadArchive] would refuse by default.
+// lies in the folder must equal it. Other names that start with a dot, such as
+// .git and .editorconfig, belong to the author's tools and are left out. Links
+// and files that have no place in a pack are refused, as are sizes that
+// [ReadArchive] would refuse by default.
 func ReadFolder(fsys fs.FS) (*Pack, error) {
 	lim := Limits{}.withDefaults()
 	var files []File
@@ -21,7 +24,9 @@ func ReadFolder(fsys fs.FS) (*Pack, error) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() {
+		if hidden := strings.HasPrefix(d.Name(), ".") && name != "." && name != manifestFile; hidden && d.IsDir() {
+			return fs.SkipDir
+		} else if hidden || d.IsDir() {
 			return nil
 		}
 		if !d.Type().IsRegular() {

@@ -3,7 +3,9 @@ package rulepacks
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -12,6 +14,9 @@ import (
 func wantProblem(t *testing.T, err error) {
 	if len(Problems(err)) == 0 {
 		t.Fatalf("error %v holds no problem", err)
+	}
+	if strings.ContainsFunc(err.Error(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		t.Fatalf("error %q is not fit for a terminal", err)
 	}
 	for _, kind := range []error{ErrMalformed, ErrTooLarge, ErrNotCanonical, ErrNotRegular, ErrUnsafeName, ErrDuplicate,
 		ErrUnknownFile, ErrManifest, ErrValueSet, ErrTerminology, ErrMessages, ErrCase, ErrParameter} {

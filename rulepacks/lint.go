@@ -84,11 +84,14 @@ func (l *linter) disclosures() {
 		missing(a.Statement != "", "source_attributes."+a.Name)
 	}
 	for _, v := range m.ValueSets {
-		missing(v.Title != "" && v.Source != "" && v.Version != "" && v.Licence != "",
-			"title, source, version or licence of value set "+v.ID)
+		for _, member := range [][2]string{{"title", v.Title}, {"source", v.Source}, {"version", v.Version}, {"licence", v.Licence}} {
+			missing(member[1] != "", member[0]+" of value set "+v.ID)
+		}
 	}
 	for _, s := range m.Sources {
-		missing(s.Title != "" && s.Date != "" && s.Strength != "", "title, date or strength of source "+s.ID)
+		for _, member := range [][2]string{{"title", s.Title}, {"date", s.Date}, {"strength", s.Strength}} {
+			missing(member[1] != "", member[0]+" of source "+s.ID)
+		}
 	}
 }
 

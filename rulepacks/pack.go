@@ -3,8 +3,11 @@ package rulepacks
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // File is one file of a pack; Name is its path inside the pack, with slashes.
@@ -134,6 +137,12 @@ func (p *Pack) parse(f File) error {
 		m := Messages{}
 		if err := d.decode(&m); err != nil {
 			return err
+		}
+		for _, source := range slices.Sorted(maps.Keys(m)) {
+			if strings.TrimSpace(source) == "" || strings.TrimSpace(m[source]) == "" {
+				return d.problem(ErrMessages, jsontext.Pointer("").AppendToken(source), "translate it, or remove the line",
+					"a text or its translation is empty")
+			}
 		}
 		p.Messages[strings.TrimSuffix(rest, ".json")] = m
 	case "cases":
