@@ -1,0 +1,251 @@
+package signing_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/precept-cds/precept/signing"
+)
+
+// noon is the log's time of most entries in these tests.
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+const (
+	tenant = signing.Tenant("north")
+	region = signing.Region("us-east")
+	vendor = signing.Publisher("heartland")
+	pack   = signing.Pack("renal_dosing")
+)
+
+// key makes the same key for the same name, of alternating algorithms.
+func key(t testing.TB, name string) signing.PrivateKey {
+	t.Helper()
+	seed := sha256.Sum256([]byte(name))
+	alg := signing.Ed25519
+	if seed[0]&1 == 1 {
+		alg = signing.ECDSAP256
+	}
+	k, err := signing.GenerateKey(alg, rand.NewChaCha8(seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// person has one key for each key name, valid for the year around noon.
+func person(t testing.TB, id signing.PersonID, identities []string, keys ...string) signing.Person {
+	t.Helper()
+	p := signing.Person{ID: id, Name: string(id), Identities: identities}
+	for _, name := range keys {
+		p.Keys = append(p.Keys, signing.NewPersonKey(key(t, name).Public(), noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0)))
+	}
+	return p
+}
+
+func role(threshold int, persons ...signing.PersonID) signing.RoleRule {
+	return signing.RoleRule{Threshold: threshold, Persons: persons}
+}
+
+// publisherRoot has an author, two clinical reviewers and an admin. Dana is an author
+// too, and goes by another address elsewhere.
+func publisherRoot(t testing.TB) signing.TrustRoot {
+	return signing.TrustRoot{
+		RootKind: signing.PublisherRoot, Name: string(vendor), Version: 1,
+		IssuedAt: noon.AddDate(0, -1, 0), Expires: noon.AddDate(2, 0, 0),
+		Persons: []signing.Person{
+			person(t, "ann@heartland.example", nil, "ann", "ann2"),
+			person(t, "rex@heartland.example", nil, "rex"),
+			person(t, "ria@heartland.example", nil, "ria"),
+			person(t, "pat@heartland.example", nil, "pat"),
+			person(t, "dana@heartland.example", []string{"mailto:Dana@North.example"}, "dana-h"),
+		},
+		Roles: map[signing.Role]signing.RoleRule{
+			signing.Author:           role(1, "ann@heartland.example", "dana@heartland.example"),
+			signing.ClinicalReviewer: role(1, "rex@heartland.example", "ria@heartland.example", "ann@heartland.example"),
+			signing.RootAdmin:        role(1, "pat@heartland.example"),
+		},
+	}
+}
+
+// tenantRoot needs two approvers and two root-admins.
+func tenantRoot(t testing.TB, publisher signing.Digest) signing.TrustRoot {
+	return signing.TrustRoot{
+		RootKind: signing.TenantRoot, Name: string(tenant), Version: 1,
+		IssuedAt: noon.AddDate(0, -1, 0), Expires: noon.AddDate(1, 0, 0),
+		Persons: []signing.Person{
+			person(t, "otto@north.example", nil, "otto"),
+			person(t, "amy@north.example", nil, "amy", "amy2"),
+			person(t, "abe@north.example", nil, "abe"),
+			person(t, "dana@north.example", nil, "dana-n"),
+			person(t, "rick@north.example", nil, "rick"),
+			person(t, "rosa@north.example", nil, "rosa"),
+			person(t, "rudy@north.example", nil, "rudy"),
+			person(t, "ada@north.example", nil, "ada"),
+		},
+		Roles: map[signing.Role]signing.RoleRule{
+			signing.Operator:  role(1, "otto@north.example", "amy@north.example"),
+			signing.Approver:  role(2, "amy@north.example", "abe@north.example", "dana@north.example"),
+			signing.Revoker:   role(1, "rick@north.example"),
+			signing.Auditor:   role(1, "ada@north.example"),
+			signing.RootAdmin: role(2, "rosa@north.example", "rudy@north.example", "rick@north.example"),
+		},
+		TrustedPublishers: []signing.TrustedPublisher{{Name: vendor, Root: publisher}},
+	}
+}
+
+// archive stands for the digests of the n-th archive.
+func archive(n byte) signing.PackDigest {
+	return signing.PackDigest{SHA256: signing.DigestOf([]byte{n}), DirHash1: signing.DigestOf([]byte{n, n})}
+}
+
+func payload(t testing.TB, about signing.PackDigest, p signing.Predicate) []byte {
+	t.Helper()
+	b, err := signing.Statement{Archive: about, Predicate: p}.Payload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// say signs a statement that is not about a pack.
+func say(t testing.TB, p signing.Predicate, keys ...string) *signing.Envelope {
+	t.Helper()
+	return sayOf(t, signing.PackDigest{}, p, keys...)
+}
+
+func sayOf(t testing.TB, about signing.PackDigest, p signing.Predicate, keys ...string) *signing.Envelope {
+	t.Helper()
+	body := payload(t, about, p)
+	var bundles []signing.Bundle
+	for _, name := range keys {
+		b, err := signing.Sign(body, key(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundles = append(bundles, b)
+	}
+	env, err := signing.NewEnvelope(bundles...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := signing.ReadEnvelope(env.Bytes())
+	if err != nil {
+		t.Fatalf("reading back: %v", err)
+	}
+	return again
+}
+
+func release(n byte, seq uint64, supersedes signing.Digest) signing.PackRelease {
+	return signing.PackRelease{
+		Publisher: vendor, Pack: pack, Version: "1.0." + string('0'+rune(n)), Seq: seq, Supersedes: supersedes,
+		PackKind: signing.RulesPack, Library: "1", IssuedAt: noon,
+		EffectivePeriod: signing.Period{Start: "2016-04-08"}, ChangeSummary: "eGFR thresholds of the FDA communication",
+	}
+}
+
+func review(n byte, decision signing.Decision, at time.Time) signing.ClinicalReview {
+	return signing.ClinicalReview{
+		Pack: pack, Version: "1.0." + string('0'+rune(n)), Decision: decision, Role: "clinical pharmacist",
+		ReviewedAt: at, ValidUntil: noon.AddDate(0, 3, 0), Conditions: []string{},
+	}
+}
+
+func activate(n byte, seq uint64, previous signing.Digest) signing.Activation {
+	return signing.Activation{
+		Tenant: tenant, Region: region, Pack: pack, Version: "1.0." + string('0'+rune(n)), Seq: seq,
+		Previous: previous, Mode: signing.Active, Library: "1.0.0", InputsUnknown: []string{},
+	}
+}
+
+func suspend(rule string, at time.Time) signing.Suspension {
+	return signing.Suspension{Tenant: tenant, Region: region, Pack: pack, Rule: rule, Reason: "wrong units", SuspendedAt: at}
+}
+
+func resume(lifts signing.Digest) signing.Resumption {
+	return signing.Resumption{Tenant: tenant, Region: region, Lifts: lifts, Reason: "units mended", ResumedAt: noon}
+}
+
+func revoke(kind signing.TargetType, value string, action signing.Action, from time.Time) signing.Revocation {
+	return signing.Revocation{
+		Tenant: tenant, Region: region, Target: signing.Target{Type: kind, Value: value},
+		Action: action, Reason: "key lost", EffectiveAt: from,
+	}
+}
+
+func policy(seq uint64) signing.TenantPolicy {
+	return signing.TenantPolicy{Tenant: tenant, Region: region, Seq: seq, Policy: []byte(`{"services":[]}`)}
+}
+
+// world is a log under construction.
+type world struct {
+	testing.TB
+	*signing.State
+	at  time.Time
+	log []*signing.Envelope
+}
+
+// newWorld has the tenant's and the publisher's root.
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	publisher := say(t, publisherRoot(t), "pat")
+	root := say(t, tenantRoot(t, publisher.Digest()), "rosa", "rudy")
+	s, err := signing.NewState(tenant, region, root.Digest(), key(t, "node").Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{TB: t, State: s, at: noon}
+	w.accept(root)
+	w.accept(publisher)
+	return w
+}
+
+// released adds release n and its approval.
+func (w *world) released(n byte) *world {
+	w.Helper()
+	seq, latest := w.Latest(pack)
+	w.accept(sayOf(w, archive(n), release(n, seq+1, latest), "ann"))
+	w.accept(sayOf(w, archive(n), review(n, signing.Approve, noon), "rex"))
+	return w
+}
+
+// activated adds an activation of release n.
+func (w *world) activated(n byte) *world {
+	w.Helper()
+	seq, stands := w.Standing(pack)
+	w.accept(sayOf(w, archive(n), activate(n, seq+1, stands), "amy", "abe"))
+	return w
+}
+
+func (w *world) accept(env *signing.Envelope) signing.Verified {
+	w.Helper()
+	v, err := w.Check(env, w.at)
+	if err != nil {
+		w.Fatal(err)
+	}
+	next, err := w.Apply(v)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.State, w.log = next, append(w.log, env)
+	return v
+}
+
+func (w *world) refuse(env *signing.Envelope, want error) {
+	w.Helper()
+	_, err := w.Check(env, w.at)
+	if !errors.Is(err, want) {
+		w.Fatalf("got %v, want %v", err, want)
+	}
+	w.Logf("refused as it should be: %v", err)
+}
+
+func (w *world) live() []signing.Digest {
+	var list []signing.Digest
+	for _, a := range w.Live() {
+		list = append(list, a.Archive.SHA256)
+	}
+	return list
+}
