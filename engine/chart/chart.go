@@ -1,0 +1,213 @@
+package chart
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// ErrInputs means that a chart was asked for without a request, a time or a
+// zone: a slip of the program, not of the sender.
+var ErrInputs = errors.New("chart needs a request, a time and a zone")
+
+// Inputs is everything a Chart depends on.
+type Inputs struct {
+	Request *Request
+	// Fetched are sources fetched afterwards; each replaces the prefetch
+	// source of its key.
+	Fetched []*Source
+	// Declared names, per prefetch key the service advertises, the resource
+	// types its template asks for. Keys not in it are not seen by rules. Only
+	// a declared source can establish that a type is complete. If Declared is
+	// nil, every source is seen and counts for the types it holds matches of.
+	Declared map[string][]string
+	Now      time.Time
+	Zone     *time.Location // of the tenant, from dates.Zone
+	// Terminology may be nil: then no drug is identified.
+	Terminology *Terminology
+}
+
+// Chart is the patient context of one call. It decodes lazily and caches what
+// it decoded; it is not safe for concurrent use.
+type Chart struct {
+	in        Inputs
+	now       time.Time
+	base      string    // FHIR server with a trailing slash, or empty
+	sources   []*Source // drafts first, then in the order of the body
+	types     map[string]*typeIndex
+	urls      map[string]*item
+	orders    []*Order
+	exposures []*Exposure
+	read      struct{ orders, exposures bool }
+}
+
+// New makes the chart of a call. Nothing is decoded yet. The error is
+// ErrInputs.
+func New(in Inputs) (*Chart, error) {
+	if in.Request == nil || in.Now.IsZero() || in.Zone == nil {
+		return nil, ErrInputs
+	}
+	c := &Chart{in: in, now: in.Now.In(in.Zone), base: withSlash(in.Request.FHIRServer), types: make(map[string]*typeIndex)}
+	c.sources = append(make([]*Source, 0, 1+len(in.Request.Prefetch)+len(in.Fetched)), &in.Request.Drafts)
+	for n := range in.Request.Prefetch {
+		c.addSource(&in.Request.Prefetch[n])
+	}
+	for _, src := range in.Fetched {
+		c.addSource(src)
+	}
+	return c, nil
+}
+
+func (c *Chart) addSource(src *Source) {
+	if src.Key == DraftsKey {
+		return // no prefetch key; it would pass for drafts
+	}
+	if c.in.Declared != nil {
+		if _, ok := c.in.Declared[src.Key]; !ok {
+			return
+		}
+	}
+	for n, have := range c.sources[1:] {
+		if have.Key == src.Key {
+			c.sources[n+1] = src
+			return
+		}
+	}
+	c.sources = append(c.sources, src)
+}
+
+// Request gives the call the chart was made of.
+func (c *Chart) Request() *Request { return c.in.Request }
+
+// Now gives the time of the call in the tenant's zone.
+func (c *Chart) Now() time.Time { return c.now }
+
+// Zone gives the tenant's zone.
+func (c *Chart) Zone() *time.Location { return c.in.Zone }
+
+// Source gives the completeness of a prefetch key, NotSupplied if it was
+// neither sent nor fetched.
+func (c *Chart) Source(key string) Completeness {
+	if src := c.source(key); src != nil {
+		return src.Completeness
+	}
+	return NotSupplied
+}
+
+func (c *Chart) source(key string) *Source {
+	for _, src := range c.sources[1:] {
+		if src.Key == key {
+			return src
+		}
+	}
+	return nil
+}
+
+// Declares reports whether a source for a resource type is declared or, where
+// nothing is declared, was delivered.
+func (c *Chart) Declares(typ string) bool {
+	if c.in.Declared == nil {
+		return slices.ContainsFunc(c.sources[1:], func(s *Source) bool { return s.matches(typ) })
+	}
+	for _, types := range c.in.Declared {
+		if slices.Contains(types, typ) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches reports whether a source holds a resource of the type for its own
+// sake, not because another one refers to it.
+func (s *Source) matches(typ string) bool {
+	return slices.ContainsFunc(s.items, func(it item) bool { return it.typ == typ && !it.included })
+}
+
+// Complete reports whether the absence of a resource of these types means
+// that there is none: every source declared for them came whole, and every
+// resource of them could be read. If not, the reasons say why, one per cause
+// and kind.
+func (c *Chart) Complete(types ...string) (bool, []fact.Reason) {
+	var reasons []fact.Reason
+	for _, typ := range types {
+		state := c.completeness(typ)
+		if state == Complete && c.index(typ).unreadable > 0 {
+			state = Partial
+		}
+		if state == Complete {
+			continue
+		}
+		if r := (fact.Reason{Code: reasonOf(state), What: nounOf(typ)}); !slices.Contains(reasons, r) {
+			reasons = append(reasons, r)
+		}
+	}
+	return len(reasons) == 0 && len(types) > 0, reasons
+}
+
+// completeness is the worst of the sources that are declared for the type or
+// carry it.
+func (c *Chart) completeness(typ string) Completeness {
+	worst, any := Complete, false
+	for _, key := range slices.Sorted(maps.Keys(c.in.Declared)) {
+		if slices.Contains(c.in.Declared[key], typ) {
+			worst, any = min(worst, c.declared(key)), true
+		}
+	}
+	for _, src := range c.sources[1:] {
+		if src.matches(typ) {
+			worst = min(worst, src.Completeness)
+			any = any || c.in.Declared == nil
+		}
+	}
+	if !any {
+		return NotSupplied
+	}
+	return worst
+}
+
+// declared is the completeness of a declared key; a lone resource of a type
+// that its template does not ask for counts as not supplied.
+func (c *Chart) declared(key string) Completeness {
+	src := c.source(key)
+	if src == nil {
+		return NotSupplied
+	}
+	if src.Single && len(src.items) == 1 && !slices.Contains(c.in.Declared[key], src.items[0].typ) {
+		return min(src.Completeness, NotSupplied)
+	}
+	return src.Completeness
+}
+
+func reasonOf(c Completeness) fact.Code {
+	switch c {
+	case Failed:
+		return fact.FetchFailed
+	case Suppressed:
+		return fact.Suppressed
+	case Partial:
+		return fact.PartialResult
+	default:
+		return fact.NotSupplied
+	}
+}
+
+// nounOf names a resource type as a reader would.
+func nounOf(typ string) string {
+	switch typ {
+	case "MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration", "Medication":
+		return "medications"
+	case "Observation":
+		return "laboratory results"
+	case "Condition":
+		return "conditions"
+	case "AllergyIntolerance":
+		return "allergies"
+	case "Patient":
+		return "patient"
+	default:
+		return typ
+	}
+}

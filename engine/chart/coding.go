@@ -1,0 +1,171 @@
+package chart
+
+import (
+	"strings"
+
+	"github.com/precept-cds/precept/engine/chart/rawjson"
+)
+
+// The canonical code systems that rules and charts meet in.
+const (
+	RxNorm  = "http://www.nlm.nih.gov/research/umls/rxnorm"
+	LOINC   = "http://loinc.org"
+	SNOMED  = "http://snomed.info/sct"
+	ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
+	NDC     = "http://hl7.org/fhir/sid/ndc"
+	ATC     = "http://www.whocc.no/atc"
+	UCUM    = "http://unitsofmeasure.org"
+)
+
+// Coding is a code of a system. Codes are compared by system and code;
+// Display is for people only.
+type Coding struct {
+	System  string // canonical
+	Code    string
+	Display string
+}
+
+// same reports whether two codings name the same concept.
+func (c Coding) same(o Coding) bool { return c.System == o.System && c.Code == o.Code }
+
+// CanonicalSystem folds the spellings of a code system's URI: the OID form,
+// a trailing slash, https for http. Systems it does not know only lose a
+// trailing slash. Value sets and charts must both be read through it.
+func CanonicalSystem(system string) string {
+	system = strings.TrimRight(system, "/")
+	if oid, ok := strings.CutPrefix(system, "urn:oid:"); ok {
+		return systemOfOID(oid, system)
+	}
+	rest, ok := strings.CutPrefix(system, "http://")
+	if !ok {
+		if rest, ok = strings.CutPrefix(system, "https://"); !ok {
+			return systemOfOID(system, system) // a bare OID
+		}
+	}
+	switch strings.TrimPrefix(rest, "www.") {
+	case "nlm.nih.gov/research/umls/rxnorm":
+		return RxNorm
+	case "loinc.org":
+		return LOINC
+	case "snomed.info/sct":
+		return SNOMED
+	case "hl7.org/fhir/sid/icd-10-cm":
+		return ICD10CM
+	case "hl7.org/fhir/sid/ndc":
+		return NDC
+	case "whocc.no/atc":
+		return ATC
+	case "unitsofmeasure.org":
+		return UCUM
+	default:
+		return system
+	}
+}
+
+func systemOfOID(oid, otherwise string) string {
+	switch oid {
+	case "2.16.840.1.113883.6.88":
+		return RxNorm
+	case "2.16.840.1.113883.6.1":
+		return LOINC
+	case "2.16.840.1.113883.6.96":
+		return SNOMED
+	case "2.16.840.1.113883.6.90":
+		return ICD10CM
+	case "2.16.840.1.113883.6.69":
+		return NDC
+	case "2.16.840.1.113883.6.73":
+		return ATC
+	case "2.16.840.1.113883.6.8":
+		return UCUM
+	default:
+		return otherwise
+	}
+}
+
+// concept reads a CodeableConcept and what senders put in its place: a list
+// of them, a bare Coding, or the CodeableReference of FHIR R5. It appends the
+// codings, and gives the first text. ok is false if the value is neither.
+func concept(v rawjson.Value, codings []Coding) (_ []Coding, text string, ok bool) {
+	if v.Missing() {
+		return codings, "", true
+	}
+	ok = true
+	for e := v.Elements(); e.Next(); {
+		if !e.Value.IsObject() {
+			ok = false
+			continue
+		}
+		var t string
+		var good bool
+		codings, t, good = oneConcept(e.Value, codings)
+		if ok = ok && good; text == "" {
+			text = t
+		}
+	}
+	return codings, text, ok
+}
+
+func oneConcept(v rawjson.Value, codings []Coding) (_ []Coding, text string, ok bool) {
+	ok = true
+	var bare Coding
+	for m := v.Members(); m.Next(); {
+		switch m.Name {
+		case "coding":
+			for e := m.Value.Elements(); e.Next(); {
+				c, good := coding(e.Value)
+				if ok = ok && good; c.Code != "" {
+					codings = append(codings, c)
+				}
+			}
+		case "text":
+			text = m.Value.Text()
+			ok = ok && (m.Value.IsString() || m.Value.IsNull())
+		case "concept":
+			var good bool
+			codings, text, good = concept(m.Value, codings)
+			ok = ok && good
+		case "system", "code", "display":
+			bare, _ = coding(v)
+		}
+	}
+	if bare.Code != "" {
+		codings = append(codings, bare)
+	}
+	return codings, text, ok
+}
+
+// coding reads one Coding. ok is false if it is not one.
+func coding(v rawjson.Value) (c Coding, ok bool) {
+	if !v.IsObject() {
+		return Coding{}, v.IsNull()
+	}
+	ok = true
+	for m := v.Members(); m.Next(); {
+		switch m.Name {
+		case "system":
+			c.System = CanonicalSystem(m.Value.Text())
+		case "code":
+			c.Code = m.Value.Text()
+		case "display":
+			c.Display = m.Value.Text()
+		default:
+			continue
+		}
+		ok = ok && (m.Value.IsString() || m.Value.IsNull())
+	}
+	return c, ok
+}
+
+// statusCode reads a status that FHIR versions write as a code or as a
+// CodeableConcept.
+func statusCode(v rawjson.Value) string {
+	if v.IsString() {
+		return v.Text()
+	}
+	codings, _, _ := concept(v, nil)
+	if len(codings) == 0 {
+		return ""
+	}
+	return codings[0].Code
+}

@@ -1,0 +1,217 @@
+package chart
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/precept-cds/precept/engine/chart/rawjson"
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// ErrTerminology means that a terminology release contradicts itself; its
+// publisher has to mend it.
+var ErrTerminology = errors.New("inconsistent terminology")
+
+// Terminology maps drug codes of one system to ingredients, as one release
+// has them. It is not changed after NewTerminology and may be shared.
+type Terminology struct {
+	Release     string
+	ingredients map[codeKey]Coding
+	products    map[codeKey]product
+}
+
+// Product is a drug product of a terminology release.
+type Product struct {
+	Code        string
+	Ingredients []string // codes of the same system
+	Form        string   // dose form: oral, topical, ...
+}
+
+type product struct {
+	ingredients []Coding
+	form        string
+}
+
+// NewTerminology builds the maps of a release. The error is ErrTerminology if
+// a code is listed twice or a product has no or an unknown ingredient.
+func NewTerminology(system, release string, ingredients []Coding, products []Product) (*Terminology, error) {
+	system = CanonicalSystem(system)
+	t := &Terminology{Release: release,
+		ingredients: make(map[codeKey]Coding, len(ingredients)), products: make(map[codeKey]product, len(products))}
+	for _, in := range ingredients {
+		in.System = system
+		key := codeKey{system, in.Code}
+		if _, twice := t.ingredients[key]; twice || in.Code == "" {
+			return nil, fmt.Errorf("%w: ingredient %q is listed twice or has no code", ErrTerminology, in.Code)
+		}
+		t.ingredients[key] = in
+	}
+	for _, p := range products {
+		key := codeKey{system, p.Code}
+		_, twice := t.products[key]
+		_, both := t.ingredients[key]
+		if twice || both || p.Code == "" || len(p.Ingredients) == 0 {
+			return nil, fmt.Errorf("%w: product %q is listed twice or has no code or ingredient", ErrTerminology, p.Code)
+		}
+		entry := product{form: p.Form}
+		for _, code := range p.Ingredients {
+			in, ok := t.ingredients[codeKey{system, code}]
+			if !ok {
+				return nil, fmt.Errorf("%w: product %q has unknown ingredient %q", ErrTerminology, p.Code, code)
+			}
+			entry.ingredients = append(entry.ingredients, in)
+		}
+		t.products[key] = entry
+	}
+	return t, nil
+}
+
+// Ingredients gives the ingredients of a product and its dose form. An
+// ingredient is its own ingredient, without a form. ok is false for a code
+// the release does not have. The result must not be changed.
+func (t *Terminology) Ingredients(system, code string) (ingredients []Coding, form string, ok bool) {
+	if t == nil {
+		return nil, "", false
+	}
+	key := codeKey{CanonicalSystem(system), code}
+	if p, ok := t.products[key]; ok {
+		return p.ingredients, p.form, true
+	}
+	if in, ok := t.ingredients[key]; ok {
+		return []Coding{in}, "", true
+	}
+	return nil, "", false
+}
+
+// Drug is what an order or exposure is about.
+type Drug struct {
+	Codings     []Coding // as sent
+	Text        string   // as sent, or the display of a reference
+	Ingredients []Coding // by the terminology release; none if not identified
+	Form        string   // dose form by the release, or empty
+	Forms       []Coding // dose form of the Medication resource, as sent
+	// Reason says why the drug is not identified: text-only,
+	// unresolved-reference (also a code the release does not have), no-data.
+	// It is zero for an identified drug.
+	Reason fact.Reason
+}
+
+// Identified reports whether the ingredients are known.
+func (d *Drug) Identified() bool { return d.Reason == (fact.Reason{}) }
+
+// Name gives the drug in words: the text sent, a display sent, else the
+// displays of the ingredients.
+func (d *Drug) Name() string {
+	if d.Text != "" {
+		return d.Text
+	}
+	for _, list := range [][]Coding{d.Codings, d.Ingredients} {
+		for _, c := range list {
+			if c.Display != "" {
+				return c.Display
+			}
+		}
+	}
+	return ""
+}
+
+// drug identifies the drug of a medication resource from its concept, else
+// from the Medication it refers to.
+func (c *Chart) drug(r *Resource, ref rawjson.Value) Drug {
+	d := Drug{Codings: r.Codings, Text: r.Text}
+	if len(d.Codings) > 0 || ref.Missing() {
+		c.identify(&d)
+		return d
+	}
+	target, display, _ := reference(ref)
+	if d.Text == "" {
+		d.Text = display
+	}
+	med, ok := c.Resolve(r, target)
+	if target == "" || !ok {
+		d.Reason = fact.Reason{Code: fact.UnresolvedReference, What: "medication"}
+		return d
+	}
+	c.medication(&d, med)
+	return d
+}
+
+// medication reads a Medication resource: its code, else its ingredients, all
+// of which must be identified.
+func (c *Chart) medication(d *Drug, med *Resource) {
+	d.Codings = med.Codings
+	if med.Text != "" {
+		d.Text = med.Text
+	}
+	d.Forms, _, _ = concept(med.JSON.Get("form"), nil)
+	c.identify(d)
+	if d.Identified() {
+		return
+	}
+	var parts Drug
+	for e := med.JSON.Get("ingredient").Elements(); e.Next(); {
+		part := c.ingredient(med, e.Value)
+		parts.Codings = append(parts.Codings, part.Codings...)
+		parts.add(part.Ingredients)
+		if !part.Identified() && parts.Identified() {
+			parts.Reason = part.Reason
+		}
+	}
+	if len(parts.Codings) == 0 {
+		return
+	}
+	d.Codings = append(slices.Clip(d.Codings), parts.Codings...)
+	d.Ingredients, d.Reason = parts.Ingredients, parts.Reason
+}
+
+// ingredient reads one ingredient of a Medication: a concept, or a reference
+// to a Medication or Substance, of which only the code counts.
+func (c *Chart) ingredient(med *Resource, v rawjson.Value) Drug {
+	var part Drug
+	part.Codings, part.Text, _ = concept(v.Get("itemCodeableConcept"), nil)
+	if target, _, _ := reference(v.Get("itemReference")); target != "" && len(part.Codings) == 0 {
+		item, ok := c.Resolve(med, target)
+		if !ok {
+			part.Reason = fact.Reason{Code: fact.UnresolvedReference, What: "medication"}
+			return part
+		}
+		part.Codings, part.Text = item.Codings, item.Text
+	}
+	c.identify(&part)
+	return part
+}
+
+// identify looks the codings up; every coding the release has counts.
+func (c *Chart) identify(d *Drug) {
+	known := false
+	for _, code := range d.Codings {
+		ingredients, form, ok := c.in.Terminology.Ingredients(code.System, code.Code)
+		if !ok {
+			continue
+		}
+		known = true
+		d.add(ingredients)
+		if d.Form == "" {
+			d.Form = form
+		}
+	}
+	switch {
+	case known:
+		d.Reason = fact.Reason{}
+	case len(d.Codings) > 0:
+		d.Reason = fact.Reason{Code: fact.UnresolvedReference, What: "drug code in the terminology release"}
+	case d.Text != "":
+		d.Reason = fact.Reason{Code: fact.TextOnly, What: "medication"}
+	default:
+		d.Reason = fact.Reason{Code: fact.NoData, What: "medication"}
+	}
+}
+
+func (d *Drug) add(ingredients []Coding) {
+	for _, in := range ingredients {
+		if !slices.ContainsFunc(d.Ingredients, in.same) {
+			d.Ingredients = append(d.Ingredients, in)
+		}
+	}
+}

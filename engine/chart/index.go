@@ -1,0 +1,191 @@
+package chart
+
+import (
+	"slices"
+
+	"github.com/precept-cds/precept/engine/chart/rawjson"
+)
+
+// Resource is one resource of the chart with what every rule needs of it: its
+// name, where it came from and the codes it is about.
+type Resource struct {
+	Type   string
+	ID     string   // empty for a draft without one
+	Source string   // key of the first source that carries it
+	Also   []string // further sources that carry the same type and id
+	// Codings and Text are of the element that says what the resource is
+	// about: code, medicationCodeableConcept, vaccineCode and their likes.
+	Codings []Coding
+	Text    string
+	Status  string
+	// JSON is the resource as sent.
+	JSON rawjson.Value
+
+	fullURL   string
+	container *Resource // of a contained resource
+}
+
+// Ref names the resource: "Type/id", else its fullUrl, else its type.
+func (r *Resource) Ref() string {
+	switch {
+	case r.container != nil:
+		return r.container.Ref() + "#" + r.ID
+	case r.ID != "":
+		return r.Type + "/" + r.ID
+	case r.fullURL != "":
+		return r.fullURL
+	default:
+		return r.Type
+	}
+}
+
+// typeIndex holds the resources of one type, de-duplicated, without those
+// entered in error.
+type typeIndex struct {
+	list       []Resource // never grown, so that pointers into it hold
+	byID       map[string]*Resource
+	codings    []Coding // of all of list, one after the other
+	owner      []int32  // of each coding, the place in list
+	byCode     map[codeKey]int32
+	next       []int32 // place of the next coding that is the same, or -1
+	unreadable int
+}
+
+type codeKey struct{ system, code string }
+
+// Resources gives the resources of a type in the order of the call: drafts
+// first, then the sources. Resources entered in error are not among them; one
+// that several sources carry is there once.
+func (c *Chart) Resources(typ string) []*Resource {
+	idx := c.index(typ)
+	all := make([]*Resource, len(idx.list))
+	for n := range idx.list {
+		all[n] = &idx.list[n]
+	}
+	return all
+}
+
+// Find gives the resources of a type that carry one of the codes, in the
+// order of Resources. The systems of the codes must be canonical.
+func (c *Chart) Find(typ string, codes ...Coding) []*Resource {
+	idx := c.index(typ)
+	idx.indexCodes()
+	var places []int32
+	for _, code := range codes {
+		at, ok := idx.byCode[codeKey{code.System, code.Code}]
+		for ; ok && at >= 0; at = idx.next[at] {
+			places = append(places, idx.owner[at])
+		}
+	}
+	slices.Sort(places)
+	places = slices.Compact(places)
+	found := make([]*Resource, len(places))
+	for n, p := range places {
+		found[n] = &idx.list[p]
+	}
+	return found
+}
+
+// index decodes the headers of all resources of a type, once.
+func (c *Chart) index(typ string) *typeIndex {
+	if idx, ok := c.types[typ]; ok {
+		return idx
+	}
+	count := 0
+	for _, src := range c.sources {
+		for n := range src.items {
+			if src.items[n].typ == typ {
+				count++
+			}
+		}
+	}
+	idx := &typeIndex{list: make([]Resource, 0, count), byID: make(map[string]*Resource, count),
+		codings: make([]Coding, 0, count), owner: make([]int32, 0, count)}
+	c.types[typ] = idx
+	for _, src := range c.sources {
+		for n := range src.items {
+			if it := &src.items[n]; it.typ == typ {
+				idx.add(it, src)
+			}
+		}
+	}
+	return idx
+}
+
+func (x *typeIndex) add(it *item, src *Source) {
+	first := len(x.codings)
+	r := Resource{Type: it.typ, Source: src.Key, JSON: it.raw, fullURL: it.fullURL}
+	wrong, ok := r.header(&x.codings)
+	if have := x.byID[r.ID]; !wrong && r.ID != "" && have != nil {
+		if have.Source != src.Key && !slices.Contains(have.Also, src.Key) {
+			have.Also = append(have.Also, src.Key)
+		}
+		wrong = true
+	} else if !ok {
+		x.unreadable++
+	}
+	if wrong {
+		x.codings = x.codings[:first]
+		return
+	}
+	r.Codings = x.codings[first:len(x.codings):len(x.codings)]
+	for range r.Codings {
+		x.owner = append(x.owner, int32(len(x.list)))
+	}
+	x.list = append(x.list, r)
+	if r.ID != "" {
+		x.byID[r.ID] = &x.list[len(x.list)-1]
+	}
+}
+
+// header reads the members every resource is filed by. inError reports that
+// it was entered in error; ok is false if a member has not its FHIR shape.
+func (r *Resource) header(codings *[]Coding) (inError, ok bool) {
+	ok = true
+	for m := r.JSON.Members(); m.Next(); {
+		good := true
+		switch m.Name {
+		case "id":
+			r.ID = m.Value.Text()
+			good = m.Value.IsString() || m.Value.IsNull()
+		case "status":
+			r.Status = m.Value.Text()
+			good = m.Value.IsString() || m.Value.IsNull()
+			inError = inError || r.Status == "entered-in-error"
+		case "verificationStatus":
+			inError = inError || statusCode(m.Value) == "entered-in-error"
+		case "code", "medicationCodeableConcept", "vaccineCode", "codeCodeableConcept":
+			var text string
+			*codings, text, good = concept(m.Value, *codings)
+			if r.Text == "" {
+				r.Text = text
+			}
+		case "medication": // FHIR R5
+			var text string
+			*codings, text, good = concept(m.Value.Get("concept"), *codings)
+			if r.Text == "" {
+				r.Text = text
+			}
+		}
+		ok = ok && good
+	}
+	return inError, ok
+}
+
+// indexCodes chains equal codings, so that one map entry leads to all.
+func (x *typeIndex) indexCodes() {
+	if x.byCode != nil {
+		return
+	}
+	x.byCode = make(map[codeKey]int32)
+	x.next = make([]int32, len(x.codings))
+	for n := range x.codings {
+		key := codeKey{x.codings[n].System, x.codings[n].Code}
+		if at, ok := x.byCode[key]; ok {
+			x.next[n] = at
+		} else {
+			x.next[n] = -1
+		}
+		x.byCode[key] = int32(n)
+	}
+}

@@ -1,0 +1,187 @@
+package chart
+
+import (
+	"strings"
+
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/chart/rawjson"
+	"github.com/precept-cds/precept/engine/chart/units"
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// Observation is a measurement or finding.
+type Observation struct {
+	*Resource
+	Effective      dates.Interval  // a period is a point somewhere in it
+	Issued         dates.Interval  // when it was made available; breaks ties
+	Quantity       *units.Quantity // nil if the value is not a number
+	ValueText      string
+	ValueCodings   []Coding
+	AbsentReason   string // code of dataAbsentReason, e.g. "masked"
+	Interpretation []Coding
+	// Reasons say why the value cannot be used although there is one:
+	// implausible for a number that is none, no-data for a value of a kind
+	// that is not read (range, ratio, ...), masked for a withheld value.
+	Reasons []fact.Reason
+}
+
+// Analyte gives what was measured, for units.Convert.
+func (o *Observation) Analyte() units.Analyte {
+	for _, c := range o.Codings {
+		if c.System == LOINC {
+			if a := units.AnalyteOf(c.Code); a != "" {
+				return a
+			}
+		}
+	}
+	return ""
+}
+
+// Evidence points at the observation, with its value as sent.
+func (o *Observation) Evidence() fact.Evidence {
+	e := fact.Evidence{Ref: o.Ref(), What: o.label(), When: o.Effective.Text, Source: o.Source, Value: o.ValueText}
+	if q := o.Quantity; q != nil && q.Value != nil {
+		e.Value, e.Unit = q.Comparator+q.Value.Text('f'), q.Unit
+		if e.Unit == "" {
+			e.Unit = q.Code
+		}
+	}
+	return e
+}
+
+// label gives the codes of a resource in words.
+func (r *Resource) label() string {
+	if r.Text != "" {
+		return r.Text
+	}
+	for _, c := range r.Codings {
+		if c.Display != "" {
+			return c.Display
+		}
+	}
+	if len(r.Codings) > 0 {
+		return r.Codings[0].Code
+	}
+	return ""
+}
+
+// Observation decodes an Observation resource. What cannot be read of it is
+// left out, and Reasons tell if the value is concerned.
+func (c *Chart) Observation(r *Resource) *Observation {
+	o := &Observation{Resource: r}
+	for m := r.JSON.Members(); m.Next(); {
+		switch m.Name {
+		case "effectiveDateTime", "effectiveInstant":
+			o.Effective = c.date(m.Value)
+		case "effectivePeriod":
+			start, end := c.period(m.Value)
+			o.Effective = dates.Interval{From: start.From, To: end.To, Text: end.Text}
+			if end.Text == "" {
+				o.Effective.Text = start.Text
+			}
+		case "issued":
+			o.Issued = c.date(m.Value)
+		case "dataAbsentReason":
+			o.AbsentReason = statusCode(m.Value)
+		case "interpretation":
+			o.Interpretation, _, _ = concept(m.Value, nil)
+		default:
+			if strings.HasPrefix(m.Name, "value") && !m.Value.Missing() {
+				o.value(m.Name, m.Value)
+			}
+		}
+	}
+	if o.AbsentReason == "masked" {
+		o.cannot(fact.Masked)
+	}
+	return o
+}
+
+func (o *Observation) cannot(code fact.Code) {
+	o.Reasons = append(o.Reasons, fact.Reason{Code: code, What: o.label()})
+}
+
+// value reads one of the value[x] members.
+func (o *Observation) value(name string, v rawjson.Value) {
+	switch name {
+	case "valueQuantity":
+		q, ok := quantity(v)
+		if !ok {
+			o.cannot(fact.Implausible)
+			return
+		}
+		if o.Quantity = q; q == nil && o.AbsentReason == "" {
+			o.cannot(fact.NoData)
+		}
+	case "valueInteger":
+		n, err := units.ParseNumber(string(v))
+		if err != nil {
+			o.cannot(fact.Implausible)
+			return
+		}
+		o.Quantity = &units.Quantity{Value: n, Code: "1", System: UCUM}
+	case "valueString":
+		o.ValueText = v.Text()
+	case "valueCodeableConcept":
+		var text string
+		o.ValueCodings, text, _ = concept(v, nil)
+		if o.ValueText = text; text == "" && len(o.ValueCodings) > 0 {
+			o.ValueText = o.ValueCodings[0].Display
+		}
+	default:
+		o.cannot(fact.NoData)
+	}
+}
+
+// quantity reads a Quantity; nil without a number. ok is false if the number
+// or comparator is none.
+func quantity(v rawjson.Value) (_ *units.Quantity, ok bool) {
+	if !v.IsObject() {
+		return nil, false
+	}
+	q := &units.Quantity{}
+	for m := v.Members(); m.Next(); {
+		switch m.Name {
+		case "value":
+			if m.Value.IsNull() {
+				continue
+			}
+			n, err := units.ParseNumber(string(m.Value))
+			if err != nil {
+				return nil, false
+			}
+			q.Value = n
+		case "comparator":
+			q.Comparator = m.Value.Text()
+		case "unit":
+			q.Unit = m.Value.Text()
+		case "code":
+			q.Code = m.Value.Text()
+		case "system":
+			q.System = CanonicalSystem(m.Value.Text())
+		}
+	}
+	switch q.Comparator {
+	case "", "<", "<=", ">", ">=":
+	default:
+		return nil, false
+	}
+	if q.Value == nil {
+		return nil, true
+	}
+	return q, true
+}
+
+// date reads a date; what is none is an unknown point.
+func (c *Chart) date(v rawjson.Value) dates.Interval {
+	i, err := dates.Parse(v.Text(), c.in.Zone)
+	if err != nil {
+		return dates.Interval{}
+	}
+	return i
+}
+
+// period reads the two ends of a Period.
+func (c *Chart) period(v rawjson.Value) (start, end dates.Interval) {
+	return c.date(v.Get("start")), c.date(v.Get("end"))
+}

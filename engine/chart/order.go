@@ -1,0 +1,172 @@
+package chart
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/precept-cds/precept/engine/chart/rawjson"
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// Order is one order of context.draftOrders, of any type and status.
+type Order struct {
+	*Resource
+	Drug   Drug     // of a medication order
+	Routes []Coding // of all dosage instructions
+	Dosage string   // texts of all dosage instructions, joined by "; "
+	Intent string
+	// Predecessors are the orders this one changes or carries out, as
+	// Chart.LocalRef writes them: priorPrescription, basedOn, replaces.
+	Predecessors []string
+	// Reason says why nobody can tell what is ordered: text-only,
+	// unresolved-reference or no-data. It is zero if a code says it.
+	Reason fact.Reason
+}
+
+// Name gives what is ordered in words, or its type.
+func (o *Order) Name() string {
+	if name := o.Drug.Name(); name != "" {
+		return name
+	}
+	if o.Text != "" {
+		return o.Text
+	}
+	for _, c := range o.Codings {
+		if c.Display != "" {
+			return c.Display
+		}
+	}
+	return o.Type
+}
+
+// Identified reports whether codes say what is ordered.
+func (o *Order) Identified() bool { return o.Reason == (fact.Reason{}) }
+
+// Concerns reports whether a reference names this order or one that it
+// changes or carries out; such an entry of the chart is not another drug.
+func (o *Order) Concerns(ref string) bool {
+	return ref == o.Ref() || slices.Contains(o.Predecessors, ref)
+}
+
+// Evidence points at the order.
+func (o *Order) Evidence() fact.Evidence {
+	return fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source}
+}
+
+// isOrder lists the resource types that are orders; other resources of
+// draftOrders, such as a Medication an order refers to, are not.
+func isOrder(typ string) bool {
+	switch typ {
+	case "MedicationRequest", "ServiceRequest", "NutritionOrder", "VisionPrescription", "DeviceRequest", "CommunicationRequest",
+		"SupplyRequest", "ImmunizationRecommendation", "MedicationOrder", "ProcedureRequest":
+		return true
+	default:
+		return false
+	}
+}
+
+// Orders gives the orders of context.draftOrders in their order, without
+// those entered in error and those that forbid (doNotPerform).
+func (c *Chart) Orders() []*Order {
+	if c.read.orders {
+		return c.orders
+	}
+	c.read.orders = true
+	next := make(map[string]int, 2)
+	for _, it := range c.sources[0].items {
+		if !isOrder(it.typ) {
+			continue
+		}
+		// Drafts come first in every index and in their order: one that is
+		// not next was dropped.
+		idx, n := c.index(it.typ), next[it.typ]
+		if n >= len(idx.list) || idx.list[n].Source != DraftsKey || idx.list[n].JSON != it.raw {
+			continue
+		}
+		next[it.typ] = n + 1
+		if o := c.order(&idx.list[n]); o != nil {
+			c.orders = append(c.orders, o)
+		}
+	}
+	return c.orders
+}
+
+// Selected gives the orders that context.selections names, by "Type/id" or by
+// the id alone.
+func (c *Chart) Selected() []*Order {
+	var selected []*Order
+	for _, o := range c.Orders() {
+		for _, s := range c.in.Request.Selections {
+			if s = c.LocalRef(s); s == o.Ref() || s != "" && s == o.ID {
+				selected = append(selected, o)
+				break
+			}
+		}
+	}
+	return selected
+}
+
+// order decodes one order; nil if it forbids.
+func (c *Chart) order(r *Resource) *Order {
+	o := &Order{Resource: r}
+	var medRef rawjson.Value
+	var doses []string
+	for m := r.JSON.Members(); m.Next(); {
+		switch m.Name {
+		case "doNotPerform":
+			if m.Value == "true" {
+				return nil
+			}
+		case "intent":
+			o.Intent = m.Value.Text()
+		case "medicationReference":
+			medRef = m.Value
+		case "medication":
+			medRef = m.Value.Get("reference")
+		case "priorPrescription", "basedOn", "replaces":
+			o.Predecessors = c.references(o.Predecessors, m.Value)
+		case "dosageInstruction":
+			o.Routes, doses = dosage(m.Value)
+		}
+	}
+	o.Dosage = strings.Join(doses, "; ")
+	switch r.Type {
+	case "MedicationRequest", "MedicationOrder":
+		o.Drug = c.drug(r, medRef)
+		o.Reason = o.Drug.Reason
+	case "ServiceRequest", "DeviceRequest", "ProcedureRequest":
+		o.Reason = uncoded(r)
+	}
+	return o
+}
+
+// uncoded says why an order that should have a code has none.
+func uncoded(r *Resource) fact.Reason {
+	switch {
+	case len(r.Codings) > 0:
+		return fact.Reason{}
+	case r.Text != "":
+		return fact.Reason{Code: fact.TextOnly, What: "order"}
+	case !r.JSON.Get("codeReference").Missing():
+		return fact.Reason{Code: fact.UnresolvedReference, What: "order"}
+	default:
+		return fact.Reason{Code: fact.NoData, What: "order"}
+	}
+}
+
+// dosage reads the routes and texts of dosage instructions.
+func dosage(v rawjson.Value) (routes []Coding, texts []string) {
+	for e := v.Elements(); e.Next(); {
+		for m := e.Value.Members(); m.Next(); {
+			switch m.Name {
+			case "route":
+				routes, _, _ = concept(m.Value, routes)
+			case "text":
+				if t := m.Value.Text(); t != "" {
+					texts = append(texts, t)
+				}
+			}
+		}
+	}
+	return routes, texts
+}

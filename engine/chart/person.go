@@ -1,0 +1,96 @@
+package chart
+
+import (
+	"strings"
+
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// Patient is what the chart says about the person.
+type Patient struct {
+	*Resource
+	Birth  dates.Interval
+	Gender string // administrative: male, female, other, unknown, or empty
+}
+
+// Evidence points at the patient; value is what was read of it.
+func (p *Patient) Evidence(what, value string) fact.Evidence {
+	return fact.Evidence{Ref: p.Ref(), What: what, Value: value, Source: p.Source}
+}
+
+// Patient gives the patient the call is about. If it is not there the reason
+// says why: not-supplied and its likes, no-data for a source that came empty,
+// ambiguous if only other patients, or several without an id, came.
+func (c *Chart) Patient() (*Patient, []fact.Reason) {
+	all := c.Resources("Patient")
+	var found *Resource
+	for _, r := range all {
+		if r.ID == c.in.Request.PatientID || c.in.Request.PatientID == "" && len(all) == 1 {
+			found = r
+			break
+		}
+	}
+	if found == nil {
+		code := fact.NoData
+		if len(all) > 0 {
+			code = fact.Ambiguous
+		}
+		if ok, reasons := c.Complete("Patient"); !ok && len(all) == 0 {
+			return nil, reasons
+		}
+		return nil, []fact.Reason{{Code: code, What: "patient"}}
+	}
+	p := &Patient{Resource: found, Birth: c.date(found.JSON.Get("birthDate"))}
+	p.Gender = found.JSON.Get("gender").Text()
+	return p, nil
+}
+
+// Condition is a problem, diagnosis or other state of health.
+type Condition struct {
+	*Resource
+	Clinical     string // active, recurrence, relapse, inactive, remission, resolved, or empty
+	Verification string // confirmed, provisional, differential, unconfirmed, refuted, or empty
+	Onset        dates.Interval
+	Abatement    dates.Interval
+	Abated       bool // some abatement is given, dated or not
+	Recorded     dates.Interval
+}
+
+// Evidence points at the condition.
+func (d *Condition) Evidence() fact.Evidence {
+	when := d.Onset.Text
+	if when == "" {
+		when = d.Recorded.Text
+	}
+	return fact.Evidence{Ref: d.Ref(), What: d.label(), Value: d.Clinical, When: when, Source: d.Source}
+}
+
+// Condition decodes a Condition resource.
+func (c *Chart) Condition(r *Resource) *Condition {
+	d := &Condition{Resource: r}
+	for m := r.JSON.Members(); m.Next(); {
+		switch {
+		case m.Value.Missing():
+		case m.Name == "clinicalStatus":
+			d.Clinical = statusCode(m.Value)
+		case m.Name == "verificationStatus":
+			d.Verification = statusCode(m.Value)
+		case m.Name == "onsetDateTime":
+			d.Onset = c.date(m.Value)
+		case m.Name == "onsetPeriod":
+			d.Onset, _ = c.period(m.Value)
+		case m.Name == "recordedDate":
+			d.Recorded = c.date(m.Value)
+		case strings.HasPrefix(m.Name, "abatement"):
+			d.Abated = m.Value != "false"
+			switch m.Name {
+			case "abatementDateTime":
+				d.Abatement = c.date(m.Value)
+			case "abatementPeriod":
+				_, d.Abatement = c.period(m.Value)
+			}
+		}
+	}
+	return d
+}

@@ -1,0 +1,124 @@
+package chart
+
+import (
+	"strings"
+
+	"github.com/precept-cds/precept/engine/chart/rawjson"
+)
+
+// Resolve finds the resource a reference in another resource points to:
+// contained ("#id"), relative ("Type/id"), absolute on the call's FHIR server,
+// the fullUrl of an entry (also urn:uuid), each with or without a version
+// ("/_history/2"). It reports false for what was not sent, is entered in
+// error, or lies on another server: unresolved-reference.
+func (c *Chart) Resolve(from *Resource, ref string) (*Resource, bool) {
+	if id, ok := strings.CutPrefix(ref, "#"); ok {
+		return contained(from, id)
+	}
+	if typ, id, ok := splitRef(c.LocalRef(ref)); ok {
+		if r := c.index(typ).byID[id]; r != nil {
+			return r, true
+		}
+	}
+	it := c.entryOf(unversioned(ref))
+	if it == nil {
+		return nil, false
+	}
+	idx := c.index(it.typ)
+	for n := range idx.list {
+		if idx.list[n].fullURL == it.fullURL {
+			return &idx.list[n], true
+		}
+	}
+	return nil, false
+}
+
+// LocalRef writes a reference as "Type/id" where it names a resource of the
+// call's FHIR server, without a version, so that references can be compared.
+// Other references lose their version only.
+func (c *Chart) LocalRef(ref string) string {
+	ref = unversioned(ref)
+	if c.base != "" {
+		ref = strings.TrimPrefix(ref, c.base)
+	}
+	return ref
+}
+
+// contained finds a resource inside the one that refers to it; a contained
+// resource refers to its siblings, and by "#" to what contains it.
+func contained(from *Resource, id string) (*Resource, bool) {
+	if from == nil {
+		return nil, false
+	}
+	if from.container != nil {
+		from = from.container
+	}
+	if id == "" {
+		return from, true
+	}
+	for e := from.JSON.Get("contained").Elements(); e.Next(); {
+		if e.Value.Get("id").Text() != id {
+			continue
+		}
+		r := &Resource{Type: e.Value.Get("resourceType").Text(), Source: from.Source, JSON: e.Value, container: from}
+		if inError, _ := r.header(&r.Codings); inError {
+			return nil, false
+		}
+		return r, true
+	}
+	return nil, false
+}
+
+// entryOf finds the entry with a fullUrl.
+func (c *Chart) entryOf(url string) *item {
+	if c.urls == nil {
+		c.urls = make(map[string]*item)
+		for _, src := range c.sources {
+			for n := range src.items {
+				it := &src.items[n]
+				if u := unversioned(it.fullURL); u != "" && c.urls[u] == nil {
+					c.urls[u] = it
+				}
+			}
+		}
+	}
+	return c.urls[url]
+}
+
+func unversioned(ref string) string {
+	before, _, _ := strings.Cut(ref, "/_history/")
+	return before
+}
+
+// splitRef takes "Type/id" apart.
+func splitRef(ref string) (typ, id string, ok bool) {
+	typ, id, ok = strings.Cut(ref, "/")
+	ok = ok && typ != "" && 'A' <= typ[0] && typ[0] <= 'Z' && id != "" && !strings.Contains(id, "/")
+	return typ, id, ok
+}
+
+func withSlash(base string) string {
+	if base == "" {
+		return ""
+	}
+	return strings.TrimRight(base, "/") + "/"
+}
+
+// reference reads the target of a Reference. ok is false if the value is not
+// one; a logical reference (identifier only) has an empty target.
+func reference(v rawjson.Value) (target, display string, ok bool) {
+	if !v.IsObject() {
+		return "", "", v.Missing()
+	}
+	return v.Get("reference").Text(), v.Get("display").Text(), true
+}
+
+// references reads the targets of a list of References as local ones.
+func (c *Chart) references(list []string, v rawjson.Value) []string {
+	for e := v.Elements(); e.Next(); {
+		if target, _, ok := reference(e.Value); ok && target != "" {
+			list = append(list, c.LocalRef(target))
+		}
+	}
+	return list
+}
