@@ -46,7 +46,7 @@ func TestArchiveAttacks(t *testing.T) {
 		{"another .manifest by suffix", ErrUnknownFile, insert(t, entry{name: "cases/x.manifest", data: manifest})},
 		{"another .manifest in a folder", ErrUnsafeName, insert(t, entry{name: "t1/.manifest", data: manifest})},
 		{".manifest.pb", ErrUnsafeName, insert(t, entry{name: ".manifest.pb", data: "x"})},
-		{"many medium files", ErrTooLarge, zip(rawTar(manyFiles(40, zeros)...))},
+		{"many medium files", ErrTooLarge, zip(rawTar(manyFiles(8, zeros)...))},
 		{"path through ..", ErrUnsafeName, insert(t, entry{name: "rules/../../x/data.json", data: "{}"})},
 		{"path from ..", ErrUnsafeName, insert(t, entry{name: "../../x/data.json", data: "{}"})},
 		{"case twins", ErrDuplicate, insert(t, entry{name: "cases/LOW.yaml", data: sampleCases})},
@@ -309,6 +309,13 @@ func TestReadFolderLeavesHiddenOut(t *testing.T) {
 	if p.Digest != sample(t).Digest {
 		t.Error("hidden files changed the digest")
 	}
+}
+
+func TestWalkFolderLimits(t *testing.T) {
+	_, err := walkFolder(folder(sampleFiles()), Limits{Entries: 6, Expanded: 1 << 20})
+	wantRefusal(t, err, ErrTooLarge, "more than 6 files")
+	_, err = walkFolder(folder(sampleFiles()), Limits{Entries: 7, Expanded: 1000})
+	wantRefusal(t, err, ErrTooLarge, "more than an archive may expand to")
 }
 
 // All problems of a folder come at once, each with its place.

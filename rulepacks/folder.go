@@ -16,43 +16,7 @@ import (
 // and files that have no place in a pack are refused, as are sizes that
 // [ReadArchive] would refuse by default.
 func ReadFolder(fsys fs.FS) (*Pack, error) {
-	lim := Limits{}.withDefaults()
-	var files []File
-	var problems problemList
-	var total int64
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if hidden := strings.HasPrefix(d.Name(), ".") && name != "." && name != manifestFile; hidden && d.IsDir() {
-			return fs.SkipDir
-		} else if hidden || d.IsDir() {
-			return nil
-		}
-		if !d.Type().IsRegular() {
-			problems.add(&Problem{File: printable(name), What: "is not a regular file", Kind: ErrNotRegular,
-				Hint: "replace the link or device by the file it stands for"})
-			return nil
-		}
-		if err := checkName(name); err != nil {
-			problems.add(err)
-			return nil
-		}
-		data, err := readBounded(fsys, name, lim.Expanded-total)
-		if err != nil {
-			return err
-		}
-		total += int64(len(data))
-		files = append(files, File{Name: name, Data: data})
-		if len(files) > lim.Entries {
-			return &Problem{What: fmt.Sprintf("the folder has more than %d files", lim.Entries),
-				Kind: ErrTooLarge, Hint: "split the pack"}
-		}
-		return nil
-	})
-	if err == nil {
-		err = problems.err()
-	}
+	files, err := walkFolder(fsys, Limits{}.withDefaults())
 	if err != nil {
 		return nil, fmt.Errorf("reading a pack folder: %w", err)
 	}
@@ -61,6 +25,48 @@ func ReadFolder(fsys fs.FS) (*Pack, error) {
 		return nil, fmt.Errorf("reading a pack folder: %w", err)
 	}
 	return pack, nil
+}
+
+// walkFolder reads the files of a folder, or tells all that have no place in it.
+func walkFolder(fsys fs.FS, lim Limits) ([]File, error) {
+	var files []File
+	var problems problemList
+	var total int64
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		hidden := strings.HasPrefix(d.Name(), ".") && name != "." && name != manifestFile
+		switch {
+		case hidden && d.IsDir():
+			return fs.SkipDir
+		case hidden || d.IsDir():
+			return nil
+		case !d.Type().IsRegular():
+			problems.add(&Problem{File: printable(name), What: "is not a regular file", Kind: ErrNotRegular,
+				Hint: "replace the link or device by the file it stands for"})
+			return nil
+		}
+		if err := checkName(name); err != nil {
+			problems.add(err)
+			return nil
+		}
+		if len(files) >= lim.Entries {
+			return &Problem{What: fmt.Sprintf("the folder has more than %d files", lim.Entries),
+				Kind: ErrTooLarge, Hint: "split the pack"}
+		}
+		data, err := readBounded(fsys, name, lim.Expanded-total)
+		if err != nil {
+			return err
+		}
+		total += int64(len(data))
+		files = append(files, File{Name: name, Data: data})
+		return nil
+	})
+	if err == nil {
+		err = problems.err()
+	}
+	return files, err
 }
 
 func readBounded(fsys fs.FS, name string, room int64) ([]byte, error) {

@@ -1,9 +1,11 @@
 package rulepacks
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -20,6 +22,25 @@ func TestParseManifest(t *testing.T) {
 	}
 	if _, ok := m.Parameters.Get("none"); ok {
 		t.Error("a parameter was found that is not there")
+	}
+}
+
+// A manifest written as JSON, for people and tools, reads back as the same.
+func TestManifestJSON(t *testing.T) {
+	m, err := ParseManifest([]byte(samplePackYAML))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := ParseManifest(out) // JSON is YAML
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if again, err := json.Marshal(n); err != nil || !bytes.Equal(again, out) {
+		t.Errorf("written again it is %s, %v; first it was %s", again, err, out)
 	}
 }
 

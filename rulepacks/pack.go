@@ -130,19 +130,9 @@ func (p *Pack) parse(f File) error {
 		}
 		p.Terminology = t
 	case "messages":
-		d, err := readJSON(f)
+		m, err := parseMessages(f)
 		if err != nil {
 			return err
-		}
-		m := Messages{}
-		if err := d.decode(&m); err != nil {
-			return err
-		}
-		for _, source := range slices.Sorted(maps.Keys(m)) {
-			if strings.TrimSpace(source) == "" || strings.TrimSpace(m[source]) == "" {
-				return d.problem(ErrMessages, jsontext.Pointer("").AppendToken(source), "translate it, or remove the line",
-					"a text or its translation is empty")
-			}
 		}
 		p.Messages[strings.TrimSuffix(rest, ".json")] = m
 	case "cases":
@@ -153,6 +143,25 @@ func (p *Pack) parse(f File) error {
 		p.Cases = append(p.Cases, file.Cases...)
 	}
 	return nil
+}
+
+// parseMessages reads messages/<language>.json.
+func parseMessages(f File) (Messages, error) {
+	d, err := readJSON(f)
+	if err != nil {
+		return nil, err
+	}
+	m := Messages{}
+	if err := d.decode(&m); err != nil {
+		return nil, err
+	}
+	for _, source := range slices.Sorted(maps.Keys(m)) {
+		if strings.TrimSpace(source) == "" || strings.TrimSpace(m[source]) == "" {
+			return nil, d.problem(ErrMessages, jsontext.Pointer("").AppendToken(source), "translate it, or remove the line",
+				"a text or its translation is empty")
+		}
+	}
+	return m, nil
 }
 
 // checkKind refuses folders that a pack of this kind does not have.

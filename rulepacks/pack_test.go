@@ -28,6 +28,12 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: parts are missing: %+v", name, q)
 		}
 	}
+	if v, ok := p.ValueSet("metformin"); !ok || v.ID != "metformin" {
+		t.Errorf("value set is %v, %v", v, ok)
+	}
+	if _, ok := p.ValueSet("other"); ok {
+		t.Error("a value set was found that is not there")
+	}
 	if _, err := ParseDigest(p.Digest.String()); err != nil {
 		t.Error(err)
 	}
