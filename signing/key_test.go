@@ -1,0 +1,160 @@
+package signing_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/precept-cds/precept/signing"
+)
+
+func TestKeyRoundTrip(t *testing.T) {
+	for _, alg := range []signing.Algorithm{signing.Ed25519, signing.ECDSAP256} {
+		k, err := signing.GenerateKey(alg, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := k.PEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := signing.ParsePrivateKey(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := signing.ParsePublicKey(k.Public().PEM())
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKIXPublicKey(k.Crypto().Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(der)
+		want := signing.KeyID(hex.EncodeToString(sum[:]))
+		if again.Public().ID() != want || public.ID() != want || public.Algorithm() != alg {
+			t.Fatalf("%s: ids %s %s, want %s", alg, again.Public().ID(), public.ID(), want)
+		}
+	}
+}
+
+func TestGenerateKeyFollowsItsRandomness(t *testing.T) {
+	for _, alg := range []signing.Algorithm{signing.Ed25519, signing.ECDSAP256} {
+		// The first 32 bytes are above P-256's order and are drawn again.
+		source := append(bytes.Repeat([]byte{0xff}, 32), bytes.Repeat([]byte{7}, 32)...)
+		a, err := signing.GenerateKey(alg, bytes.NewReader(source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := signing.GenerateKey(alg, bytes.NewReader(source))
+		if err != nil || a.Public().ID() != b.Public().ID() {
+			t.Fatalf("%s: same bytes, another key (%v)", alg, err)
+		}
+		if _, err := signing.GenerateKey(alg, bytes.NewReader(source[:31])); err == nil {
+			t.Fatalf("%s: key from too little randomness", alg)
+		}
+	}
+	if _, err := signing.GenerateKey("none", rand.Reader); !errors.Is(err, signing.ErrUnsupported) {
+		t.Fatalf("algorithm none: %v", err)
+	}
+}
+
+func TestPrivateKeyDoesNotPrint(t *testing.T) {
+	k := key(t, "ann")
+	text, err := k.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "private key " + string(k.Public().ID())
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, k); got != want {
+			t.Errorf("%s prints %q", verb, got)
+		}
+	}
+	_, err = signing.ParsePrivateKey(append(text, text...))
+	if !errors.Is(err, signing.ErrMalformed) || strings.Contains(err.Error(), strings.Split(string(text), "\n")[1]) {
+		t.Fatalf("two keys: %v", err)
+	}
+}
+
+func TestKeysRefused(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(key(t, "ann").Public().PEM())
+	for name, row := range map[string]struct {
+		text string
+		want error
+	}{
+		"nothing":           {"", signing.ErrMalformed},
+		"text":              {"hello", signing.ErrMalformed},
+		"text before":       {"hello\n" + good, signing.ErrMalformed},
+		"text after":        {good + "hello", signing.ErrMalformed},
+		"two keys":          {good + good, signing.ErrMalformed},
+		"carriage":          {strings.ReplaceAll(good, "\n", "\r\n"), signing.ErrMalformed},
+		"headers":           {strings.Replace(good, "KEY-----\n", "KEY-----\nA: b\n\n", 1), signing.ErrMalformed},
+		"long":              {strings.Repeat(good, 100), signing.ErrTooLarge},
+		"private as public": {strings.ReplaceAll(good, "PUBLIC", "PRIVATE"), signing.ErrMalformed},
+		"RSA":               {publicPEM(t, &rsaKey.PublicKey), signing.ErrUnsupported},
+		"P-384":             {publicPEM(t, &p384.PublicKey), signing.ErrUnsupported},
+	} {
+		if _, err := signing.ParsePublicKey([]byte(row.text)); !errors.Is(err, row.want) {
+			t.Errorf("%s: got %v, want %v", name, err, row.want)
+		}
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(rsaKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if _, err := signing.ParsePrivateKey(text); !errors.Is(err, signing.ErrUnsupported) {
+		t.Errorf("RSA private key: %v", err)
+	}
+	if _, err := signing.Sign(payload(t, signing.PackDigest{}, policy(1)), signing.PrivateKey{}); err == nil {
+		t.Error("signed without a key")
+	}
+}
+
+func publicPEM(t testing.TB, key any) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+func FuzzParseKeys(f *testing.F) {
+	text, err := key(f, "ann").PEM()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add(key(f, "ann").Public().PEM())
+	f.Add(key(f, "rex").Public().PEM())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if public, err := signing.ParsePublicKey(text); err == nil && !bytes.Equal(public.PEM(), text) {
+			t.Fatal("public key written differently")
+		}
+		if private, err := signing.ParsePrivateKey(text); err == nil {
+			if _, err := private.PEM(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
