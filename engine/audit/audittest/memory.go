@@ -1,0 +1,207 @@
+// Package audittest holds what every audit store is tested with: a conformance suite, a store in memory, and a
+// store that breaks on purpose. It is for tests only.
+package audittest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/tenant"
+)
+
+// Memory is a store in memory: it keeps all promises but durability.
+type Memory struct {
+	// T, if set, is failed by any attempt to change what is stored in an append-only space.
+	T testing.TB
+
+	mu     sync.RWMutex
+	values [audit.Spaces]map[string][]byte
+	keys   [audit.Spaces][]string // sorted
+}
+
+var _ audit.Store = (*Memory)(nil)
+
+// NewMemory returns an empty store that fails t if a stored record is ever changed. A nil t only refuses.
+func NewMemory(t testing.TB) *Memory {
+	m := &Memory{T: t}
+	for i := range m.values {
+		m.values[i] = make(map[string][]byte)
+	}
+	return m
+}
+
+// Clone copies the store as it is now, as a backup does.
+func (m *Memory) Clone() *Memory {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	c := NewMemory(m.T)
+	for i := range m.values {
+		for k, v := range m.values[i] {
+			c.values[i][k] = bytes.Clone(v)
+		}
+		c.keys[i] = slices.Clone(m.keys[i])
+	}
+	return c
+}
+
+// Close implements [audit.Store].
+func (m *Memory) Close() error { return nil }
+
+// View implements [audit.Store].
+func (m *Memory) View(ctx context.Context, fn func(audit.View) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return fn((*memoryView)(m))
+}
+
+type memoryView Memory
+
+func place(t tenant.ID, key []byte) string { return string(t) + "\x00" + string(key) }
+
+// Get implements [audit.View].
+func (m *memoryView) Get(s audit.Space, t tenant.ID, key []byte) ([]byte, error) {
+	return m.values[s][place(t, key)], nil
+}
+
+// Scan implements [audit.View].
+func (m *memoryView) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
+	low, high := place(t, from), string(t)+"\x01"
+	if to != nil {
+		high = place(t, to)
+	}
+	i, _ := slices.BinarySearch(m.keys[s], low)
+	j, _ := slices.BinarySearch(m.keys[s], high)
+	keys := slices.Clone(m.keys[s][i:max(i, j)])
+	if reverse {
+		slices.Reverse(keys)
+	}
+	for _, k := range keys {
+		more, err := fn([]byte(k[len(t)+1:]), m.values[s][k])
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// Commit implements [audit.Store].
+func (m *Memory) Commit(ctx context.Context, b *audit.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range b.Expect {
+		got, ok := m.values[e.Space][place(e.Tenant, e.Key)]
+		if ok != (e.Value != nil) || !bytes.Equal(got, e.Value) {
+			return fmt.Errorf("%s: %w", e.Space, audit.ErrConflict)
+		}
+	}
+	for _, p := range b.Put {
+		old, ok := m.values[p.Space][place(p.Tenant, p.Key)]
+		if ok && p.Value != nil && p.Space.AppendOnly() && !bytes.Equal(old, p.Value) {
+			if m.T != nil {
+				m.T.Errorf("a stored value in %s was to be changed", p.Space)
+			}
+			return fmt.Errorf("%s: %w", p.Space, audit.ErrConflict)
+		}
+	}
+	for _, p := range b.Put {
+		m.put(p)
+	}
+	return nil
+}
+
+func (m *Memory) put(p audit.Item) {
+	k := place(p.Tenant, p.Key)
+	i, ok := slices.BinarySearch(m.keys[p.Space], k)
+	switch {
+	case p.Value == nil && ok:
+		m.keys[p.Space] = slices.Delete(m.keys[p.Space], i, i+1)
+		delete(m.values[p.Space], k)
+	case p.Value != nil:
+		if !ok {
+			m.keys[p.Space] = slices.Insert(m.keys[p.Space], i, k)
+		}
+		m.values[p.Space][k] = append([]byte{}, p.Value...)
+	}
+}
+
+// Edit changes the store behind everybody's back, as an attacker with the file does. A nil result removes the value.
+func (m *Memory) Edit(s audit.Space, t tenant.ID, key []byte, change func([]byte) []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.values[s][place(t, key)]
+	m.put(audit.Item{Space: s, Tenant: t, Key: key, Value: change(bytes.Clone(old))})
+}
+
+// A Fault is a way for a commit to fail.
+type Fault int
+
+// The two ways: nothing was stored, or everything was, and nobody can tell.
+const (
+	Lost Fault = iota
+	Kept
+)
+
+// String names the fault.
+func (f Fault) String() string { return [...]string{"lost", "kept but reported lost"}[f] }
+
+// ErrBroken is what a broken commit returns.
+var ErrBroken = errors.New("input/output error")
+
+// Faulty breaks one commit of the store inside.
+type Faulty struct {
+	audit.Store
+
+	mu    sync.Mutex
+	after int // commits that still work; negative: all
+	fault Fault
+	count int
+}
+
+// NewFaulty wraps a store; nothing is broken until Break.
+func NewFaulty(s audit.Store) *Faulty { return &Faulty{Store: s, after: -1} }
+
+// Break lets n more commits work and breaks the one after.
+func (f *Faulty) Break(n int, fault Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.after, f.fault = n, fault
+}
+
+// Commits says how many commits were asked for.
+func (f *Faulty) Commits() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count
+}
+
+// Commit implements [audit.Store].
+func (f *Faulty) Commit(ctx context.Context, b *audit.Batch) error {
+	f.mu.Lock()
+	f.count++
+	broken, fault := f.after == 0, f.fault
+	if f.after >= 0 {
+		f.after--
+	}
+	f.mu.Unlock()
+	if !broken {
+		return f.Store.Commit(ctx, b)
+	}
+	if fault == Kept {
+		if err := f.Store.Commit(ctx, b); err != nil {
+			return err
+		}
+	}
+	return ErrBroken
+}

@@ -1,0 +1,58 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+// MaxBlob is the largest blob, in bytes.
+const MaxBlob = 64 << 20
+
+// PutBlob stores bytes under their digest, durably, for all tenants of the region: pack archives, which are public to the region's
+// tenants by their digest. Storing the same bytes again does nothing. A failed commit poisons the log, as in Append.
+func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
+	d := Digest(sha256.Sum256(data))
+	if len(data) > MaxBlob {
+		return d, fmt.Errorf("storing blob: %w: larger than %d bytes", ErrEntry, MaxBlob)
+	}
+	if err := l.Err(); err != nil {
+		return d, fmt.Errorf("storing blob: %w", err)
+	}
+	if _, err := l.Blob(ctx, d); !errors.Is(err, ErrNotFound) {
+		return d, err
+	}
+	err := l.cfg.Store.Commit(ctx, &Batch{Put: []Item{{Space: Blobs, Key: d[:], Value: data}}})
+	switch {
+	case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case errors.Is(err, ErrConflict):
+		err = fmt.Errorf("%w: other bytes lie under this digest", ErrCorrupt)
+	default:
+		err = l.poison(err)
+	}
+	if err != nil {
+		return d, fmt.Errorf("storing blob: %w", err)
+	}
+	return d, nil
+}
+
+// Blob reads bytes by their digest and checks them against it.
+func (r *Reader) Blob(ctx context.Context, d Digest) (data []byte, err error) {
+	err = r.cfg.Store.View(ctx, func(v View) error {
+		got, err := v.Get(Blobs, "", d[:])
+		if err == nil && got == nil {
+			err = ErrNotFound
+		}
+		data = bytes.Clone(got)
+		return err
+	})
+	if err == nil && Digest(sha256.Sum256(data)) != d {
+		err = fmt.Errorf("%w: it does not have its digest", ErrCorrupt)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading blob %s: %w", d, err)
+	}
+	return data, nil
+}

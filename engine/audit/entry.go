@@ -1,0 +1,217 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+// An Entry is what the engine gives to be recorded.
+type Entry struct {
+	Kind     Kind
+	Tenant   tenant.ID
+	RecordID RecordID
+	Decided  time.Time
+	Engine   string // build of the program; printable ASCII
+	Library  string // version of the clinical library
+	Release  int64  // statements of the release log in force; ignored for a statement
+	Schema   string // layout of Body
+	// Body is sealed as the concatenation of its segments. It is read before Append returns and not kept.
+	Body [][]byte
+	// Patient is whom the record is about; it chooses the key that seals the body, so that erasing the patient erases it. The
+	// zero value means nobody: then a key of the month is used.
+	Patient Patient
+	Rules   []string // rules with a finding, as "<pack>/<rule>", for searching; no duplicates
+	Cards   []string // card uuids shown, so that feedback finds this record
+	// Idem identifies the call, for repeats: whoever comes second with the same bytes gets the first one's receipt. Empty means none.
+	Idem []byte
+	// Statement is added to the tenant's release log in the same transaction; required for, and only for, kind Statement.
+	Statement []byte
+	// StatementIndex is the size of the release log that the statement was checked against; if it has another size meanwhile, the entry is refused with ErrMoved.
+	StatementIndex int64
+}
+
+// A Patient is an identity at one EHR. It stands in no leaf, only as a keyed digest in deletable indexes.
+type Patient struct {
+	Base string // FHIR base of the registered client
+	ID   string // logical id there
+}
+
+// Kinds of tags.
+const (
+	tagPatient = "patient"
+	tagMonth   = "month"
+	tagRule    = "rule"
+	tagCard    = "card"
+	tagIdem    = "idempotency"
+)
+
+func (p Patient) tag(t *keyring.Tenant) keyring.Tag { return t.Tag(tagPatient, p.Base, p.ID) }
+
+// kindTag is the index tag of a kind of record; the zero tag is that of all records. Kinds are public, so they need no key.
+func kindTag(k Kind) (t keyring.Tag) {
+	copy(t[:], k)
+	return t
+}
+
+// check says whether the entry is well formed.
+func (e *Entry) check() error {
+	bad := func(what string) error { return fmt.Errorf("%w: %s", ErrEntry, what) }
+	if !e.Kind.valid() {
+		return bad("kind")
+	}
+	if _, err := tenant.ParseID(string(e.Tenant)); err != nil {
+		return bad("tenant")
+	}
+	if !plain(e.Engine) || !plain(e.Library) || !plain(e.Schema) || e.Schema == "" {
+		return bad("engine, library or schema")
+	}
+	if y := e.Decided.UTC().Year(); y < 1970 || y > 9999 || e.Release < 0 {
+		return bad("time or release index")
+	}
+	if (e.Patient.ID == "") != (e.Patient.Base == "") {
+		return bad("patient needs base and id")
+	}
+	if len(e.Rules)+len(e.Cards) > maxTags || len(e.Statement) > MaxStatement {
+		return bad("too many rules or cards, or statement too large")
+	}
+	if (e.Kind == Statement) != (len(e.Statement) > 0) {
+		return bad("statement belongs to kind statement")
+	}
+	size := 0
+	for _, s := range e.Body {
+		size += len(s)
+	}
+	if size > MaxBody {
+		return bad("body too large")
+	}
+	return nil
+}
+
+// request is an entry on its way: sealed, tagged, waiting to be stored.
+type request struct {
+	ctx     context.Context // of the caller: an entry nobody waits for any more is not stored
+	entry   *Entry
+	id      [16]byte
+	leaf    Leaf // all but index, times and tenant's reference
+	sealed  []byte
+	giveUp  func() // returns the buffer
+	subject *keyring.Subject
+	index   []byte // keys for Index, tagKey bytes each
+	lookups []keyring.Tag
+	idem    keyring.Tag
+	done    chan result // buffered, one result
+}
+
+// result is what the writer answers.
+type result struct {
+	receipt Receipt
+	err     error
+}
+
+// tagKey is the length of a key in Index: tag, time, record id.
+const tagKey = 16 + 8 + 16
+
+func appendIndexKey(dst []byte, tag keyring.Tag, decided time.Time, id [16]byte) []byte {
+	dst = append(dst, tag[:]...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(decided.UnixMilli()))
+	return append(dst, id[:]...)
+}
+
+// prepare does, in the caller's goroutine, all that needs no order: compressing, sealing, hashing, tagging.
+func (l *Log) prepare(ctx context.Context, e *Entry) (*request, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	id, err := e.RecordID.bytes()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := l.cfg.Ring.Tenant(ctx, string(e.Tenant))
+	if err != nil {
+		return nil, err
+	}
+	tag := keys.Tag(tagMonth, e.Decided.UTC().Format("2006-01"))
+	if e.Patient.ID != "" {
+		tag = e.Patient.tag(keys)
+	}
+	subject, err := keys.Subject(ctx, tag)
+	if err != nil {
+		return nil, err
+	}
+	r := &request{ctx: ctx, entry: e, id: id, subject: subject, done: make(chan result, 1)}
+	if err := l.seal(r); err != nil {
+		subject.Release(keyring.Abandoned)
+		return nil, err
+	}
+	r.tag(keys, tag)
+	return r, nil
+}
+
+// seal fills leaf and sealed.
+func (l *Log) seal(r *request) error {
+	e := r.entry
+	var salt [32]byte
+	if _, err := io.ReadFull(l.cfg.Rand, salt[:]); err != nil {
+		return fmt.Errorf("reading randomness: %w", err)
+	}
+	buf := l.sealer.buffers.Get().(*bytes.Buffer)
+	r.giveUp = func() {
+		if buf.Cap() <= maxPooled {
+			l.sealer.buffers.Put(buf)
+		}
+	}
+	err := l.sealer.pack(buf, salt[:], e.Body)
+	if err == nil {
+		r.sealed, err = r.subject.Seal(buf.Bytes(), keyring.Binding{Record: string(e.RecordID), Schema: e.Schema})
+	}
+	if err != nil {
+		r.giveUp()
+		return err
+	}
+	r.leaf = Leaf{
+		Kind: e.Kind, RecordID: e.RecordID, Decided: e.Decided, Engine: e.Engine, Library: e.Library,
+		ReleaseIndex: e.Release, Schema: e.Schema, Commit: commitment(salt[:], e.Body...),
+		CTDigest: sha256.Sum256(r.sealed), CTLen: int64(len(r.sealed)), KeyRef: r.subject.Handle(),
+	}
+	if e.Kind == Statement {
+		r.leaf.Statement = sha256.Sum256(e.Statement)
+		r.leaf.ReleaseIndex = e.StatementIndex
+	}
+	return nil
+}
+
+// tag fills index, lookups and idem.
+func (r *request) tag(keys *keyring.Tenant, subject keyring.Tag) {
+	e := r.entry
+	r.index = make([]byte, 0, tagKey*(3+len(e.Rules)))
+	r.index = appendIndexKey(r.index, keyring.Tag{}, e.Decided, r.id)
+	r.index = appendIndexKey(r.index, kindTag(e.Kind), e.Decided, r.id)
+	if e.Patient.ID != "" {
+		r.index = appendIndexKey(r.index, subject, e.Decided, r.id)
+	}
+	for _, rule := range e.Rules {
+		r.index = appendIndexKey(r.index, keys.Tag(tagRule, rule), e.Decided, r.id)
+	}
+	for _, card := range e.Cards {
+		r.lookups = append(r.lookups, keys.Tag(tagCard, card))
+	}
+	if len(e.Idem) > 0 {
+		r.idem = keys.Tag(tagIdem, string(e.Idem))
+	}
+}
+
+// answer ends a request: the lease, the buffer, and the caller's wait.
+func (r *request) answer(res result, o keyring.Outcome) {
+	r.subject.Release(o)
+	r.sealed = nil
+	r.giveUp()
+	r.done <- res
+}

@@ -1,0 +1,228 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keyring"
+	formats "github.com/transparency-dev/formats/log"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// LogName names a log within its tenant: "releases", or "audit/<yyyy-mm>".
+type LogName string
+
+// Releases is the tenant's release log.
+const Releases LogName = "releases"
+
+const (
+	streamAudit    = "audit"
+	streamReleases = string(Releases)
+)
+
+// monthLog is the log that takes what is committed at t.
+func monthLog(t time.Time) LogName {
+	return LogName(t.UTC().AppendFormat([]byte(streamAudit+"/"), "2006-01"))
+}
+
+// stream is the key of the newest head of this kind of log.
+func (n LogName) stream() string {
+	stream, _, _ := strings.Cut(string(n), "/")
+	return stream
+}
+
+// ParseLogName checks s and returns it as the name of a log.
+func ParseLogName(s string) (LogName, error) {
+	if s == string(Releases) {
+		return Releases, nil
+	}
+	month, ok := strings.CutPrefix(s, streamAudit+"/")
+	if t, err := time.Parse("2006-01", month); !ok || err != nil || t.Format("2006-01") != month {
+		return "", fmt.Errorf("reading log name: %w: neither \"releases\" nor \"audit/<yyyy-mm>\"", ErrEntry)
+	}
+	return LogName(s), nil
+}
+
+// key is where things of one leaf lie.
+func (n LogName) key(index int64) []byte {
+	k := make([]byte, 0, len(n)+9)
+	return n.appendKey(k, index)
+}
+
+func (n LogName) appendKey(dst []byte, index int64) []byte {
+	dst = append(append(dst, n...), 0)
+	return binary.BigEndian.AppendUint64(dst, uint64(index))
+}
+
+// identity is what all origins of a region begin with.
+type identity struct {
+	prefix string
+	region tenant.Region
+}
+
+func (i identity) String() string { return i.prefix + "/" + string(i.region) }
+
+func (i identity) origin(t tenant.ID, n LogName) string {
+	return i.String() + "/" + string(t) + "/" + string(n)
+}
+
+// A Head is the newest signed state of a log.
+type Head struct {
+	Log       LogName
+	Origin    string
+	Size      int64
+	Root      tlog.Hash
+	Committed time.Time // of the newest leaf
+	Note      []byte    // signed checkpoint
+}
+
+// wireHead is a head as it is stored.
+type wireHead struct {
+	Log       LogName `json:"log"`
+	Committed string  `json:"committed"`
+	Note      string  `json:"note"`
+}
+
+func encodeHead(log LogName, committed time.Time, note []byte) ([]byte, error) {
+	b, err := json.Marshal(wireHead{log, committed.UTC().Format(timeForm), string(note)})
+	if err != nil {
+		return nil, fmt.Errorf("encoding head: %w", err)
+	}
+	return b, nil
+}
+
+// openHead reads a stored head and checks its signature.
+func (i identity) openHead(t tenant.ID, value []byte, node ed25519.PublicKey) (Head, error) {
+	var w wireHead
+	if err := json.Unmarshal(value, &w, json.RejectUnknownMembers(true)); err != nil {
+		return Head{}, fmt.Errorf("reading head: %w: not the JSON of a head", ErrCorrupt)
+	}
+	if _, err := ParseLogName(string(w.Log)); err != nil {
+		return Head{}, fmt.Errorf("reading head: %w: unknown log", ErrCorrupt)
+	}
+	committed, err := time.Parse(timeForm, w.Committed)
+	if err != nil {
+		return Head{}, fmt.Errorf("reading head of %s: %w: bad time", w.Log, ErrCorrupt)
+	}
+	h, err := openNote(i.origin(t, w.Log), []byte(w.Note), node)
+	if err != nil {
+		return Head{}, fmt.Errorf("reading head of %s: %w", w.Log, err)
+	}
+	h.Log, h.Committed = w.Log, committed
+	return h, nil
+}
+
+// openNote checks a signed checkpoint of one log.
+func openNote(origin string, signed []byte, node ed25519.PublicKey) (Head, error) {
+	v, err := keyring.Verifier(origin, node)
+	if err != nil {
+		return Head{}, err
+	}
+	c, _, _, err := formats.ParseCheckpoint(signed, origin, v)
+	if err != nil {
+		return Head{}, fmt.Errorf("%w: signature of the head: %w", ErrCorrupt, err)
+	}
+	if len(c.Hash) != tlog.HashSize || c.Size > 1<<62 {
+		return Head{}, fmt.Errorf("%w: head of the wrong form", ErrCorrupt)
+	}
+	return Head{Origin: origin, Size: int64(c.Size), Root: tlog.Hash(c.Hash), Note: signed}, nil
+}
+
+// edge is the right edge of a growing tree: the hash of each complete subtree that later leaves build on.
+type edge struct {
+	size int64
+	hash [63]tlog.Hash // hash[l] covers 2^l leaves; meaningful where bit l of size is set
+}
+
+var errEdge = errors.New("hash is not on the edge of the tree")
+
+// ReadHashes implements [tlog.HashReader] for the hashes of the edge.
+func (e *edge) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		level, n := tlog.SplitStoredHashIndex(index)
+		if level >= len(e.hash) || n != e.size>>level-1 || e.size>>level&1 == 0 {
+			return nil, errEdge
+		}
+		out[i] = e.hash[level]
+	}
+	return out, nil
+}
+
+// add appends a leaf hash and gives the hashes to be stored with it.
+func (e *edge) add(leaf tlog.Hash) ([]tlog.Hash, error) {
+	hashes, err := tlog.StoredHashesForRecordHash(e.size, leaf, e)
+	if err != nil {
+		return nil, fmt.Errorf("growing tree: %w", err)
+	}
+	for level, h := range hashes {
+		e.hash[level] = h
+	}
+	e.size++
+	return hashes, nil
+}
+
+// root is the hash of the whole tree.
+func (e *edge) root() (tlog.Hash, error) {
+	h, err := tlog.TreeHash(e.size, e)
+	if err != nil {
+		return tlog.Hash{}, fmt.Errorf("computing root: %w", err)
+	}
+	return h, nil
+}
+
+// storedHashes reads tree hashes of a log from a view.
+type storedHashes struct {
+	view   View
+	tenant tenant.ID
+	log    LogName
+}
+
+// ReadHashes implements [tlog.HashReader].
+func (s storedHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		level, n := tlog.SplitStoredHashIndex(index)
+		leaf := (n+1)<<level - 1 // the leaf that completed this subtree
+		v, err := s.view.Get(Hashes, s.tenant, s.log.key(leaf))
+		if err != nil {
+			return nil, err
+		}
+		if len(v) < (level+1)*tlog.HashSize {
+			return nil, fmt.Errorf("%w: tree hashes of leaf %d of %s are missing", ErrCorrupt, leaf, s.log)
+		}
+		out[i] = tlog.Hash(v[level*tlog.HashSize:][:tlog.HashSize])
+	}
+	return out, nil
+}
+
+// loadEdge reads the edge of a tree and checks that it gives the signed root.
+func loadEdge(v View, t tenant.ID, h Head) (*edge, error) {
+	e := &edge{size: h.Size}
+	stored := storedHashes{v, t, h.Log}
+	for level := range e.hash {
+		if h.Size>>level&1 == 0 {
+			continue
+		}
+		got, err := stored.ReadHashes([]int64{tlog.StoredHashIndex(level, h.Size>>level-1)})
+		if err != nil {
+			return nil, err
+		}
+		e.hash[level] = got[0]
+	}
+	root, err := e.root()
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(root[:], h.Root[:]) {
+		return nil, fmt.Errorf("%w: tree of %s does not have the signed root", ErrCorrupt, h.Log)
+	}
+	return e, nil
+}

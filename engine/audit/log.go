@@ -1,0 +1,293 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"sync"
+
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+// A Log takes records for all tenants of one region. One goroutine writes; everything else may be called from anywhere.
+// The embedded Reader sees every record whose receipt was returned.
+type Log struct {
+	*Reader
+	node *keyring.Node
+
+	// The writer goroutine's own.
+	mark   *markFile // nil without
+	shards map[tenant.ID]*shard
+	batch  Batch
+	arena  []byte
+
+	queue  chan *request
+	closed sync.RWMutex  // held for reading while sending to queue, for writing to close it
+	ended  bool          // guarded by closed
+	idle   chan struct{} // closed when the writer has ended
+
+	mu     sync.Mutex
+	stats  Stats         // guarded by mu
+	cause  error         // why the log is poisoned; guarded by mu
+	failed chan struct{} // closed when it is
+}
+
+// Stats counts what a log did since it was opened.
+type Stats struct {
+	Records  int64 // stored
+	Commits  int64 // transactions that stored them
+	Repeated int64 // entries answered with an earlier receipt
+	Busy     int64 // entries refused because the queue was full
+	Waiting  int   // entries in the queue now
+}
+
+var prefixForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,100}[a-z0-9])?$`)
+
+// Open checks the store and starts the writer. It refuses a store of another region (ErrForeign), one whose newest heads do not agree with what lies
+// under them (ErrCorrupt), and one that is behind its high-water mark (ErrCutShort). Close ends it.
+func Open(ctx context.Context, c Config) (*Log, error) {
+	if c.Store == nil || c.Ring == nil || c.Clock == nil || c.Rand == nil {
+		return nil, errors.New("opening audit log: store, key ring, clock and randomness are all required")
+	}
+	if !prefixForm.MatchString(c.Prefix) {
+		return nil, errors.New("opening audit log: prefix must be a name like audit.example.org, in lower case")
+	}
+	if _, err := tenant.ParseRegion(string(c.Region)); err != nil {
+		return nil, fmt.Errorf("opening audit log: %w", err)
+	}
+	if c.Queue <= 0 {
+		c.Queue = 4096
+	}
+	l := &Log{
+		queue: make(chan *request, c.Queue), idle: make(chan struct{}), failed: make(chan struct{}),
+		shards: make(map[tenant.ID]*shard),
+	}
+	if err := l.start(ctx, c); err != nil {
+		return nil, fmt.Errorf("opening audit log: %w", err)
+	}
+	go l.write()
+	return l, nil
+}
+
+// start makes store, keys and mark ready.
+func (l *Log) start(ctx context.Context, c Config) error {
+	node, fresh, err := c.Ring.Node(ctx)
+	if err != nil {
+		return err
+	}
+	err = claim(ctx, c.Store, identity{c.Prefix, c.Region}, fresh)
+	if errors.Is(err, ErrConflict) { // another node made the region's key at the same time: take that one
+		if node, fresh, err = c.Ring.Node(ctx); err == nil {
+			err = claim(ctx, c.Store, identity{c.Prefix, c.Region}, fresh)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.Node = node.Public()
+	l.node = node
+	if l.Reader, err = OpenReader(ctx, c); err != nil {
+		return err
+	}
+	heads, err := l.checkHeads(ctx)
+	if err != nil || c.Mark == "" {
+		return err
+	}
+	l.mark, err = openMark(c.Mark, len(heads) == 0, c.AdoptMark, heads)
+	return err
+}
+
+// claim names the region in a new store, with the node key made for it; a store that is named otherwise is refused.
+func claim(ctx context.Context, s Store, id identity, fresh []keyring.Named) error {
+	key := []byte("identity")
+	var stored []byte
+	err := s.View(ctx, func(v View) error {
+		got, err := v.Get(Meta, "", key)
+		stored = bytes.Clone(got)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the store's identity: %w", err)
+	}
+	if stored != nil && string(stored) != id.String() {
+		return fmt.Errorf("%w: it is %s, this is %s", ErrForeign, stored, id)
+	}
+	if stored != nil && len(fresh) > 0 {
+		return fmt.Errorf("%w: the store has logs but no node key", ErrCorrupt)
+	}
+	if stored != nil {
+		return nil
+	}
+	b := &Batch{Expect: []Item{{Space: Meta, Key: key}}, Put: []Item{{Space: Meta, Key: key, Value: []byte(id.String())}}}
+	for _, k := range fresh {
+		b.Expect = append(b.Expect, Item{Space: Keys, Key: []byte(k.Name)})
+		b.Put = append(b.Put, Item{Space: Keys, Key: []byte(k.Name), Value: k.Value})
+	}
+	if err := s.Commit(ctx, b); err != nil {
+		return fmt.Errorf("naming the store: %w", err)
+	}
+	return nil
+}
+
+// checkHeads checks every newest head: its signature, that the tree under it has the signed root, that its newest leaf is there and
+// none beyond, and that it is not behind the mark. It is cheap: a few hashes per log.
+func (l *Log) checkHeads(ctx context.Context) (marks, error) {
+	var last marks
+	if l.cfg.Mark != "" {
+		var err error
+		if last, _, err = readMarks(l.cfg.Mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	heads := marks{}
+	tenants, err := l.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tenants {
+		for _, stream := range []string{streamAudit, streamReleases} {
+			if err := l.checkStream(ctx, t, stream, heads); err != nil {
+				return nil, fmt.Errorf("checking %s of tenant %s: %w", stream, t, err)
+			}
+		}
+	}
+	return heads, l.checkMarks(ctx, last)
+}
+
+func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads marks) error {
+	return l.cfg.Store.View(ctx, func(v View) error {
+		h, _, ok, err := l.head(v, t, stream)
+		if err != nil || !ok {
+			return err
+		}
+		heads[markKey{t, stream}] = markLine{t, h.Log, string(h.Note)}
+		if _, err := loadEdge(v, t, h); err != nil {
+			return err
+		}
+		last, err := v.Get(Leaves, t, h.Log.key(h.Size-1))
+		if err != nil {
+			return err
+		}
+		beyond, err := v.Get(Leaves, t, h.Log.key(h.Size))
+		if err != nil {
+			return err
+		}
+		if last == nil || beyond != nil {
+			return fmt.Errorf("%w: the head of %s says %d leaves, the store disagrees (run a full verification)", ErrCorrupt, h.Log, h.Size)
+		}
+		return nil
+	})
+}
+
+// Append records an entry and returns when it is durable. An entry that repeats an earlier one's idempotency bytes is not stored; its receipt is the first one's,
+// with Repeated set. If ctx ends while the entry is being stored, the error is the context's and the record may or may not exist.
+func (l *Log) Append(ctx context.Context, e Entry) (Receipt, error) {
+	// A key that was superseded by another node, or erased meanwhile, is replaced and the body sealed anew. More than a
+	// few rounds mean that somebody destroys keys as fast as we make them.
+	for range 4 {
+		res, err := l.try(ctx, &e)
+		if err == nil {
+			err = res.err
+		}
+		if !errors.Is(err, errSuperseded) {
+			if err != nil {
+				return Receipt{}, fmt.Errorf("recording %s: %w", e.Kind, err)
+			}
+			return res.receipt, nil
+		}
+	}
+	return Receipt{}, fmt.Errorf("recording %s: %w: the patient's key keeps changing", e.Kind, ErrBusy)
+}
+
+func (l *Log) try(ctx context.Context, e *Entry) (result, error) {
+	if err := l.Err(); err != nil {
+		return result{}, err
+	}
+	r, err := l.prepare(ctx, e)
+	if err != nil {
+		return result{}, err
+	}
+	done := r.done
+	if err := l.enqueue(r); err != nil {
+		r.answer(result{err: err}, keyring.Abandoned)
+	}
+	select {
+	case res := <-done:
+		return res, nil
+	case <-ctx.Done():
+		return result{}, fmt.Errorf("%w: the record may or may not have been stored", ctx.Err())
+	}
+}
+
+func (l *Log) enqueue(r *request) error {
+	l.closed.RLock()
+	defer l.closed.RUnlock()
+	if l.ended {
+		return ErrClosed
+	}
+	select {
+	case l.queue <- r:
+		return nil
+	default:
+		l.count(func(s *Stats) { s.Busy++ })
+		return ErrBusy
+	}
+}
+
+// Err is nil until a commit failed; then it is ErrStore with the cause.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
+}
+
+// Failed is closed when a commit failed. The process should then end; its restart runs the check.
+func (l *Log) Failed() <-chan struct{} { return l.failed }
+
+// poison refuses everything from now on.
+func (l *Log) poison(cause error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause == nil {
+		l.cause = fmt.Errorf("%w: %w", ErrStore, cause)
+		close(l.failed)
+	}
+	return l.cause
+}
+
+// Stats says what the log did so far.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Waiting = len(l.queue)
+	return s
+}
+
+func (l *Log) count(add func(*Stats)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	add(&l.stats)
+}
+
+// Close stores what waits, refuses what comes, and returns when the writer has ended. It does not close the store.
+func (l *Log) Close() error {
+	l.closed.Lock()
+	if l.ended {
+		l.closed.Unlock()
+		<-l.idle
+		return nil
+	}
+	l.ended = true
+	close(l.queue)
+	l.closed.Unlock()
+	<-l.idle
+	if l.mark != nil {
+		return l.mark.close()
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keyring"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A Reader reads records, logs and proofs. It is safe for concurrent use, and works on a store that nobody writes to. Every
+// method that takes a tenant sees that tenant's things only. That the access is allowed, and recorded, is the caller's part.
+type Reader struct {
+	cfg    Config
+	id     identity
+	node   ed25519.PublicKey
+	sealer *sealer
+}
+
+// OpenReader prepares reading. An unused store has nothing to read and is refused with ErrNotFound.
+func OpenReader(ctx context.Context, c Config) (*Reader, error) {
+	r := &Reader{cfg: c, node: c.Node, sealer: newSealer()}
+	err := c.Store.View(ctx, func(v View) error {
+		b, err := v.Get(Meta, "", []byte("identity"))
+		if err != nil {
+			return err
+		}
+		prefix, region, ok := strings.Cut(string(b), "/")
+		if !ok {
+			return fmt.Errorf("%w: the store has no audit log yet", ErrNotFound)
+		}
+		r.id = identity{prefix, tenant.Region(region)}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening audit store: %w", err)
+	}
+	if want := (identity{c.Prefix, c.Region}); want != (identity{}) && want != r.id {
+		return nil, fmt.Errorf("opening audit store: %w: it is %s, this is %s", ErrForeign, r.id, want)
+	}
+	if r.node != nil {
+		return r, nil
+	}
+	node, ok, err := keyring.PublicNode(ctx, KeyLookup(c.Store))
+	if err != nil {
+		return nil, fmt.Errorf("opening audit store: %w", err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("opening audit store: %w: the store has no node key", ErrCorrupt)
+	}
+	r.node = node
+	return r, nil
+}
+
+// NodeKey is the public key that heads are checked with.
+func (r *Reader) NodeKey() ed25519.PublicKey { return bytes.Clone(r.node) }
+
+// head reads and checks the head stored under a stream or a closed log, and gives its stored bytes too.
+func (r *Reader) head(v View, t tenant.ID, key string) (Head, []byte, bool, error) {
+	value, err := v.Get(Heads, t, []byte(key))
+	if err != nil || value == nil {
+		return Head{}, nil, false, err
+	}
+	value = bytes.Clone(value)
+	h, err := r.id.openHead(t, value, r.node)
+	return h, value, err == nil, err
+}
+
+// logHead is the newest head of one log, whether it still grows or is closed.
+func (r *Reader) logHead(v View, t tenant.ID, log LogName) (Head, error) {
+	h, _, ok, err := r.head(v, t, log.stream())
+	if err != nil {
+		return Head{}, err
+	}
+	if ok && h.Log == log {
+		return h, nil
+	}
+	if h, _, ok, err = r.head(v, t, string(log)); err != nil {
+		return Head{}, err
+	}
+	if !ok || log == Releases {
+		return Head{}, fmt.Errorf("%w: log %s", ErrNotFound, log)
+	}
+	if h.Log != log {
+		return Head{}, fmt.Errorf("%w: head of %s is that of %s", ErrCorrupt, log, h.Log)
+	}
+	return h, nil
+}
+
+// Tenants lists the tenants that have records, in order.
+func (r *Reader) Tenants(ctx context.Context) ([]tenant.ID, error) {
+	var ts []tenant.ID
+	err := r.cfg.Store.View(ctx, func(v View) error {
+		return v.Scan(Meta, "", []byte("tenant/"), []byte("tenant0"), false, func(k, _ []byte) (bool, error) {
+			ts = append(ts, tenant.ID(k[len("tenant/"):]))
+			return true, nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing tenants: %w", err)
+	}
+	return ts, nil
+}
+
+// A Record is one stored record.
+type Record struct {
+	Log   LogName
+	Leaf  Leaf
+	Bytes []byte // the leaf exactly as hashed
+	Body  []byte // nil if the error says why
+}
+
+// Get reads one record and opens its body, checking both against each other. If the body's key was destroyed, the error is ErrErased, and without
+// keys at hand ErrFilter; the rest of the Record is good then.
+func (r *Reader) Get(ctx context.Context, t tenant.ID, id RecordID) (Record, error) {
+	var rec Record
+	var sealed []byte
+	b, err := id.bytes()
+	if err != nil {
+		return rec, fmt.Errorf("reading record: %w", ErrNotFound)
+	}
+	err = r.cfg.Store.View(ctx, func(v View) error {
+		var index int64
+		rec, index, err = r.record(v, t, b[:])
+		if err != nil {
+			return err
+		}
+		if _, err := r.prove(v, t, rec.Log, index, rec.Bytes); err != nil {
+			return err
+		}
+		ct, err := v.Get(Bodies, t, rec.Log.key(index))
+		sealed = bytes.Clone(ct)
+		return err
+	})
+	if err == nil {
+		rec.Body, err = r.openBody(ctx, t, &rec.Leaf, sealed)
+	}
+	if err != nil {
+		return rec, fmt.Errorf("reading record %s: %w", id, err)
+	}
+	return rec, nil
+}
+
+// record reads a record's leaf by its binary id and checks it against its stored hash.
+func (r *Reader) record(v View, t tenant.ID, id []byte) (Record, int64, error) {
+	place, err := v.Get(Records, t, id)
+	if err != nil {
+		return Record{}, 0, err
+	}
+	if place == nil {
+		return Record{}, 0, ErrNotFound
+	}
+	if len(place) < 9 {
+		return Record{}, 0, fmt.Errorf("%w: its place is damaged", ErrCorrupt)
+	}
+	index, log := int64(binary.BigEndian.Uint64(place)), LogName(place[8:])
+	data, err := v.Get(Leaves, t, log.key(index))
+	if err != nil {
+		return Record{}, 0, err
+	}
+	hashes, err := v.Get(Hashes, t, log.key(index))
+	if err != nil {
+		return Record{}, 0, err
+	}
+	if hash := tlog.RecordHash(data); !bytes.HasPrefix(hashes, hash[:]) {
+		return Record{}, 0, fmt.Errorf("%w: leaf %d of %s does not have its stored hash", ErrCorrupt, index, log)
+	}
+	leaf, err := ParseLeaf(data)
+	if err != nil {
+		return Record{}, 0, err
+	}
+	if b, err := leaf.RecordID.bytes(); err != nil || !bytes.Equal(b[:], id) || leaf.Index != index {
+		return Record{}, 0, fmt.Errorf("%w: leaf %d of %s is that of another record", ErrCorrupt, index, log)
+	}
+	return Record{Log: log, Leaf: leaf, Bytes: bytes.Clone(data)}, index, nil
+}
+
+// openBody checks and opens a sealed body.
+func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []byte) ([]byte, error) {
+	if int64(len(sealed)) != l.CTLen || Digest(sha256.Sum256(sealed)) != l.CTDigest {
+		return nil, fmt.Errorf("%w: sealed body is not the one in the leaf", ErrCorrupt)
+	}
+	if r.cfg.Ring == nil {
+		return nil, fmt.Errorf("%w: no keys at hand", ErrFilter)
+	}
+	keys, err := r.cfg.Ring.Tenant(ctx, string(t))
+	if err != nil {
+		return nil, err
+	}
+	plain, err := keys.Open(ctx, l.KeyRef, keyring.Binding{Record: string(l.RecordID), Schema: l.Schema}, sealed)
+	if errors.Is(err, keyring.ErrOpen) {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.sealer.unpack(plain, l.Commit)
+}
+
+// receipt makes a receipt for a stored record under the newest head.
+func (r *Reader) receipt(v View, t tenant.ID, id []byte) (Receipt, error) {
+	rec, index, err := r.record(v, t, id)
+	if err != nil {
+		return Receipt{}, err
+	}
+	h, err := r.logHead(v, t, rec.Log)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return Receipt{
+		RecordID: rec.Leaf.RecordID, Log: h.Origin, Index: index, Leaf: tlog.RecordHash(rec.Bytes),
+		Size: h.Size, Root: h.Root, Note: bytes.Clone(h.Note),
+	}, nil
+}
+
+// ByIdem finds the record stored with these idempotency bytes; ErrNotFound if there is none. Ask before deciding again.
+func (r *Reader) ByIdem(ctx context.Context, t tenant.ID, idem []byte) (RecordID, error) {
+	return r.lookup(ctx, t, tagIdem, string(idem))
+}
+
+// ByCard finds the record that showed a card; ErrNotFound if there is none.
+func (r *Reader) ByCard(ctx context.Context, t tenant.ID, card string) (RecordID, error) {
+	return r.lookup(ctx, t, tagCard, card)
+}
+
+func (r *Reader) lookup(ctx context.Context, t tenant.ID, kind, value string) (RecordID, error) {
+	keys, err := r.keys(ctx, t)
+	if err != nil {
+		return "", fmt.Errorf("looking up record by %s: %w", kind, err)
+	}
+	tag := keys.Tag(kind, value)
+	var id RecordID
+	err = r.cfg.Store.View(ctx, func(v View) error {
+		b, err := v.Get(Lookups, t, tag[:])
+		if err == nil && b == nil {
+			err = ErrNotFound
+		}
+		if err == nil {
+			id, err = recordID(b)
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("looking up record by %s: %w", kind, err)
+	}
+	return id, nil
+}
+
+func (r *Reader) keys(ctx context.Context, t tenant.ID) (*keyring.Tenant, error) {
+	if r.cfg.Ring == nil {
+		return nil, fmt.Errorf("%w: no keys at hand", ErrFilter)
+	}
+	return r.cfg.Ring.Tenant(ctx, string(t))
+}

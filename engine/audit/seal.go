@@ -1,0 +1,136 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+const (
+	commitLabel = "precept/commit/v1\n"
+	sealedHead  = 32 + 4  // r, length of the compressed body
+	sealStep    = 64      // ciphertexts have a length that is a multiple of this
+	maxPooled   = 1 << 20 // a buffer that grew beyond is not kept
+)
+
+// A sealer compresses bodies and reuses what that needs. It holds at most one encoder and decoder per processor: more would only
+// wait for a processor, and each holds about 2 MB.
+type sealer struct {
+	encoders chan *zstd.Encoder
+	decoders chan *zstd.Decoder
+	buffers  sync.Pool // *bytes.Buffer
+}
+
+func newSealer() *sealer {
+	n := runtime.GOMAXPROCS(0)
+	s := &sealer{encoders: make(chan *zstd.Encoder, n), decoders: make(chan *zstd.Decoder, n)}
+	s.buffers.New = func() any { return new(bytes.Buffer) }
+	return s
+}
+
+// encoder takes a pooled encoder, or makes one.
+func (s *sealer) encoder() (*zstd.Encoder, error) {
+	select {
+	case e := <-s.encoders:
+		return e, nil
+	default:
+		return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+	}
+}
+
+func (s *sealer) doneEncoder(e *zstd.Encoder) {
+	e.Reset(nil)
+	select {
+	case s.encoders <- e:
+	default:
+	}
+}
+
+// commitment is the digest that goes into the leaf.
+func commitment(r []byte, body ...[]byte) (d Digest) {
+	h := sha256.New()
+	io.WriteString(h, commitLabel) // writing to a hash cannot fail
+	h.Write(r)
+	for _, b := range body {
+		h.Write(b)
+	}
+	h.Sum(d[:0])
+	return d
+}
+
+// pack writes what is to be sealed into buf: r, the compressed body, padding; and leaves room for the tag.
+func (s *sealer) pack(buf *bytes.Buffer, r []byte, body [][]byte) error {
+	buf.Reset()
+	buf.Write(r)
+	buf.Write([]byte{0, 0, 0, 0})
+	e, err := s.encoder()
+	if err != nil {
+		return fmt.Errorf("compressing body: %w", err)
+	}
+	defer s.doneEncoder(e)
+	e.Reset(buf)
+	for _, b := range body {
+		if _, err := e.Write(b); err != nil {
+			return fmt.Errorf("compressing body: %w", err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		return fmt.Errorf("compressing body: %w", err)
+	}
+	binary.BigEndian.PutUint32(buf.Bytes()[32:], uint32(buf.Len()-sealedHead))
+	for (buf.Len()+keyring.Overhead)%sealStep != 0 {
+		buf.WriteByte(0)
+	}
+	buf.Grow(keyring.Overhead)
+	return nil
+}
+
+// unpack reverses pack and checks the commitment.
+func (s *sealer) unpack(plain []byte, want Digest) ([]byte, error) {
+	if len(plain) < sealedHead || (len(plain)+keyring.Overhead)%sealStep != 0 {
+		return nil, fmt.Errorf("%w: sealed body has a wrong length", ErrCorrupt)
+	}
+	n := binary.BigEndian.Uint32(plain[32:])
+	rest := plain[sealedHead:]
+	if int64(n) > int64(len(rest)) || len(rest)-int(n) >= sealStep || len(bytes.Trim(rest[n:], "\x00")) > 0 {
+		return nil, fmt.Errorf("%w: sealed body has a wrong length", ErrCorrupt)
+	}
+	body, err := s.decompress(rest[:n])
+	if err != nil {
+		return nil, err
+	}
+	if commitment(plain[:32], body) != want {
+		return nil, fmt.Errorf("%w: body is not the one that was committed to", ErrCorrupt)
+	}
+	return body, nil
+}
+
+func (s *sealer) decompress(frame []byte) ([]byte, error) {
+	var d *zstd.Decoder
+	select {
+	case d = <-s.decoders:
+	default:
+		var err error
+		d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxBody), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, fmt.Errorf("decompressing body: %w", err)
+		}
+	}
+	body, err := d.DecodeAll(frame, nil)
+	select {
+	case s.decoders <- d:
+	default:
+		d.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decompressing body: %w: %w", ErrCorrupt, err)
+	}
+	return body, nil
+}

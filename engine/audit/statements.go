@@ -1,0 +1,76 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/precept-cds/precept/engine/tenant"
+)
+
+// A ReleaseStatement is one entry of a tenant's release log.
+type ReleaseStatement struct {
+	Index    int64
+	Envelope []byte
+	Record   RecordID  // of the record that was written with it; empty if the side index that leads there was deleted
+	Time     time.Time // when it was committed, from that record
+}
+
+// Statements gives the release log from an index on, as of one signed head. Each envelope is checked against the tree before it is given, so a folded state is
+// that of the signed head; the sequence ends at the first error. A tenant without release log has no statements.
+func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.Seq2[ReleaseStatement, error] {
+	return func(yield func(ReleaseStatement, error) bool) {
+		var h Head
+		err := r.cfg.Store.View(ctx, func(v View) (err error) {
+			if h, _, _, err = r.head(v, t, streamReleases); err == nil && h.Size > 0 {
+				_, err = loadEdge(v, t, h)
+			}
+			return err
+		})
+		if err != nil {
+			yield(ReleaseStatement{}, fmt.Errorf("reading release log: %w", err))
+			return
+		}
+		for i := max(from, 0); i < h.Size; i++ {
+			s, err := r.statement(ctx, t, h, i)
+			if err != nil {
+				yield(ReleaseStatement{}, fmt.Errorf("reading release log at %d: %w", i, err))
+				return
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// statement reads one entry and proves that it is in the tree of h.
+func (r *Reader) statement(ctx context.Context, t tenant.ID, h Head, index int64) (s ReleaseStatement, err error) {
+	err = r.cfg.Store.View(ctx, func(v View) error {
+		data, err := v.Get(Leaves, t, Releases.key(index))
+		if err != nil {
+			return err
+		}
+		if _, err := proveIn(v, t, h, index, data); err != nil {
+			return err
+		}
+		s = ReleaseStatement{Index: index, Envelope: bytes.Clone(data)}
+		id, err := v.Get(Lookups, t, statementKey(index))
+		if err != nil || id == nil {
+			return err
+		}
+		rec, _, err := r.record(v, t, id)
+		if err != nil {
+			return err
+		}
+		if rec.Leaf.Statement != Digest(sha256.Sum256(data)) || rec.Leaf.ReleaseIndex != index {
+			return fmt.Errorf("%w: its record is about another statement", ErrCorrupt)
+		}
+		s.Record, s.Time = rec.Leaf.RecordID, rec.Leaf.Committed
+		return nil
+	})
+	return s, err
+}

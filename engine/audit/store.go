@@ -1,0 +1,97 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+// Space is one kind of stored thing; a table, or a bucket. Every key lives under a tenant; what belongs to the region lives under tenant "".
+type Space uint8
+
+// The spaces. Their keys and values:
+const (
+	Meta    Space = iota // "identity" -> prefix/region; "tenant/<id>" -> tenantRef (both under tenant "")
+	Heads                // "audit", "releases" -> newest head of that kind; "audit/<yyyy-mm>" -> final head of a closed month
+	Leaves               // log | 0 | index (8 bytes, big-endian) -> leaf
+	Hashes               // log | 0 | index -> tree hashes completed by that leaf (32 bytes each, leaf hash first)
+	Bodies               // log | 0 | index -> ciphertext
+	Records              // record id (16 bytes) -> index (8 bytes) | log
+	Index                // tag (16) | decided, ms (8) | record id (16) -> empty
+	Lookups              // tag (16) -> record id (16): idempotency, cards; also statement index
+	Keys                 // name -> wrapped key (package keyring)
+	Blobs                // SHA-256 (32) -> bytes (tenant "")
+	Spaces               // number of spaces
+)
+
+// AppendOnly says that nothing stored in the space is ever written again, only removed whole by retention.
+func (s Space) AppendOnly() bool {
+	return s == Leaves || s == Hashes || s == Bodies || s == Records || s == Blobs
+}
+
+// String is the name of the space, as stores call it.
+func (s Space) String() string {
+	if s >= Spaces {
+		return "unknown"
+	}
+	return [...]string{"meta", "heads", "leaves", "hashes", "bodies", "records", "index", "lookups", "keys", "blobs"}[s]
+}
+
+// ErrConflict is returned by [Store.Commit] when nothing was changed because an expectation did not hold. The log reads again and retries.
+var ErrConflict = errors.New("store has changed meanwhile")
+
+// A Store keeps bytes under (space, tenant, key). Durability and order are all that the log needs from it:
+//
+//   - View shows one consistent state, containing at least every commit that returned before View was called.
+//   - Commit applies a batch wholly or not at all, one after the other, and returns nil only after it is durable.
+//   - An error of Commit other than ErrConflict leaves the outcome unknown.
+//
+// All methods are safe for concurrent use.
+type Store interface {
+	// View calls fn with a consistent state. It is valid only until fn returns; fn must be quick and must not call Commit.
+	View(ctx context.Context, fn func(View) error) error
+	// Commit checks all expectations, then applies all puts in order, atomically and durably. It copies what it keeps. A put that changes a present value
+	// in an append-only space is a conflict. ctx is honoured only before the transaction begins.
+	Commit(ctx context.Context, b *Batch) error
+	// Close waits for running calls and releases the store.
+	Close() error
+}
+
+// A View is one consistent state of a store. Slices it gives are read-only and valid until the View ends.
+type View interface {
+	// Get returns the value, or nil if there is none. A present value is never nil.
+	Get(space Space, t tenant.ID, key []byte) ([]byte, error)
+	// Scan calls fn for the keys of a tenant in [from, to) in byte order, or from the end backwards if reverse, until fn returns false or an error.
+	// A nil to means no upper bound.
+	Scan(space Space, t tenant.ID, from, to []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error
+}
+
+// A Batch is one transaction.
+type Batch struct {
+	Expect []Item // must hold before; a nil Value means that the key must be absent
+	Put    []Item // a nil Value removes the key
+}
+
+// An Item is one stored value.
+type Item struct {
+	Space  Space
+	Tenant tenant.ID
+	Key    []byte
+	Value  []byte
+}
+
+// KeyLookup reads wrapped keys for a key ring.
+func KeyLookup(s Store) keyring.Lookup {
+	return func(ctx context.Context, t, name string) ([]byte, bool, error) {
+		var value []byte
+		err := s.View(ctx, func(v View) error {
+			got, err := v.Get(Keys, tenant.ID(t), []byte(name))
+			value = bytes.Clone(got)
+			return err
+		})
+		return value, value != nil, err
+	}
+}

@@ -1,0 +1,370 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/precept-cds/precept/engine/tenant"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A Report is the result of a full verification of one tenant.
+type Report struct {
+	Tenant   tenant.ID
+	Logs     []LogReport
+	Findings []Finding // what is wrong; empty means verified
+}
+
+// OK says that nothing is wrong.
+func (r *Report) OK() bool { return len(r.Findings) == 0 }
+
+// A LogReport says what was checked in one log.
+type LogReport struct {
+	Head   Head
+	Leaves int64 // read and hashed
+	Opened int64 // bodies opened and found to be what was committed to
+	Erased int64 // bodies whose key was destroyed
+	Sealed int64 // bodies not opened, for want of keys; their digests were checked
+}
+
+// A Finding is one thing that is wrong.
+type Finding struct {
+	Log    LogName
+	Index  int64  // of the leaf; -1 if it is about the log as a whole
+	Check  string // which check failed: head, leaf, tree, order, body, commitment, month chain, record id, statement, high-water mark
+	Detail string // in plain words; names no patient
+}
+
+// String is the finding in one line.
+func (f Finding) String() string {
+	if f.Index < 0 {
+		return fmt.Sprintf("%s: %s: %s", f.Log, f.Check, f.Detail)
+	}
+	return fmt.Sprintf("%s leaf %d: %s: %s", f.Log, f.Index, f.Check, f.Detail)
+}
+
+// maxFindings bounds a report: after that many the store is not worth more lines.
+const maxFindings = 1000
+
+// verifyChunk is how many leaves are read in one view, so that no view stays open long.
+const verifyChunk = 256
+
+// Progress is told how far a verification is in a log. It may be nil.
+type Progress func(log LogName, done, total int64)
+
+// Verify reads all of a tenant's logs and recomputes everything: every leaf hash, every tree hash, the signed heads, the chain of months, the digest of every
+// ciphertext and, with keys at hand, every body's commitment; that indexes follow each other, times do not go back and record ids
+// are unique; and that nothing ends before the high-water mark. Findings are in the report; an error means that the verification itself could not be done.
+// It works beside a running writer: what is appended meanwhile is not looked at.
+func (r *Reader) Verify(ctx context.Context, t tenant.ID, progress Progress) (*Report, error) {
+	c := &check{Reader: r, report: &Report{Tenant: t}, ids: map[[16]byte]bool{}, progress: progress}
+	if c.progress == nil {
+		c.progress = func(LogName, int64, int64) {}
+	}
+	if err := c.run(ctx); err != nil {
+		return nil, fmt.Errorf("verifying tenant %s: %w", t, err)
+	}
+	return c.report, nil
+}
+
+// check is a verification under way.
+type check struct {
+	*Reader
+	report   *Report
+	progress Progress
+	ref      string            // tenantRef, as the store has it
+	ids      map[[16]byte]bool // record ids seen
+	previous *Head             // of the month before the log being checked
+	log      *LogReport        // being checked
+	last     time.Time         // committed time of the leaf before
+}
+
+func (c *check) find(log LogName, index int64, check, format string, args ...any) {
+	if len(c.report.Findings) < maxFindings {
+		c.report.Findings = append(c.report.Findings, Finding{log, index, check, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (c *check) run(ctx context.Context) error {
+	heads, beyond, err := c.heads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range heads {
+		c.log = &LogReport{Head: h}
+		if err := c.checkLog(ctx, h, beyond[h.Log]); err != nil {
+			return err
+		}
+		c.report.Logs = append(c.report.Logs, *c.log)
+		c.previous = &h
+	}
+	if err := c.checkMark(ctx); err != nil {
+		return err
+	}
+	if c.ref == "" && len(heads) == 0 && len(c.report.Findings) == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// heads reads all heads in one view, with the reference of the tenant and, per growing log, whether a leaf lies beyond its head.
+func (c *check) heads(ctx context.Context) (heads []Head, beyond map[LogName]bool, err error) {
+	t := c.report.Tenant
+	beyond = map[LogName]bool{}
+	err = c.cfg.Store.View(ctx, func(v View) error {
+		ref, err := v.Get(Meta, "", []byte("tenant/"+t))
+		if err != nil {
+			return err
+		}
+		c.ref = string(ref)
+		keys, err := headKeys(v, t)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			h, _, ok, err := c.head(v, t, k)
+			if errors.Is(err, ErrCorrupt) {
+				c.find(LogName(k), -1, "head", "%v", err)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			if k != h.Log.stream() && k != string(h.Log) {
+				c.find(LogName(k), -1, "head", "it is the head of %s", h.Log)
+			}
+			over, err := v.Get(Leaves, t, h.Log.key(h.Size))
+			if err != nil {
+				return err
+			}
+			beyond[h.Log] = over != nil
+			heads = append(heads, h)
+		}
+		return nil
+	})
+	return heads, beyond, err
+}
+
+// checkLog reads one log from its first leaf to its head.
+func (c *check) checkLog(ctx context.Context, h Head, beyond bool) error {
+	if beyond {
+		c.find(h.Log, -1, "head", "a leaf lies beyond the %d that the signed head covers", h.Size)
+	}
+	c.last = time.Time{}
+	tree := &edge{}
+	for next := int64(0); next < h.Size; {
+		leaves, err := c.chunk(ctx, h, next)
+		if err != nil {
+			return err
+		}
+		for i, s := range leaves {
+			hashes, err := tree.add(tlog.RecordHash(s.leaf))
+			if err != nil {
+				return err
+			}
+			c.checkHashes(h, next+int64(i), hashes, s.hashes)
+			if err := c.checkLeaf(ctx, h, next+int64(i), s); err != nil {
+				return err
+			}
+		}
+		next += int64(len(leaves))
+		c.log.Leaves = next
+		c.progress(h.Log, next, h.Size)
+	}
+	root, err := tree.root()
+	if err != nil {
+		return err
+	}
+	if root != h.Root {
+		c.find(h.Log, -1, "tree", "the %d leaves do not have the signed root", h.Size)
+	}
+	return nil
+}
+
+// stored is one leaf with what lies beside it.
+type stored struct{ leaf, hashes, body, place []byte }
+
+// chunk reads some leaves in one view. A missing one is empty, and will not have the right hash.
+func (c *check) chunk(ctx context.Context, h Head, from int64) ([]stored, error) {
+	t := c.report.Tenant
+	out := make([]stored, min(verifyChunk, h.Size-from))
+	err := c.cfg.Store.View(ctx, func(v View) error {
+		for i := range out {
+			key := h.Log.key(from + int64(i))
+			for space, p := range map[Space]*[]byte{Leaves: &out[i].leaf, Hashes: &out[i].hashes, Bodies: &out[i].body} {
+				got, err := v.Get(space, t, key)
+				if err != nil {
+					return err
+				}
+				*p = bytes.Clone(got)
+			}
+			leaf, err := ParseLeaf(out[i].leaf)
+			if err != nil || leaf.RecordID == "" {
+				continue
+			}
+			id, _ := leaf.RecordID.bytes() // ParseLeaf has checked it
+			got, err := v.Get(Records, t, id[:])
+			if err != nil {
+				return err
+			}
+			out[i].place = bytes.Clone(got)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// checkHashes compares the recomputed tree hashes with the stored ones.
+func (c *check) checkHashes(h Head, index int64, want []tlog.Hash, got []byte) {
+	var b []byte
+	for i := range want {
+		b = append(b, want[i][:]...)
+	}
+	if !bytes.Equal(b, got) {
+		c.find(h.Log, index, "tree", "its stored hashes are not those of the leaves")
+	}
+}
+
+// checkLeaf checks one leaf and its body.
+func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) error {
+	if s.leaf == nil {
+		c.find(h.Log, index, "leaf", "it is missing")
+		return nil
+	}
+	if h.Log == Releases {
+		return nil
+	}
+	leaf, err := ParseLeaf(s.leaf)
+	if err != nil {
+		c.find(h.Log, index, "leaf", "%v", err)
+		return nil
+	}
+	if leaf.Index != index {
+		c.find(h.Log, index, "order", "it says that its index is %d", leaf.Index)
+	}
+	if leaf.TenantRef != c.ref {
+		c.find(h.Log, index, "leaf", "it belongs to another tenant")
+	}
+	if leaf.Committed.Before(c.last) || monthLog(leaf.Committed) != h.Log {
+		c.find(h.Log, index, "order", "its time is outside of the order of this log")
+	}
+	c.last = leaf.Committed
+	c.checkChain(h, index, &leaf)
+	if leaf.Kind == Checkpoint {
+		return nil
+	}
+	c.checkID(h, index, &leaf, s.place)
+	if err := c.checkStatement(ctx, h, index, &leaf); err != nil {
+		return err
+	}
+	return c.checkBody(ctx, h, index, &leaf, s.body)
+}
+
+// checkChain checks that a month begins with the final head of the month before, and that this stands nowhere else.
+func (c *check) checkChain(h Head, index int64, leaf *Leaf) {
+	const check = "month chain"
+	first := leaf.Kind == Checkpoint
+	switch {
+	case first && (index != 0 || c.previous == nil):
+		c.find(h.Log, index, check, "it is a checkpoint of a month that is not there")
+	case !first && index == 0 && c.previous != nil:
+		c.find(h.Log, index, check, "the month does not begin with the final checkpoint of %s", c.previous.Log)
+	case first && leaf.Checkpoint != string(c.previous.Note):
+		c.find(h.Log, index, check, "the final checkpoint of %s is another one", c.previous.Log)
+	}
+}
+
+func (c *check) checkID(h Head, index int64, leaf *Leaf, place []byte) {
+	id, _ := leaf.RecordID.bytes() // ParseLeaf has checked it
+	if c.ids[id] {
+		c.find(h.Log, index, "record id", "record %s stands twice", leaf.RecordID)
+	}
+	c.ids[id] = true
+	want := append(binary.BigEndian.AppendUint64(nil, uint64(index)), h.Log...)
+	if !bytes.Equal(place, want) {
+		c.find(h.Log, index, "record id", "record %s is not found here by its id", leaf.RecordID)
+	}
+}
+
+// checkStatement checks that a statement's record and the release log agree.
+func (c *check) checkStatement(ctx context.Context, h Head, index int64, leaf *Leaf) error {
+	if leaf.Kind != Statement {
+		return nil
+	}
+	return c.cfg.Store.View(ctx, func(v View) error {
+		data, err := v.Get(Leaves, c.report.Tenant, Releases.key(leaf.ReleaseIndex))
+		if err == nil && (data == nil || Digest(sha256.Sum256(data)) != leaf.Statement) {
+			c.find(h.Log, index, "statement", "statement %d of the release log is not the one recorded", leaf.ReleaseIndex)
+		}
+		return err
+	})
+}
+
+func (c *check) checkBody(ctx context.Context, h Head, index int64, leaf *Leaf, sealed []byte) error {
+	if sealed == nil {
+		c.find(h.Log, index, "body", "the sealed body is missing")
+		return nil
+	}
+	if Digest(sha256.Sum256(sealed)) != leaf.CTDigest || int64(len(sealed)) != leaf.CTLen {
+		c.find(h.Log, index, "body", "the sealed body is not the one in the leaf")
+		return nil
+	}
+	if c.cfg.Ring == nil {
+		c.log.Sealed++
+		return nil
+	}
+	_, err := c.openBody(ctx, c.report.Tenant, leaf, sealed)
+	switch {
+	case err == nil:
+		c.log.Opened++
+	case errors.Is(err, ErrErased):
+		c.log.Erased++
+	case errors.Is(err, ErrCorrupt):
+		c.find(h.Log, index, "commitment", "%v", err)
+	default:
+		return err
+	}
+	return nil
+}
+
+// checkMark compares the tenant's heads with the high-water mark. The mark is read anew: a running writer moves it.
+func (c *check) checkMark(ctx context.Context) error {
+	if c.cfg.Mark == "" {
+		return nil
+	}
+	const check = "high-water mark"
+	last, _, err := readMarks(c.cfg.Mark)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.find("", -1, check, "the file is missing, so a log cut short cannot be noticed")
+		return nil
+	case errors.Is(err, ErrMark):
+		c.find("", -1, check, "%v", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	for _, stream := range []string{streamAudit, streamReleases} {
+		m, ok := last[markKey{c.report.Tenant, stream}]
+		if !ok {
+			continue
+		}
+		err := c.cfg.Store.View(ctx, func(v View) error { return c.Reader.checkMark(v, m) })
+		switch {
+		case errors.Is(err, ErrCutShort), errors.Is(err, ErrCorrupt), errors.Is(err, ErrMark):
+			c.find(m.Log, -1, check, "%v", err)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
