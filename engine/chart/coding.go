@@ -42,7 +42,8 @@ func CanonicalSystem(system string) string {
 			return systemOfOID(system, system) // a bare OID
 		}
 	}
-	switch strings.TrimPrefix(rest, "www.") {
+	rest = strings.TrimPrefix(rest, "www.")
+	switch rest {
 	case "nlm.nih.gov/research/umls/rxnorm":
 		return RxNorm
 	case "loinc.org":
@@ -90,44 +91,46 @@ func concept(v rawjson.Value, codings []Coding) (_ []Coding, text string, ok boo
 	if v.Missing() {
 		return codings, "", true
 	}
-	ok = true
-	for e := v.Elements(); e.Next(); {
-		if !e.Value.IsObject() {
-			ok = false
-			continue
-		}
-		var t string
-		var good bool
-		codings, t, good = oneConcept(e.Value, codings)
-		if ok = ok && good; text == "" {
-			text = t
-		}
-	}
-	return codings, text, ok
+	return scanConcept(&rawjson.Scanner{Src: string(v)}, codings)
 }
 
-func oneConcept(v rawjson.Value, codings []Coding) (_ []Coding, text string, ok bool) {
+// scanConcept is concept for the next value of a scanner, in one pass.
+func scanConcept(s *rawjson.Scanner, codings []Coding) (_ []Coding, text string, ok bool) {
+	switch s.Kind() {
+	case '{':
+		return oneConcept(s, codings)
+	case '[':
+		ok = true
+		for s.Enter(); s.More(); {
+			var t string
+			var good bool
+			codings, t, good = scanConcept(s, codings)
+			if ok = ok && good; text == "" {
+				text = t
+			}
+		}
+		return codings, text, ok
+	default:
+		return codings, "", s.Skip().IsNull()
+	}
+}
+
+func oneConcept(s *rawjson.Scanner, codings []Coding) (_ []Coding, text string, ok bool) {
 	ok = true
 	var bare Coding
-	for m := v.Members(); m.Next(); {
-		switch m.Name {
+	for s.Enter(); s.More(); {
+		good := true
+		switch name := s.Name(); name {
 		case "coding":
-			for e := m.Value.Elements(); e.Next(); {
-				c, good := coding(e.Value)
-				if ok = ok && good; c.Code != "" {
-					codings = append(codings, c)
-				}
-			}
+			codings, good = scanCodings(s, codings)
 		case "text":
-			text = m.Value.Text()
-			ok = ok && (m.Value.IsString() || m.Value.IsNull())
+			text, good = s.Text()
 		case "concept":
-			var good bool
-			codings, text, good = concept(m.Value, codings)
-			ok = ok && good
-		case "system", "code", "display":
-			bare, _ = coding(v)
+			codings, text, good = scanConcept(s, codings)
+		default:
+			good = bare.member(s, name)
 		}
+		ok = ok && good
 	}
 	if bare.Code != "" {
 		codings = append(codings, bare)
@@ -135,26 +138,48 @@ func oneConcept(v rawjson.Value, codings []Coding) (_ []Coding, text string, ok 
 	return codings, text, ok
 }
 
-// coding reads one Coding. ok is false if it is not one.
-func coding(v rawjson.Value) (c Coding, ok bool) {
-	if !v.IsObject() {
-		return Coding{}, v.IsNull()
-	}
-	ok = true
-	for m := v.Members(); m.Next(); {
-		switch m.Name {
-		case "system":
-			c.System = CanonicalSystem(m.Value.Text())
-		case "code":
-			c.Code = m.Value.Text()
-		case "display":
-			c.Display = m.Value.Text()
-		default:
-			continue
+// scanCodings reads a list of Codings, or one alone.
+func scanCodings(s *rawjson.Scanner, codings []Coding) (_ []Coding, ok bool) {
+	switch s.Kind() {
+	case '{':
+		var c Coding
+		ok = true
+		for s.Enter(); s.More(); {
+			good := c.member(s, s.Name())
+			ok = ok && good
 		}
-		ok = ok && (m.Value.IsString() || m.Value.IsNull())
+		if c.Code != "" {
+			codings = append(codings, c)
+		}
+		return codings, ok
+	case '[':
+		ok = true
+		for s.Enter(); s.More(); {
+			var good bool
+			codings, good = scanCodings(s, codings)
+			ok = ok && good
+		}
+		return codings, ok
+	default:
+		return codings, s.Skip().IsNull()
 	}
-	return c, ok
+}
+
+// member reads one member of a Coding.
+func (c *Coding) member(s *rawjson.Scanner, name string) (ok bool) {
+	switch name {
+	case "system":
+		c.System, ok = s.Text()
+		c.System = CanonicalSystem(c.System)
+	case "code":
+		c.Code, ok = s.Text()
+	case "display":
+		c.Display, ok = s.Text()
+	default:
+		s.Skip()
+		ok = true
+	}
+	return ok
 }
 
 // statusCode reads a status that FHIR versions write as a code or as a

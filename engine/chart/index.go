@@ -142,30 +142,25 @@ func (x *typeIndex) add(it *item, src *Source) {
 // it was entered in error; ok is false if a member has not its FHIR shape.
 func (r *Resource) header(codings *[]Coding) (inError, ok bool) {
 	ok = true
-	for m := r.JSON.Members(); m.Next(); {
+	s := rawjson.Scanner{Src: string(r.JSON)}
+	for s.Enter(); s.More(); {
 		good := true
-		switch m.Name {
+		switch s.Name() {
 		case "id":
-			r.ID = m.Value.Text()
-			good = m.Value.IsString() || m.Value.IsNull()
+			r.ID, good = s.Text()
 		case "status":
-			r.Status = m.Value.Text()
-			good = m.Value.IsString() || m.Value.IsNull()
+			r.Status, good = s.Text()
 			inError = inError || r.Status == "entered-in-error"
 		case "verificationStatus":
-			inError = inError || statusCode(m.Value) == "entered-in-error"
-		case "code", "medicationCodeableConcept", "vaccineCode", "codeCodeableConcept":
+			inError = inError || statusCode(s.Skip()) == "entered-in-error"
+		case "code", "medicationCodeableConcept", "vaccineCode", "codeCodeableConcept", "medication":
 			var text string
-			*codings, text, good = concept(m.Value, *codings)
+			*codings, text, good = scanConcept(&s, *codings)
 			if r.Text == "" {
 				r.Text = text
 			}
-		case "medication": // FHIR R5
-			var text string
-			*codings, text, good = concept(m.Value.Get("concept"), *codings)
-			if r.Text == "" {
-				r.Text = text
-			}
+		default:
+			s.Skip()
 		}
 		ok = ok && good
 	}

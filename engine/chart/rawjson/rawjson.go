@@ -76,11 +76,8 @@ func firstError(body []byte) error {
 			}
 			return err
 		}
-		if d.StackDepth() == 0 {
-			if _, err := d.ReadToken(); err != io.EOF {
-				return &jsontext.SyntacticError{ByteOffset: d.InputOffset()}
-			}
-			return nil
+		if end := d.InputOffset(); d.StackDepth() == 0 && end < int64(len(body)) {
+			return &jsontext.SyntacticError{ByteOffset: end} // trailing data
 		}
 	}
 }

@@ -71,13 +71,38 @@ func (s *Scanner) More() bool {
 
 // Name reads the name of the next member and the colon after it.
 func (s *Scanner) Name() string {
-	s.space()
-	start := s.pos
-	s.skipString()
-	name := unquote(s.Src[start:s.pos])
+	name := s.quoted()
 	s.space()
 	s.pos++ // the colon
 	return name
+}
+
+// Text reads the next value and gives its content if it is a string; null
+// has the empty text. ok is false for any other value.
+func (s *Scanner) Text() (text string, ok bool) {
+	if s.Kind() == '"' {
+		s.first = false
+		return s.quoted(), true
+	}
+	return "", s.Skip().IsNull()
+}
+
+// quoted reads a string; without escapes it copies nothing.
+func (s *Scanner) quoted() string {
+	s.space()
+	src, start, escaped := s.Src, s.pos, false
+	i := start + 1
+	for ; src[i] != '"'; i++ {
+		if src[i] == '\\' {
+			escaped = true
+			i++
+		}
+	}
+	s.pos = i + 1
+	if escaped {
+		return unquote(src[start:s.pos])
+	}
+	return src[start+1 : i]
 }
 
 // Skip reads the next value whole.
