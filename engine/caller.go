@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
 )
@@ -42,8 +43,6 @@ var (
 	ErrStatement = errors.New("statement can not take effect")
 	// ErrCases says that a pack's own golden cases do not hold in this process.
 	ErrCases = errors.New("cases of the pack do not hold")
-	// ErrFeedback says that a feedback body is not what CDS Hooks defines.
-	ErrFeedback = errors.New("feedback is not well formed")
 )
 
 // Answer is the result of a call: the exact bytes to send, and the receipt
@@ -56,4 +55,5 @@ type Answer struct {
 	Cards    int
 	Cut      int // pairs not evaluated
 	Took     time.Duration
+	Refused  []*cdshooks.FeedbackError // entries of a feedback body that were not usable
 }

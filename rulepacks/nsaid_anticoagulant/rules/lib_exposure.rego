@@ -10,7 +10,7 @@ package packs.nsaid_anticoagulant.lib_exposure
 
 topical := fhir.topical(fhir.order())
 
-systemic := fact.not(topical)
+systemic := fact.negate(topical)
 
 anticoagulant := fact.named(
 	"oral anticoagulant in the last 100 days",

@@ -27,7 +27,7 @@ import data.packs.nsaid_anticoagulant.lib_factors
 holds := fact.all([
 	lib_exposure.systemic,
 	lib_exposure.anticoagulant,
-	fact.not(lib_exposure.gastroprotection),
+	fact.negate(lib_exposure.gastroprotection),
 ])
 
 card_advice := fhir.text("Use only if benefit outweighs risk: no proton pump inhibitor or misoprostol is on record.", {}) if {

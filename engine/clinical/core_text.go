@@ -1,0 +1,99 @@
+package clinical
+
+import (
+	"strings"
+
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// coreTexts holds the wording of the library and the engine in other languages
+// than English. A test holds every language against the English texts used.
+var coreTexts = map[string]map[string]string{
+	"de": {
+		"Remove the order for {drug}": "Verordnung von {drug} entfernen",
+		"Source":                      "Quelle",
+		"Based on":                    "Grundlage",
+		"Not known":                   "Nicht bekannt",
+		"reason not given":            "Grund nicht angegeben",
+		"This rule is a draft and has no clinical approval.":                                           "Diese Regel ist ein Entwurf und klinisch nicht freigegeben.",
+		"These checks could not be completed:":                                                         "Diese Prüfungen konnten nicht abgeschlossen werden:",
+		"{drug}: 1 check could not be completed: {why}":                                                "{drug}: 1 Prüfung konnte nicht abgeschlossen werden: {why}",
+		"{drug}: {n} checks could not be completed: {why}":                                             "{drug}: {n} Prüfungen konnten nicht abgeschlossen werden: {why}",
+		"1 ordered medication could not be identified: it was not checked":                             "1 verordnetes Arzneimittel konnte nicht erkannt werden: es wurde nicht geprüft",
+		"{n} ordered medications could not be identified: they were not checked":                       "{n} verordnete Arzneimittel konnten nicht erkannt werden: sie wurden nicht geprüft",
+		"No rule was asked about these orders, because they carry no code that the terminology knows.": "Zu diesen Verordnungen wurde keine Regel befragt, weil sie keinen Code tragen, den die Terminologie kennt.",
+		"1 safety check was not done":                                                                  "1 Sicherheitsprüfung wurde nicht durchgeführt",
+		"{n} safety checks were not done":                                                              "{n} Sicherheitsprüfungen wurden nicht durchgeführt",
+		"Precept could not do these checks for this order. Check by hand:":                             "Precept konnte diese Prüfungen nicht durchführen. Bitte von Hand prüfen:",
+		"Will monitor":                       "Wird überwacht",
+		"Tolerated before":                   "Früher vertragen",
+		"Benefit outweighs risk":             "Nutzen überwiegt Risiko",
+		"Dose adjusted":                      "Dosis angepasst",
+		"Does not apply to this patient":     "Trifft auf diesen Patienten nicht zu",
+		"Data shown is wrong or out of date": "Gezeigte Daten falsch oder veraltet",
+
+		"{what} not supplied by the EHR":               "{what} vom KIS nicht geliefert",
+		"{what} could not be fetched":                  "{what} konnte nicht abgerufen werden",
+		"only part of {what} was supplied":             "{what} nur teilweise geliefert",
+		"part of {what} was withheld":                  "Teil von {what} zurückgehalten",
+		"no {what} on record":                          "{what} nicht dokumentiert",
+		"last {what} is too old":                       "letzter Wert zu alt: {what}",
+		"{what} only in a status that does not count":  "{what} nur in einem Status, der nicht zählt",
+		"{what} given in words only":                   "{what} nur als Text angegeben",
+		"{what} in a unit that can not be converted":   "{what} in nicht umrechenbarer Einheit",
+		"dose of {what} can not be read":               "Dosis von {what} nicht lesbar",
+		"{what} points to something that was not sent": "{what} verweist auf nicht Geliefertes",
+		"{what} is contradictory":                      "{what} widersprüchlich",
+		"{what} is implausible":                        "{what} unplausibel",
+		"{what} is not precise enough":                 "{what} nicht genau genug",
+		"{what} is masked":                             "{what} gesperrt",
+		"{what} does not apply to this patient":        "{what} für diesen Patienten nicht anwendbar",
+		"eGFR":                                         "eGFR",
+		"medications":                                  "Medikation",
+		"medication":                                   "Medikament",
+		"conditions":                                   "Diagnosen",
+		"observations":                                 "Befunde",
+		"patient":                                      "Patientendaten",
+		"age":                                          "Alter",
+		"sex":                                          "Geschlecht",
+		"creatinine":                                   "Kreatinin",
+		"adult equation":                               "Formel für Erwachsene",
+	},
+}
+
+// CoreText gives the core's own wording of an English text in a language, its
+// {names} replaced by the values that follow as name, value pairs.
+func CoreText(language, english string, with ...string) string {
+	text := english
+	if t, ok := coreTexts[language][english]; ok {
+		text = t
+	}
+	for i := 0; i+1 < len(with); i += 2 {
+		text = strings.ReplaceAll(text, "{"+with[i]+"}", with[i+1])
+	}
+	return text
+}
+
+var reasonTexts = map[fact.Code]string{
+	fact.NotSupplied:           "{what} not supplied by the EHR",
+	fact.FetchFailed:           "{what} could not be fetched",
+	fact.PartialResult:         "only part of {what} was supplied",
+	fact.Suppressed:            "part of {what} was withheld",
+	fact.NoData:                "no {what} on record",
+	fact.Stale:                 "last {what} is too old",
+	fact.WrongStatus:           "{what} only in a status that does not count",
+	fact.TextOnly:              "{what} given in words only",
+	fact.UnitUnconvertible:     "{what} in a unit that can not be converted",
+	fact.UnparseableDose:       "dose of {what} can not be read",
+	fact.UnresolvedReference:   "{what} points to something that was not sent",
+	fact.Ambiguous:             "{what} is contradictory",
+	fact.Implausible:           "{what} is implausible",
+	fact.PrecisionInsufficient: "{what} is not precise enough",
+	fact.Masked:                "{what} is masked",
+	fact.NotApplicable:         "{what} does not apply to this patient",
+}
+
+// ReasonText says a reason in words.
+func ReasonText(language string, r fact.Reason) string {
+	return CoreText(language, reasonTexts[r.Code], "what", CoreText(language, r.What))
+}

@@ -1,0 +1,226 @@
+package clinical
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/apd/v3"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/chart/units"
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// lab gives the newest valid result of a value set.
+func lab(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
+	o, err := opts(a[0])
+	if err != nil {
+		return nil, err
+	}
+	id, err := o.str(optSet, true)
+	if err != nil {
+		return nil, err
+	}
+	unit, err := o.str(optUnit, true)
+	if err != nil {
+		return nil, err
+	}
+	maxAge, err := o.duration(optMaxAge, true)
+	if err != nil {
+		return nil, err
+	}
+	set, err := s.pack.set(id)
+	if err != nil {
+		return nil, err
+	}
+	codes := make([]chart.Coding, len(set.Codes))
+	for i, code := range set.Codes {
+		codes[i] = chart.Coding{System: code.System, Code: code.Code}
+	}
+	return s.newValue(c, s.newest(s.pack.title(id), codes, unit, maxAge)), nil
+}
+
+func (o options) duration(key *ast.Term, required bool) (dates.Duration, error) {
+	text, err := o.str(key, required)
+	if err != nil || text == "" {
+		return dates.Duration{}, err
+	}
+	return dates.ParseDuration(text)
+}
+
+// reading is one result that may count.
+type reading struct {
+	*chart.Observation
+	bounds units.Bounds
+	reason *fact.Reason // why its value can not be used although it counts
+}
+
+// newest gives the newest valid result with one of the codes, in a unit.
+//
+// Results count if they are final, amended or corrected and not dated in the
+// future; "newest" is by the time of the specimen, ties by the time of issue.
+// Where two could be the newest, the value is the interval over both. A newest
+// result that exists but can not be used (its unit, a withheld value) makes
+// the value unknown: an older one must not stand in for it. One that reports
+// no value at all is passed over.
+func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge dates.Duration) *fact.Value {
+	v := &fact.Value{Name: name, Unit: unit}
+	readings, skipped := s.readings(codes, unit, name)
+	complete, gaps := s.chart.Complete("Observation")
+	top := possiblyNewest(readings)
+	for _, r := range top {
+		v.Evidence = append(v.Evidence, r.Evidence())
+	}
+	switch {
+	case !complete:
+		v.Reasons = gaps
+		return v
+	case len(top) == 0 && len(skipped) > 0:
+		v.Reasons = skipped
+		return v
+	case len(top) == 0:
+		v.State, v.Reasons = fact.Absent, []fact.Reason{{Code: fact.NoData, What: name}}
+		return v
+	}
+	v.When = top[0].Effective.Text
+	oldest := maxAge.Before(s.chart.Now())
+	for _, r := range top {
+		switch r.Effective.Before(oldest) {
+		case fact.True:
+			v.Reasons = fact.Merge(v.Reasons, []fact.Reason{{Code: fact.Stale, What: name}})
+		case fact.Unknown:
+			v.Reasons = fact.Merge(v.Reasons, []fact.Reason{{Code: fact.PrecisionInsufficient, What: name}})
+		}
+		if r.reason != nil {
+			v.Reasons = fact.Merge(v.Reasons, []fact.Reason{*r.reason})
+		}
+	}
+	if len(v.Reasons) == 0 {
+		v.State = fact.Known
+		span(v, top)
+	}
+	return v
+}
+
+// readings collects the results that count. Skipped says why there are others
+// that do not.
+func (s *Session) readings(codes []chart.Coding, unit, name string) (list []reading, skipped []fact.Reason) {
+	now := s.chart.Now()
+	for _, res := range s.chart.Find("Observation", codes...) {
+		switch res.Status {
+		case "final", "amended", "corrected":
+		default:
+			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.WrongStatus, What: name}})
+			continue
+		}
+		o := s.chart.Observation(res)
+		when := o.Effective
+		if !when.Known() {
+			when = o.Issued
+		}
+		switch {
+		case !when.Known():
+			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.PrecisionInsufficient, What: name}})
+			continue
+		case when.After(now.Add(time.Hour)) == fact.True:
+			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.Implausible, What: name}})
+			continue
+		}
+		o.Effective = when
+		if r, ok := read(o, unit, name); ok {
+			list = append(list, r)
+		}
+	}
+	return list, skipped
+}
+
+// read converts a result's value; ok is false if it reports none.
+func read(o *chart.Observation, unit, name string) (r reading, ok bool) {
+	r.Observation = o
+	for _, why := range o.Reasons {
+		if why.Code != fact.NoData {
+			r.reason = &fact.Reason{Code: why.Code, What: name}
+			return r, true
+		}
+	}
+	if o.Quantity == nil {
+		if o.ValueText == "" {
+			return r, false
+		}
+		r.reason = &fact.Reason{Code: fact.TextOnly, What: name}
+		return r, true
+	}
+	b, err := o.Quantity.Bounds(unit, o.Analyte())
+	switch {
+	case err != nil:
+		r.reason = &fact.Reason{Code: fact.UnitUnconvertible, What: name}
+	case b.Low != nil && b.Low.Negative, b.High != nil && (b.High.Negative || b.High.IsZero()):
+		r.reason = &fact.Reason{Code: fact.Implausible, What: name}
+	}
+	r.bounds = b
+	return r, true
+}
+
+// possiblyNewest gives the readings that could be the newest: those that may
+// have been taken after every other. Of several of the same instant the one
+// issued last counts.
+func possiblyNewest(list []reading) []reading {
+	if len(list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(list, func(a, b reading) int {
+		if c := b.Effective.To.Compare(a.Effective.To); c != 0 {
+			return c
+		}
+		if c := b.Issued.To.Compare(a.Issued.To); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Ref(), b.Ref())
+	})
+	latest := list[0].Effective.From
+	for _, r := range list {
+		if r.Effective.From.After(latest) {
+			latest = r.Effective.From
+		}
+	}
+	var top []reading
+	for _, r := range list {
+		if r.Effective.To.Before(latest) {
+			continue
+		}
+		if len(top) > 0 && r.Effective.Exact() && top[0].Effective.Exact() && r.Issued.Known() && top[0].Issued.Known() &&
+			r.Issued.To.Before(top[0].Issued.From) {
+			continue // the same specimen, reported again since
+		}
+		top = append(top, r)
+	}
+	return top
+}
+
+// span sets the interval over all readings.
+func span(v *fact.Value, list []reading) {
+	b := list[0].bounds
+	for _, r := range list[1:] {
+		b.Low, b.LowOpen = extreme(b.Low, b.LowOpen, r.bounds.Low, r.bounds.LowOpen, -1)
+		b.High, b.HighOpen = extreme(b.High, b.HighOpen, r.bounds.High, r.bounds.HighOpen, 1)
+	}
+	v.Low, v.High, v.LowOpen, v.HighOpen = b.Low, b.High, b.LowOpen, b.HighOpen
+}
+
+// extreme gives the outer of two bounds in a direction; nil is outermost.
+func extreme(a *apd.Decimal, aOpen bool, b *apd.Decimal, bOpen bool, direction int) (*apd.Decimal, bool) {
+	if a == nil || b == nil {
+		return nil, false
+	}
+	switch c := a.Cmp(b) * direction; {
+	case c > 0:
+		return a, aOpen
+	case c < 0:
+		return b, bOpen
+	default:
+		return a, aOpen && bOpen
+	}
+}

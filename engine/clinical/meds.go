@@ -1,0 +1,242 @@
+package clinical
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/rulepacks"
+)
+
+func order(s *Session, _ *call, _ []*ast.Term) (*ast.Term, error) {
+	if s.subject == nil {
+		return nil, errNoOrder
+	}
+	return orderHandles.term(0), nil
+}
+
+// orderIn asks whether the order is of a value set, by its own codes or those
+// of its ingredients.
+func orderIn(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
+	o, err := opts(a[0])
+	if err != nil {
+		return nil, err
+	}
+	id, err := o.str(optSet, true)
+	if err != nil {
+		return nil, err
+	}
+	set, err := s.pack.set(id)
+	if err != nil {
+		return nil, err
+	}
+	if s.subject == nil {
+		return nil, errNoOrder
+	}
+	f := &fact.Fact{Label: "the order is of " + s.pack.title(id)}
+	switch {
+	case inSet(set, s.subject.Codings) || inSet(set, s.subject.Drug.Codings) || inSet(set, s.subject.Drug.Ingredients):
+		f.State, f.Evidence = fact.True, []fact.Evidence{s.subject.Evidence()}
+	case s.subject.Identified():
+		f.State = fact.False
+	default:
+		f.Reasons = []fact.Reason{s.subject.Reason}
+	}
+	return s.newFact(c, f), nil
+}
+
+func inSet(set *rulepacks.ValueSet, codings []chart.Coding) bool {
+	return slices.ContainsFunc(codings, func(c chart.Coding) bool { return set.Has(c.System, c.Code) })
+}
+
+// Routes that tell local from systemic use, of SNOMED CT as the FHIR R4 value
+// set route-codes lists them (docs/sources.md). Others leave the question open.
+var (
+	localRoutes    = set("6064005", "54485002", "10547007")                                                  // topical, ophthalmic, otic
+	systemicRoutes = set("26643006", "47625008", "78421000", "34206005", "45890007", "37839007", "37161004") // oral, intravenous, intramuscular, subcutaneous, transdermal, sublingual, rectal
+)
+
+func topical(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
+	o, err := s.order(a[0])
+	if err != nil {
+		return nil, err
+	}
+	f := &fact.Fact{Label: "the order acts only where it is applied", State: local(o.Routes, o.Drug.Form), Evidence: []fact.Evidence{o.Evidence()}}
+	if f.State == fact.Unknown {
+		f.Reasons = []fact.Reason{{Code: fact.NoData, What: "route or form of the ordered medication"}}
+	}
+	return s.newFact(c, f), nil
+}
+
+// local judges route and form. Routes that contradict each other, or the form,
+// leave it open.
+func local(routes []chart.Coding, form string) fact.State {
+	here, everywhere := false, false
+	for _, r := range routes {
+		if r.System == chart.SNOMED {
+			here = here || localRoutes[r.Code]
+			everywhere = everywhere || systemicRoutes[r.Code]
+		}
+	}
+	switch rulepacks.Form(form) {
+	case rulepacks.FormTopical, rulepacks.FormOphthalmic:
+		here = true
+	case rulepacks.FormOral, rulepacks.FormInjectable, rulepacks.FormTransdermal:
+		everywhere = true
+	}
+	switch {
+	case here && !everywhere:
+		return fact.True
+	case everywhere && !here:
+		return fact.False
+	default:
+		return fact.Unknown
+	}
+}
+
+// exposureQuery is what fhir.takes is asked.
+type exposureQuery struct {
+	set      *rulepacks.ValueSet
+	window   *dates.Duration
+	byStart  bool
+	other    bool
+	systemic bool
+	drafts   bool
+}
+
+var exposureTypes = []string{"MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration"}
+
+// takes asks whether the patient is exposed to a drug of a value set: now, or
+// with within: in a window up to now. The order at hand, and the one it
+// replaces, never count. The answer is false only if every source of
+// medications is complete and every drug that could count is identified.
+func takes(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
+	q, label, err := s.exposureQuery(a[0])
+	if err != nil {
+		return nil, err
+	}
+	f := &fact.Fact{Label: label, State: fact.False}
+	for _, e := range s.chart.Exposures() {
+		if s.subject != nil && s.subject.Concerns(e.Ref()) || e.Draft && !q.drafts {
+			continue
+		}
+		s.weighExposure(f, e, q)
+	}
+	return s.newFact(c, s.closeSearch(f, exposureTypes...)), nil
+}
+
+func (s *Session) exposureQuery(t *ast.Term) (q exposureQuery, label string, err error) {
+	o, err := opts(t)
+	if err != nil {
+		return q, "", err
+	}
+	id, err := o.str(optSet, true)
+	if err != nil {
+		return q, "", err
+	}
+	if q.set, err = s.pack.set(id); err != nil {
+		return q, "", err
+	}
+	label = "takes " + s.pack.title(id)
+	window, err := o.str(optWithin, false)
+	if err != nil {
+		return q, "", err
+	}
+	if window != "" {
+		d, err := dates.ParseDuration(window)
+		if err != nil {
+			return q, "", err
+		}
+		q.window = &d
+		label += " within " + window
+	}
+	by, err := o.str(optBy, false)
+	if err != nil {
+		return q, "", err
+	}
+	if by != "" && (by != "start" || q.window == nil) {
+		return q, "", fmt.Errorf("option by must be \"start\" and goes with within")
+	}
+	q.byStart = by == "start"
+	if q.other, err = o.flag(optOther, false); err != nil {
+		return q, "", err
+	}
+	if q.systemic, err = o.flag(optSystemic, false); err != nil {
+		return q, "", err
+	}
+	q.drafts, err = o.flag(optDrafts, true)
+	return q, label, err
+}
+
+// weighExposure adds what one exposure says.
+func (s *Session) weighExposure(f *fact.Fact, e *chart.Exposure, q exposureQuery) {
+	kind, reasons := s.matches(e, q)
+	if kind == fact.False {
+		return
+	}
+	when, why := s.timely(e, q)
+	if when == fact.False {
+		return
+	}
+	if kind == fact.True && when == fact.True {
+		found(f, fact.True, e.Evidence())
+		return
+	}
+	if when == fact.Unknown {
+		reasons = fact.Merge(reasons, why)
+	}
+	found(f, fact.Unknown, e.Evidence(), reasons...)
+}
+
+// matches asks whether the drug is one that counts.
+func (s *Session) matches(e *chart.Exposure, q exposureQuery) (fact.State, []fact.Reason) {
+	d := &e.Drug
+	hit := inSet(q.set, d.Ingredients) || inSet(q.set, d.Codings)
+	switch {
+	case !hit && d.Identified():
+		return fact.False, nil
+	case !hit:
+		return fact.Unknown, []fact.Reason{{Code: d.Reason.Code, What: "medication"}}
+	case q.other && !s.another(d, q.set):
+		return fact.False, nil
+	}
+	if q.systemic {
+		switch local(e.Routes, d.Form) {
+		case fact.True:
+			return fact.False, nil
+		case fact.Unknown:
+			return fact.Unknown, []fact.Reason{{Code: fact.NoData, What: "route or form of medication"}}
+		}
+	}
+	return fact.True, nil
+}
+
+// another reports that the drug has an ingredient of the set that the order at
+// hand does not have.
+func (s *Session) another(d *chart.Drug, set *rulepacks.ValueSet) bool {
+	if s.subject == nil {
+		return true
+	}
+	return slices.ContainsFunc(d.Ingredients, func(c chart.Coding) bool {
+		return set.Has(c.System, c.Code) && !slices.ContainsFunc(s.subject.Drug.Ingredients, func(o chart.Coding) bool {
+			return o.System == c.System && o.Code == c.Code
+		})
+	})
+}
+
+// timely asks whether the exposure falls into the time asked about.
+func (s *Session) timely(e *chart.Exposure, q exposureQuery) (fact.State, []fact.Reason) {
+	if q.window == nil {
+		return e.Active, e.Reasons
+	}
+	now := s.chart.Now()
+	from := q.window.Before(now)
+	if q.byStart {
+		return e.StartedDuring(from, now)
+	}
+	return e.During(from, now)
+}

@@ -1,0 +1,173 @@
+package clinical
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cockroachdb/apd/v3"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// Now is the time of the call.
+func (s *Session) Now() time.Time { return s.chart.Now() }
+
+// age gives the completed years of the patient as an interval: one number if
+// the birth date is known to the day.
+func age(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
+	o, err := opts(a[0])
+	if err != nil {
+		return nil, err
+	}
+	unit, err := o.str(optUnit, true)
+	if err != nil {
+		return nil, err
+	}
+	if unit != "a" {
+		return nil, fmt.Errorf("unit must be \"a\", years")
+	}
+	return s.newValue(c, s.age()), nil
+}
+
+func (s *Session) age() *fact.Value {
+	v := &fact.Value{Name: "age", Unit: "a"}
+	p, reasons := s.chart.Patient()
+	if p == nil {
+		v.Reasons = reasons
+		return v
+	}
+	birth, now := p.Birth, s.chart.Now()
+	if birth.From.IsZero() || birth.To.IsZero() {
+		v.Reasons = []fact.Reason{{Code: fact.NoData, What: "birth date"}}
+		return v
+	}
+	low, high := completedYears(birth.To, now), completedYears(birth.From, now)
+	if birth.From.After(now) || high > 130 {
+		v.Reasons = []fact.Reason{{Code: fact.Implausible, What: "birth date"}}
+		return v
+	}
+	low = max(low, 0)
+	v.State, v.Low, v.High = fact.Known, apd.New(int64(low), 0), apd.New(int64(high), 0)
+	v.Evidence = []fact.Evidence{p.Evidence("age", ageText(low, high))}
+	return v
+}
+
+func ageText(low, high int) string {
+	if low == high {
+		return strconv.Itoa(low) + " a"
+	}
+	return strconv.Itoa(low) + "-" + strconv.Itoa(high) + " a"
+}
+
+// completedYears counts birthdays by the calendar. Someone born on 29 February
+// turns a year older on 1 March of other years.
+func completedYears(birth, now time.Time) int {
+	by, bm, bd := birth.Date()
+	ny, nm, nd := now.In(birth.Location()).Date()
+	years := ny - by
+	if nm < bm || nm == bm && nd < bd {
+		years--
+	}
+	return years
+}
+
+// sexes gives the sexes the patient may have, for formulas that need one: both
+// if it is not known.
+func (s *Session) sexes() (female, male bool, evidence []fact.Evidence) {
+	p, _ := s.chart.Patient()
+	if p == nil {
+		return true, true, nil
+	}
+	switch p.Gender {
+	case "female":
+		return true, false, []fact.Evidence{p.Evidence("sex", p.Gender)}
+	case "male":
+		return false, true, []fact.Evidence{p.Evidence("sex", p.Gender)}
+	default:
+		return true, true, nil
+	}
+}
+
+// condition asks whether the patient has a condition of a value set now, or
+// with ever: true at any time. Refuted ones and those entered in error never
+// count; unconfirmed ones leave the answer open.
+func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
+	o, err := opts(a[0])
+	if err != nil {
+		return nil, err
+	}
+	id, err := o.str(optSet, true)
+	if err != nil {
+		return nil, err
+	}
+	ever, err := o.flag(optEver, false)
+	if err != nil {
+		return nil, err
+	}
+	set, err := s.pack.set(id)
+	if err != nil {
+		return nil, err
+	}
+	f := &fact.Fact{Label: "has " + s.pack.title(id), State: fact.False}
+	if ever {
+		f.Label = "ever had " + s.pack.title(id)
+	}
+	for _, r := range s.chart.Resources("Condition") {
+		matches := fact.False
+		for _, code := range r.Codings {
+			if set.Has(code.System, code.Code) {
+				matches = fact.True
+			}
+		}
+		if matches == fact.False && len(r.Codings) == 0 {
+			matches = fact.Unknown // in words only: it could be this one
+		}
+		if matches != fact.False {
+			s.weighCondition(f, s.chart.Condition(r), matches, ever)
+		}
+	}
+	return s.newFact(c, s.closeSearch(f, "Condition")), nil
+}
+
+func (s *Session) weighCondition(f *fact.Fact, d *chart.Condition, matches fact.State, ever bool) {
+	switch {
+	case d.Verification == "refuted" || d.Verification == "entered-in-error":
+		return
+	case !ever && (d.Abated || d.Clinical == "inactive" || d.Clinical == "remission" || d.Clinical == "resolved"):
+		return
+	case matches == fact.Unknown:
+		found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.TextOnly, What: "condition"})
+	case d.Verification == "unconfirmed" || d.Verification == "provisional" || d.Verification == "differential":
+		found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.WrongStatus, What: "condition"})
+	default:
+		found(f, fact.True, d.Evidence())
+	}
+}
+
+// found notes one match in a search: a certain one makes the fact true and
+// drops what was only possible.
+func found(f *fact.Fact, state fact.State, e fact.Evidence, reasons ...fact.Reason) {
+	switch {
+	case state == fact.True && f.State != fact.True:
+		f.State, f.Evidence, f.Reasons = fact.True, []fact.Evidence{e}, nil
+	case state == fact.True:
+		f.Evidence = append(f.Evidence, e)
+	case f.State != fact.True:
+		f.State, f.Evidence, f.Reasons = fact.Unknown, append(f.Evidence, e), fact.Merge(f.Reasons, reasons)
+	}
+}
+
+// closeSearch turns "nothing found" into unknown where the chart is not
+// entitled to say so.
+func (s *Session) closeSearch(f *fact.Fact, types ...string) *fact.Fact {
+	if f.State == fact.True {
+		return f
+	}
+	if complete, reasons := s.chart.Complete(types...); !complete {
+		f.State, f.Reasons = fact.Unknown, fact.Merge(f.Reasons, reasons)
+	}
+	return f
+}

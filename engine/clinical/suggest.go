@@ -1,0 +1,119 @@
+package clinical
+
+import (
+	"encoding/json"
+	"fmt"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+)
+
+// Suggestion is something the clinician may accept with a click. It is a
+// delete of the draft order Ref, or the creation of Resource.
+type Suggestion struct {
+	Label    string
+	Action   string // delete or create
+	Ref      string // "Type/id"
+	Resource []byte // FHIR R4 JSON
+}
+
+var suggestionHandles = newHandles("suggestion")
+
+// Suggestion returns the suggestion a rule's card refers to.
+func (s *Session) Suggestion(t *ast.Term) (Suggestion, error) {
+	i, err := suggestionHandles.index(t, len(s.suggestions))
+	if err != nil {
+		return Suggestion{}, err
+	}
+	return s.suggestions[i], nil
+}
+
+func (s *Session) suggest(x Suggestion) *ast.Term {
+	s.suggestions = append(s.suggestions, x)
+	return suggestionHandles.term(len(s.suggestions) - 1)
+}
+
+func remove(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
+	o, err := s.order(a[0])
+	if err != nil {
+		return nil, err
+	}
+	label := CoreText(s.language, "Remove the order for {drug}", "drug", Plain(o.Name()))
+	return s.suggest(Suggestion{Label: label, Action: "delete", Ref: o.Ref()}), nil
+}
+
+// coded is what the options of the creating suggestions hold.
+type coded struct{ system, code, display, label string }
+
+func readCoded(t *ast.Term) (c coded, err error) {
+	o, err := opts(t)
+	if err != nil {
+		return c, err
+	}
+	for _, field := range []struct {
+		key *ast.Term
+		to  *string
+	}{{optSystem, &c.system}, {optCode, &c.code}, {optDisplay, &c.display}, {optLabel, &c.label}} {
+		if *field.to, err = o.str(field.key, true); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func (c coded) concept() *fhir.CodeableConcept {
+	return &fhir.CodeableConcept{Coding: []fhir.Coding{{System: &c.system, Code: &c.code, Display: &c.display}}, Text: &c.display}
+}
+
+func requestService(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
+	c, err := readCoded(a[0])
+	if err != nil {
+		return nil, err
+	}
+	return s.create(c.label, fhir.ServiceRequest{
+		Status: fhir.RequestStatusDraft, Intent: fhir.RequestIntentProposal, Code: c.concept(), Subject: s.patient(),
+	})
+}
+
+func proposeMedication(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
+	c, err := readCoded(a[0])
+	if err != nil {
+		return nil, err
+	}
+	return s.create(c.label, fhir.MedicationRequest{
+		Status: "draft", Intent: "proposal", MedicationCodeableConcept: *c.concept(), Subject: s.patient(),
+	})
+}
+
+func (s *Session) create(label string, resource any) (*ast.Term, error) {
+	b, err := json.Marshal(resource)
+	if err != nil {
+		return nil, fmt.Errorf("writing the suggested resource: %w", err)
+	}
+	if b, err = tidy(b); err != nil {
+		return nil, err
+	}
+	return s.suggest(Suggestion{Label: label, Action: "create", Resource: b}), nil
+}
+
+func (s *Session) patient() fhir.Reference {
+	ref := "Patient/" + s.chart.Request().PatientID
+	return fhir.Reference{Reference: &ref}
+}
+
+// tidy drops empty members, which the models write for choices not taken and
+// CDS Hooks forbids, and fixes the order of the rest.
+func tidy(resource []byte) ([]byte, error) {
+	var members map[string]jsontext.Value
+	if err := jsonv2.Unmarshal(resource, &members); err != nil {
+		return nil, fmt.Errorf("reading the suggested resource: %w", err)
+	}
+	for name, v := range members {
+		if string(v) == "{}" || string(v) == "[]" || string(v) == `""` {
+			delete(members, name)
+		}
+	}
+	return jsonv2.Marshal(members, jsonv2.Deterministic(true))
+}

@@ -1,0 +1,154 @@
+package clinical
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// maxName is the largest number of characters of one name from the chart that
+// is put into text.
+const maxName = 80
+
+// Plain makes text from a chart safe to stand in a card: one line, no control
+// or direction characters, and none of the characters that markdown or HTML
+// give a meaning to. Renderers differ in what they escape, so look-alikes
+// replace them.
+func Plain(s string) string {
+	var b strings.Builder
+	n, space := 0, false
+	for _, r := range s {
+		if n == maxName {
+			b.WriteString("…")
+			break
+		}
+		if unicode.IsSpace(r) {
+			space = b.Len() > 0
+			continue
+		}
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar {
+			continue
+		}
+		if space {
+			b.WriteByte(' ')
+			n, space = n+1, false
+		}
+		b.WriteRune(harmless(r))
+		n++
+	}
+	return b.String()
+}
+
+func harmless(r rune) rune {
+	switch r {
+	case '<':
+		return '‹'
+	case '>':
+		return '›'
+	case '[', '{':
+		return '('
+	case ']', '}':
+		return ')'
+	case '`', '"':
+		return '\''
+	case '|', '\\':
+		return '/'
+	case '*', '_', '~', '#', '!':
+		return '·'
+	case '&':
+		return '+'
+	default:
+		return r
+	}
+}
+
+// text fills a template of the pack, translated into the language of the call.
+func text(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
+	template, err := str(a[0])
+	if err != nil {
+		return nil, err
+	}
+	with, err := opts(a[1])
+	if err != nil {
+		return nil, err
+	}
+	filled, err := Fill(s.translate(template), func(name string) (string, error) {
+		t := with.obj.Get(ast.StringTerm(name))
+		if t == nil {
+			return "", fmt.Errorf("the template names {%s}, which is not given", name)
+		}
+		return s.render(t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ast.StringTerm(filled), nil
+}
+
+// translate gives the pack's wording of a source text in the language of the
+// call; the source text itself if there is none.
+func (s *Session) translate(source string) string {
+	if t, ok := s.pack.messages[s.language][source]; ok {
+		return t
+	}
+	return source
+}
+
+// Fill replaces every {name} of a template with what value gives for it.
+func Fill(template string, value func(name string) (string, error)) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(template, "{")
+		b.WriteString(before)
+		if !ok {
+			return b.String(), nil
+		}
+		name, after, ok := strings.Cut(rest, "}")
+		if !ok {
+			return "", fmt.Errorf("the template has { without }")
+		}
+		v, err := value(name)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(v)
+		template = after
+	}
+}
+
+func (s *Session) render(t *ast.Term) (string, error) {
+	switch v := t.Value.(type) {
+	case ast.String:
+		return string(v), nil
+	case ast.Number:
+		return v.String(), nil
+	case ast.Object:
+		if val, err := s.value(t); err == nil {
+			return val.String(), nil
+		}
+		if f, err := s.fact(t); err == nil {
+			return names(f.Gather()), nil
+		}
+		if o, err := s.order(t); err == nil {
+			return Plain(o.Name()), nil
+		}
+	}
+	return "", fmt.Errorf("a template takes values, facts, orders, strings and numbers, not %s", ast.ValueName(t.Value))
+}
+
+// names lists what the evidence is about, each once, in the order read.
+func names(evidence []fact.Evidence) string {
+	var list []string
+	seen := map[string]bool{}
+	for _, e := range evidence {
+		if n := Plain(e.What); n != "" && !seen[n] {
+			seen[n] = true
+			list = append(list, n)
+		}
+	}
+	return strings.Join(list, ", ")
+}

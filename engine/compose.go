@@ -1,0 +1,431 @@
+package engine
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/precept-cds/precept/engine/cdshooks"
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/rulepacks"
+)
+
+// Composing turns findings into cards. What fired is shown unless a stronger
+// rule or the same finding on another order says it already; what could not be
+// told is shown as its rule's unknown policy wants, equal reasons on one
+// subject sharing a card; what was not checked at all is shown once. Nothing
+// is dropped: a finding without a card says why.
+
+// result is one finding with what composing needs of it.
+type result struct {
+	*decision.Finding
+	rule  *rule // nil for findings of the core
+	pack  *rulepacks.Pack
+	order string // name of the subject, for people
+	draft *draft
+}
+
+// composed is a card and the findings it shows.
+type composed struct {
+	cdshooks.Card
+	key     [3]string // pack/rule, subject, part: the rest of the total order
+	results []*result
+}
+
+type composer struct {
+	in       *decision.Inputs
+	results  []*result
+	cards    []*composed
+	maxCards int
+}
+
+func (c *composer) compose() cdshooks.Response {
+	c.hideSuperseded()
+	c.hideRepeated()
+	for _, r := range c.results {
+		if r.Outcome == decision.Fired && r.Hidden == "" && r.rule != nil {
+			c.add(c.firedCard(r), [3]string{r.Rule, r.Subject, ""}, r)
+		}
+	}
+	c.unknownCards()
+	c.unidentifiedCard()
+	c.notCheckedCard()
+	return c.finish()
+}
+
+func (c *composer) fired(rule, subject string) *result {
+	i := slices.IndexFunc(c.results, func(r *result) bool {
+		return r.Outcome == decision.Fired && r.Rule == rule && r.Subject == subject
+	})
+	if i < 0 {
+		return nil
+	}
+	return c.results[i]
+}
+
+// hideSuperseded hides what a fired rule says better.
+func (c *composer) hideSuperseded() {
+	for _, by := range c.results {
+		if by.Outcome != decision.Fired || by.rule == nil {
+			continue
+		}
+		for _, weaker := range by.rule.supersedes {
+			for _, r := range c.results {
+				if r.Rule == weaker && r.Subject == by.Subject && (r.Outcome == decision.Fired || r.Outcome == decision.Unknown) {
+					r.Hidden = "superseded by " + by.Rule
+				}
+			}
+		}
+	}
+}
+
+// hideRepeated hides a rule's second finding that rests on exactly the same
+// resources, as when both drugs of an interacting pair are drafts.
+func (c *composer) hideRepeated() {
+	first := map[string]*result{}
+	for _, r := range c.results {
+		if r.Outcome != decision.Fired || r.Hidden != "" || r.rule == nil || r.Fact == nil {
+			continue
+		}
+		refs := []string{r.Subject}
+		for _, e := range r.Fact.Gather() {
+			refs = append(refs, e.Ref)
+		}
+		slices.Sort(refs)
+		key := r.Rule + "\n" + strings.Join(slices.Compact(refs), "\n")
+		if other := first[key]; other == nil {
+			first[key] = r
+		} else if len(slices.Compact(refs)) > 1 && other.Subject != r.Subject {
+			r.Hidden = "same finding as on " + other.Subject
+		}
+	}
+}
+
+func (c *composer) add(card cdshooks.Card, key [3]string, of ...*result) {
+	card.UUID = c.uuid("card", key[0], key[1], key[2])
+	for i := range card.Suggestions {
+		card.Suggestions[i].UUID = c.uuid("suggestion", key[0], key[1], key[2], strconv.Itoa(i))
+	}
+	c.cards = append(c.cards, &composed{Card: card, key: key, results: of})
+}
+
+// uuid gives a version 8 UUID of the record and the parts: the same record
+// always has the same ids, and no two cards share one.
+func (c *composer) uuid(parts ...string) string {
+	h := sha256.New()
+	for _, p := range append([]string{"precept-uuid/1", c.in.RecordID}, parts...) {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	u := uuid.UUID(h.Sum(nil)[:16])
+	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80
+	return u.String()
+}
+
+func (c *composer) say(english string, with ...string) string {
+	return clinical.CoreText(c.in.Language, english, with...)
+}
+
+func (c *composer) firedCard(r *result) cdshooks.Card {
+	card := cdshooks.Card{
+		Summary:   shorten(r.draft.summary),
+		Indicator: cdshooks.Indicator(r.Severity),
+		Source:    sourceOf(r),
+		Detail:    c.detail(r),
+	}
+	for _, s := range r.draft.suggestions {
+		a := cdshooks.Action{Type: s.Action, Description: s.Label, Resource: s.Resource, ResourceID: s.Ref}
+		card.Suggestions = append(card.Suggestions, cdshooks.Suggestion{Label: s.Label, Actions: []cdshooks.Action{a}})
+	}
+	if len(card.Suggestions) > 0 {
+		card.SelectionBehavior = "any"
+	}
+	for _, l := range r.draft.links {
+		card.Links = append(card.Links, cdshooks.Link{Label: l[0], URL: l[1], Type: "absolute"})
+	}
+	for _, o := range r.rule.reasons {
+		card.OverrideReasons = append(card.OverrideReasons, cdshooks.Coding{Code: o.Code, System: o.System, Display: c.say(o.Display)})
+	}
+	return card
+}
+
+// topicSystem is the code system of the rules' topics.
+const topicSystem = "https://github.com/precept-cds/precept/topic"
+
+func sourceOf(r *result) cdshooks.Source {
+	s := cdshooks.Source{Label: r.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: r.rule.topic, System: topicSystem}}
+	if len(r.rule.sources) > 0 {
+		s.URL = r.rule.sources[0].Ref
+		if d := r.rule.sources[0].Description; d != "" {
+			s.Label = d
+		}
+	}
+	return s
+}
+
+// detail is the rule's own text and the block that lets a clinician review the
+// basis: what was used, what is not known, and where the rule comes from.
+func (c *composer) detail(r *result) string {
+	var b strings.Builder
+	if r.draft.detail != "" {
+		b.WriteString(r.draft.detail + "\n\n")
+	}
+	c.basis(&b, r)
+	b.WriteString("**" + c.say("Source") + "**\n\n")
+	for _, s := range r.rule.sources {
+		b.WriteString("- " + cmp.Or(s.Description, s.Ref) + "\n")
+	}
+	fmt.Fprintf(&b, "- %s %s, %s\n", r.pack.Manifest.Name, r.pack.Manifest.Version, r.rule.id)
+	if r.pack.Manifest.Status != rulepacks.StatusActive {
+		b.WriteString("\n" + c.say("This rule is a draft and has no clinical approval.") + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func (c *composer) basis(b *strings.Builder, r *result) {
+	used, missing := basis(r.Fact)
+	if len(used) > 0 {
+		b.WriteString("**" + c.say("Based on") + "**\n\n")
+		for _, line := range used {
+			b.WriteString("- " + line + "\n")
+		}
+		b.WriteString("\n")
+	}
+	if len(missing) > 0 {
+		b.WriteString("**" + c.say("Not known") + "**\n\n")
+		for _, m := range missing {
+			b.WriteString("- " + c.reason(m) + "\n")
+		}
+		b.WriteString("\n")
+	}
+}
+
+// basis reads off a fact's tree what was used and what is not known.
+func basis(f *fact.Fact) (used []string, missing []fact.Reason) {
+	add := func(line string) {
+		if !slices.Contains(used, line) {
+			used = append(used, line)
+		}
+	}
+	f.Walk(func(f *fact.Fact, _ int) bool {
+		for _, v := range f.Values {
+			if v.State == fact.Known {
+				add(valueLine(v))
+			}
+		}
+		for _, e := range f.Evidence {
+			add(evidenceLine(e))
+		}
+		if f.State == fact.Unknown {
+			missing = fact.Merge(missing, f.Reasons)
+		}
+		return true
+	})
+	return used, missing
+}
+
+func valueLine(v *fact.Value) string {
+	line := clinical.Plain(v.Name) + ": " + v.String()
+	var where []string
+	for _, e := range v.Evidence {
+		where = append(where, place(e))
+	}
+	if v.Method != "" {
+		where = append([]string{v.Method}, where...)
+	}
+	if len(where) > 0 {
+		line += " (" + strings.Join(where, "; ") + ")"
+	}
+	return line
+}
+
+func evidenceLine(e fact.Evidence) string {
+	line := clinical.Plain(e.What)
+	if e.Value != "" {
+		line += ": " + clinical.Plain(e.Value+" "+e.Unit)
+	}
+	return line + " (" + place(e) + ")"
+}
+
+func place(e fact.Evidence) string {
+	if e.When == "" {
+		return clinical.Plain(e.Ref)
+	}
+	return clinical.Plain(e.When) + ", " + clinical.Plain(e.Ref)
+}
+
+func (c *composer) reason(r fact.Reason) string { return clinical.ReasonText(c.in.Language, r) }
+
+// unknownCards shows what could not be told: one card for each subject and
+// set of reasons.
+func (c *composer) unknownCards() {
+	groups := map[string][]*result{}
+	var order []string
+	for _, r := range c.results {
+		if r.Outcome != decision.Unknown || r.rule == nil || r.Hidden != "" {
+			continue
+		}
+		switch {
+		case r.rule.unknown == unknownSilent:
+			r.Hidden = "unknown policy is silent"
+		case c.told(r):
+			r.Hidden = "the missing data is named by another card"
+		default:
+			key := r.Subject + "\n" + reasonKey(r.Fact.Reasons)
+			if groups[key] == nil {
+				order = append(order, key)
+			}
+			groups[key] = append(groups[key], r)
+		}
+	}
+	for _, key := range order {
+		c.unknownCard(groups[key])
+	}
+}
+
+func reasonKey(reasons []fact.Reason) string {
+	keys := make([]string, len(reasons))
+	for i, r := range reasons {
+		keys[i] = string(r.Code) + "|" + r.What
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, "\n")
+}
+
+// told reports that a rule of the same pack fired on the subject because the
+// very data is lacking: its card asks for it.
+func (c *composer) told(r *result) bool {
+	var named []fact.Reason
+	for _, o := range c.results {
+		if o.Outcome != decision.Fired || o.Subject != r.Subject || o.rule == nil || o.pack != r.pack {
+			continue
+		}
+		o.Fact.Walk(func(f *fact.Fact, _ int) bool {
+			if f.Op == "fact.lacking" && f.State == fact.True {
+				named = fact.Merge(named, f.Reasons)
+			}
+			return true
+		})
+	}
+	for _, reason := range r.Fact.Reasons {
+		if !slices.Contains(named, reason) {
+			return false
+		}
+	}
+	return len(r.Fact.Reasons) > 0
+}
+
+func (c *composer) unknownCard(group []*result) {
+	indicator, r := cdshooks.Info, group[0]
+	var detail strings.Builder
+	detail.WriteString(c.say("These checks could not be completed:") + "\n\n")
+	for _, g := range group {
+		if g.rule.unknown == unknownWarning {
+			indicator = cdshooks.Warning
+		}
+		detail.WriteString("- " + g.rule.title + " (" + g.rule.id + ")\n")
+	}
+	detail.WriteString("\n**" + c.say("Not known") + "**\n\n")
+	for _, m := range r.Fact.Reasons {
+		detail.WriteString("- " + c.reason(m) + "\n")
+	}
+	why := c.say("reason not given")
+	if len(r.Fact.Reasons) > 0 {
+		why = c.reason(r.Fact.Reasons[0])
+	}
+	summary := c.say("{drug}: 1 check could not be completed: {why}", "drug", r.order, "why", why)
+	if len(group) > 1 {
+		summary = c.say("{drug}: {n} checks could not be completed: {why}", "drug", r.order, "n", strconv.Itoa(len(group)), "why", why)
+	}
+	card := cdshooks.Card{Summary: shorten(summary), Indicator: indicator, Detail: strings.TrimSuffix(detail.String(), "\n"),
+		Source: cdshooks.Source{Label: r.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: "check-not-completed", System: topicSystem}}}
+	c.add(card, [3]string{r.Rule, r.Subject, "unknown"}, group...)
+}
+
+func (c *composer) unidentifiedCard() {
+	i := slices.IndexFunc(c.results, func(r *result) bool { return r.Rule == decision.Unidentified })
+	if i < 0 {
+		return
+	}
+	r := c.results[i]
+	summary := c.say("1 ordered medication could not be identified: it was not checked")
+	if n := len(r.Fact.Evidence); n > 1 {
+		summary = c.say("{n} ordered medications could not be identified: they were not checked", "n", strconv.Itoa(n))
+	}
+	var detail strings.Builder
+	for _, e := range r.Fact.Evidence {
+		detail.WriteString("- " + evidenceLine(e) + "\n")
+	}
+	detail.WriteString("\n" + c.say("No rule was asked about these orders, because they carry no code that the terminology knows."))
+	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Info, Detail: detail.String(),
+		Source: cdshooks.Source{Label: "Precept", Topic: &cdshooks.Coding{Code: "unidentified-order", System: topicSystem}}},
+		[3]string{r.Rule, r.Subject, ""}, r)
+}
+
+// notCheckedCard names the checks of consequence that failed or were cut.
+func (c *composer) notCheckedCard() {
+	var missed []*result
+	for _, r := range c.results {
+		if (r.Outcome == decision.Failed || r.Outcome == decision.WasCut) && r.rule != nil {
+			if cdshooks.Indicator(r.Severity).Rank() <= cdshooks.Warning.Rank() {
+				missed = append(missed, r)
+			} else {
+				r.Hidden = "not of consequence"
+			}
+		}
+	}
+	if len(missed) == 0 {
+		return
+	}
+	summary := c.say("1 safety check was not done")
+	if len(missed) > 1 {
+		summary = c.say("{n} safety checks were not done", "n", strconv.Itoa(len(missed)))
+	}
+	var detail strings.Builder
+	detail.WriteString(c.say("Precept could not do these checks for this order. Check by hand:") + "\n\n")
+	for _, r := range missed {
+		detail.WriteString("- " + r.rule.title + ": " + r.order + " (" + r.rule.id + ")\n")
+	}
+	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Warning, Detail: strings.TrimSuffix(detail.String(), "\n"),
+		Source: cdshooks.Source{Label: "Precept", Topic: &cdshooks.Coding{Code: "check-not-done", System: topicSystem}}},
+		[3]string{decision.NotChecked, decision.PatientSubject, ""}, missed...)
+}
+
+// finish puts the cards in their one order, caps them, and tells each finding
+// its card. Critical cards are never capped.
+func (c *composer) finish() cdshooks.Response {
+	slices.SortFunc(c.cards, func(a, b *composed) int {
+		return cmp.Or(cmp.Compare(a.Indicator.Rank(), b.Indicator.Rank()),
+			strings.Compare(a.key[0], b.key[0]), strings.Compare(a.key[1], b.key[1]), strings.Compare(a.key[2], b.key[2]))
+	})
+	resp := cdshooks.Response{Cards: make([]cdshooks.Card, 0, len(c.cards))}
+	for i, card := range c.cards {
+		capped := c.maxCards > 0 && i >= c.maxCards && card.Indicator != cdshooks.Critical
+		for _, r := range card.results {
+			if capped {
+				r.Hidden = "limit of " + strconv.Itoa(c.maxCards) + " cards"
+			} else {
+				r.Finding.Card = card.UUID
+			}
+		}
+		if !capped {
+			resp.Cards = append(resp.Cards, card.Card)
+		}
+	}
+	return resp
+}
+
+// shorten keeps a summary inside what CDS Hooks allows.
+func shorten(s string) string {
+	if utf8.RuneCountInString(s) <= cdshooks.MaxSummary {
+		return s
+	}
+	return string([]rune(s)[:cdshooks.MaxSummary-1]) + "…"
+}

@@ -1,0 +1,335 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/cdshooks"
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+// Looking at records is a record itself: who, why, and what was asked for. It
+// is written before anything is shown.
+
+// note appends a small record that is about no patient.
+func (e *Engine) note(ctx context.Context, st *standing, c Caller, kind audit.Kind, what any) error {
+	now := e.now()
+	id, err := audit.NewRecordID(now, e.cfg.Rand)
+	if err != nil {
+		return err
+	}
+	body, err := jsonv2.Marshal(struct {
+		Client  string           `json:"client,omitempty"`
+		Person  signing.PersonID `json:"person,omitempty"`
+		Purpose string           `json:"purpose,omitempty"`
+		What    any              `json:"what"`
+	}{c.Client, c.Person, c.Purpose, what}, jsonv2.Deterministic(true))
+	if err != nil {
+		return fmt.Errorf("recording %s: %w", kind, err)
+	}
+	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
+		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Version,
+		Release: int64(st.trust.Size()), Schema: "precept-note/1", Body: [][]byte{body},
+	})
+	return err
+}
+
+// access is what is recorded of looking at records.
+type access struct {
+	Verb   string `json:"verb"`
+	Record string `json:"record,omitempty"`
+	Rule   string `json:"rule,omitempty"`
+	Kind   string `json:"kind,omitempty"`
+	From   string `json:"from,omitempty"`
+	To     string `json:"to,omitempty"`
+	// Patient says that records were searched by patient; the identity itself
+	// stands in the records found.
+	Patient bool `json:"patient,omitzero"`
+}
+
+// audited lets an auditor through and records the access.
+func (e *Engine) audited(ctx context.Context, c Caller, a access) (*standing, error) {
+	_, st, err := e.current(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.role(st, c, signing.Auditor); err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(c.Purpose) == "" {
+		return nil, fmt.Errorf("looking at records: %w", ErrPurpose)
+	}
+	return st, e.note(ctx, st, c, audit.Access, a)
+}
+
+// RecordPage is a part of a list of records, newest first.
+type RecordPage struct {
+	Records []RecordLine `json:"records"`
+	Next    string       `json:"next,omitempty"` // cursor of the next page
+}
+
+// RecordLine is what a list shows of a record: nothing that is sealed.
+type RecordLine struct {
+	ID      string    `json:"id"`
+	Kind    string    `json:"kind"`
+	Decided time.Time `json:"decided"`
+	Log     string    `json:"log"`
+	Index   int64     `json:"index"`
+}
+
+// Records lists records for an auditor.
+func (e *Engine) Records(ctx context.Context, c Caller, f audit.Filter) (*RecordPage, error) {
+	a := access{Verb: "list", Rule: f.Rule, Kind: string(f.Kind), Patient: f.Patient.ID != "", From: moment(f.From), To: moment(f.To)}
+	if _, err := e.audited(ctx, c, a); err != nil {
+		return nil, err
+	}
+	page, err := e.cfg.Log.List(ctx, c.Tenant, f)
+	if err != nil {
+		return nil, err
+	}
+	out := &RecordPage{Records: []RecordLine{}, Next: page.Next}
+	for _, s := range page.Records {
+		out.Records = append(out.Records, RecordLine{ID: string(s.Leaf.RecordID), Kind: string(s.Leaf.Kind), Decided: s.Leaf.Decided, Log: string(s.Log), Index: s.Leaf.Index})
+	}
+	return out, nil
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// Record is one record with its body opened.
+type Record struct {
+	ID   string         `json:"id"`
+	Kind string         `json:"kind"`
+	Log  string         `json:"log"`
+	Leaf jsontext.Value `json:"leaf"` // exactly as hashed
+	Body []byte         `json:"body"` // base64 in JSON
+}
+
+// Record reads one record for an auditor.
+func (e *Engine) Record(ctx context.Context, c Caller, id string) (*Record, error) {
+	if _, err := e.audited(ctx, c, access{Verb: "show", Record: recordName(id)}); err != nil {
+		return nil, err
+	}
+	return e.read(ctx, c.Tenant, id)
+}
+
+// recordName keeps what is no record id out of the log.
+func recordName(id string) string {
+	if _, err := audit.ParseRecordID(id); err != nil {
+		return "not a record id"
+	}
+	return id
+}
+
+func (e *Engine) read(ctx context.Context, t tenant.ID, id string) (*Record, error) {
+	rid, err := audit.ParseRecordID(id)
+	if err != nil {
+		return nil, fmt.Errorf("reading record: %w", audit.ErrNotFound)
+	}
+	r, err := e.cfg.Log.Get(ctx, t, rid)
+	if err != nil {
+		return nil, err
+	}
+	return &Record{ID: id, Kind: string(r.Leaf.Kind), Log: string(r.Log), Leaf: r.Bytes, Body: r.Body}, nil
+}
+
+// Explain says in words why the decision of a record is what it is.
+func (e *Engine) Explain(ctx context.Context, c Caller, id string) (string, error) {
+	if _, err := e.audited(ctx, c, access{Verb: "explain", Record: recordName(id)}); err != nil {
+		return "", err
+	}
+	r, err := e.read(ctx, c.Tenant, id)
+	if err != nil {
+		return "", err
+	}
+	if r.Kind != string(audit.Decision) {
+		return "", fmt.Errorf("explaining record %s: it is a %s, not a decision: %w", id, r.Kind, decision.ErrBody)
+	}
+	in, d, err := decision.Decode(r.Body)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	Explain(&b, in, d)
+	return b.String(), nil
+}
+
+// Verify recomputes everything the tenant's logs promise.
+func (e *Engine) Verify(ctx context.Context, c Caller) (*audit.Report, error) {
+	if _, err := e.audited(ctx, c, access{Verb: "verify"}); err != nil {
+		return nil, err
+	}
+	return e.cfg.Log.Verify(ctx, c.Tenant, nil)
+}
+
+// Checkpoint returns the newest signed head of one of the tenant's logs. It
+// holds hashes and numbers only, so every person of the tenant may have it.
+func (e *Engine) Checkpoint(ctx context.Context, c Caller, log string) ([]byte, error) {
+	_, st, err := e.current(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.member(st, c); err != nil {
+		return nil, err
+	}
+	return e.cfg.Log.Checkpoint(ctx, c.Tenant, audit.LogName(log))
+}
+
+// Tile returns hashes of one of the tenant's logs, for proofs.
+func (e *Engine) Tile(ctx context.Context, c Caller, log string, level, n, width int) ([]byte, error) {
+	_, st, err := e.current(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.member(st, c); err != nil {
+		return nil, err
+	}
+	return e.cfg.Log.Tile(ctx, c.Tenant, audit.LogName(log), level, int64(n), width)
+}
+
+// Feedback records what became of cards. Each entry is sealed with the record
+// of its card, so that erasing the patient erases it too.
+func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []byte) (*Answer, error) {
+	_, st, err := e.current(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if st.policy == nil || !st.policy.HasService(service) {
+		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: %w", ErrUnknownService))
+	}
+	entries, refused, err := cdshooks.ParseFeedback(body)
+	if err != nil {
+		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: %w", err))
+	}
+	a := &Answer{Refused: refused}
+	for _, entry := range entries {
+		if err := e.feedback(ctx, st, c, service, entry, a); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (e *Engine) feedback(ctx context.Context, st *standing, c Caller, service string, f cdshooks.Feedback, a *Answer) error {
+	body, err := jsonv2.Marshal(struct {
+		Client   string            `json:"client"`
+		Service  string            `json:"service"`
+		Feedback cdshooks.Feedback `json:"feedback"`
+	}{c.Client, service, f}, jsonv2.Deterministic(true))
+	if err != nil {
+		return fmt.Errorf("recording feedback: %w", err)
+	}
+	now := e.now()
+	id, err := audit.NewRecordID(now, e.cfg.Rand)
+	if err != nil {
+		return err
+	}
+	patient, rules := e.ofCard(ctx, st, c.Tenant, f.Card)
+	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
+		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Version,
+		Release: int64(st.trust.Size()), Schema: "precept-feedback/1", Body: [][]byte{body}, Patient: patient, Rules: rules,
+		Idem: append([]byte("feedback:"+c.Client+":"), body...),
+	})
+	a.Receipt, a.RecordID = receipt.String(), string(receipt.RecordID)
+	return err
+}
+
+// ofCard finds whom and which rules a card was about. Feedback for a card that
+// nobody remembers is kept all the same.
+func (e *Engine) ofCard(ctx context.Context, st *standing, t tenant.ID, card string) (p audit.Patient, rules []string) {
+	id, err := e.cfg.Log.ByCard(ctx, t, card)
+	if err != nil {
+		return p, nil
+	}
+	r, err := e.cfg.Log.Get(ctx, t, id)
+	if err != nil {
+		return p, nil
+	}
+	in, d, err := decision.Decode(r.Body)
+	if err != nil {
+		return p, nil
+	}
+	client, ok := st.policy.Client(in.Client)
+	if !ok {
+		return p, nil
+	}
+	req, err := st.snapshot.parse(in)
+	if err != nil {
+		return p, nil
+	}
+	for i := range d.Findings {
+		if d.Findings[i].Card == card {
+			rules = append(rules, d.Findings[i].Rule)
+		}
+	}
+	slices.Sort(rules)
+	return audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, slices.Compact(rules)
+}
+
+// Status is what stands for a tenant, for its people.
+type Status struct {
+	Tenant     tenant.ID     `json:"tenant"`
+	Region     tenant.Region `json:"region"`
+	Build      string        `json:"build"`
+	Library    string        `json:"library"`
+	OPA        string        `json:"opa"`
+	ReleaseLog int64         `json:"release_log"` // statements so far
+	Policy     PolicyStatus  `json:"policy"`
+	Packs      []PackStatus  `json:"packs"`
+	Unused     []string      `json:"unused_parameters,omitempty"`
+}
+
+// PolicyStatus says which policy stands.
+type PolicyStatus struct {
+	Seq    uint64 `json:"seq"`
+	Digest string `json:"digest,omitempty"`
+}
+
+// PackStatus says which version of a pack stands.
+type PackStatus struct {
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	Version string `json:"version"`
+	Digest  string `json:"digest"`
+	Seq     uint64 `json:"seq"` // of the activation; the next one is one more
+	Rules   int    `json:"rules,omitzero"`
+}
+
+// Status says what stands for the caller's tenant.
+func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
+	_, st, err := e.current(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.member(st, c); err != nil {
+		return nil, err
+	}
+	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: clinical.Version, OPA: OPAVersion,
+		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}}
+	if st.snapshot == nil {
+		return s, nil
+	}
+	s.Policy, s.Unused = PolicyStatus(st.snapshot.policyRef), st.snapshot.unusedParameters
+	for _, p := range st.snapshot.packs {
+		s.Packs = append(s.Packs, PackStatus{Name: p.ref.Name, Kind: "rules", Version: p.ref.Version, Digest: p.ref.Digest, Seq: p.ref.Seq, Rules: len(p.rules)})
+	}
+	if t := st.snapshot.release.Terminology; t != nil {
+		s.Packs = append(s.Packs, PackStatus{Name: t.Name, Kind: "terminology", Version: t.Version, Digest: t.Digest, Seq: t.Seq})
+	}
+	return s, nil
+}

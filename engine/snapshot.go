@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/precept-cds/precept/engine/cdshooks"
+	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/engine/tenant"
+)
+
+// Snapshot is what a tenant decides with at one moment: the live packs with
+// its parameters, the terminology, the policy. It is immutable.
+type Snapshot struct {
+	release          decision.Release
+	policyRef        decision.Policy
+	policy           *tenant.Policy
+	packs            []livePack // sorted by name
+	terms            *clinical.Terminology
+	unusedParameters []string
+}
+
+type livePack struct {
+	*Program
+	bound *clinical.Pack
+	ref   decision.Ref
+}
+
+// pair is one (rule, subject) to be asked.
+type pair struct {
+	pack    *livePack
+	rule    int
+	subject *chart.Order // nil for the patient
+}
+
+func (p pair) ruleOf() *rule { return p.pack.rules[p.rule] }
+
+func (p pair) subjectName() string {
+	if p.subject == nil {
+		return decision.PatientSubject
+	}
+	return p.subject.Ref()
+}
+
+// parse reads the request as the client's registration wants it read.
+func (s *Snapshot) parse(in *decision.Inputs) (*chart.Request, error) {
+	client, ok := s.policy.Client(in.Client)
+	if !ok {
+		return nil, fmt.Errorf("reading request: client %q is not in the tenant policy: %w", in.Client, ErrNotReady)
+	}
+	return chart.Parse(in.Request, requestLimits(s.policy, client))
+}
+
+func requestLimits(p *tenant.Policy, c tenant.Client) chart.Limits {
+	return chart.Limits{Bytes: int(p.Limits.BodyBytes), Resources: p.Limits.Resources, AnyInstance: c.HookID == "lenient"}
+}
+
+// decide is the one place where decisions are made. ruleTime bounds one rule
+// on one subject; 0, as in a replay, bounds nothing. The call's own deadline
+// is that of ctx.
+func (s *Snapshot) decide(ctx context.Context, in *decision.Inputs, req *chart.Request, ruleTime time.Duration) (*decision.Decision, error) {
+	if err := tenant.Resides(s.policy.Region, in.Region); err != nil {
+		return nil, fmt.Errorf("deciding: %w", err)
+	}
+	service, ok := s.policy.Service(in.Service, in.Hook)
+	if !ok || in.Hook != req.Hook {
+		return nil, fmt.Errorf("deciding for service %q and hook %q: %w", in.Service, req.Hook, ErrHook)
+	}
+	c, err := s.chart(in, req, service)
+	if err != nil {
+		return nil, err
+	}
+	d := &decision.Decision{Findings: []decision.Finding{}}
+	e := &evaluation{snapshot: s, in: in, decision: d, session: clinical.NewSession(c, in.Language), ruleTime: ruleTime}
+	e.findPairs(c, service)
+	e.ask(ctx)
+	resp := e.compose()
+	if d.Response, err = resp.Marshal(); err != nil {
+		return nil, fmt.Errorf("deciding: %w", err)
+	}
+	return d, nil
+}
+
+func (s *Snapshot) chart(in *decision.Inputs, req *chart.Request, service tenant.Service) (*chart.Chart, error) {
+	zone, err := dates.Zone(in.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("deciding: %w", err)
+	}
+	fetched := make([]*chart.Source, len(in.Sources))
+	for i, src := range in.Sources {
+		if src.Failed != "" {
+			fetched[i] = &chart.Source{Key: src.Key, Completeness: chart.Failed}
+		} else if fetched[i], err = chart.ParseSource(src.Key, chart.Limits{}, src.Body); err != nil {
+			return nil, fmt.Errorf("deciding: %w", err)
+		}
+	}
+	return chart.New(chart.Inputs{Request: req, Fetched: fetched, Declared: service.Types(), Now: in.Time, Zone: zone, Terminology: s.terms.Chart()})
+}
+
+// evaluation is the work of one decision.
+type evaluation struct {
+	snapshot *Snapshot
+	in       *decision.Inputs
+	decision *decision.Decision
+	session  *clinical.Session
+	ruleTime time.Duration
+	pairs    []pair
+	results  []*result
+}
+
+// findPairs finds the rules to ask: those of the service's packs for the hook
+// whose trigger is the patient, or matches an order. It costs what the orders
+// cost, whatever the number of rules.
+func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
+	orders := c.Orders()
+	byOrder := false
+	for i := range e.snapshot.packs {
+		p := &e.snapshot.packs[i]
+		if !slices.Contains(service.Packs, p.ref.Name) {
+			continue
+		}
+		idx := p.index[e.in.Hook]
+		if idx == nil {
+			continue
+		}
+		for _, r := range idx.patient {
+			e.pairs = append(e.pairs, pair{p, r, nil})
+		}
+		byOrder = byOrder || len(idx.order) > 0
+		for _, o := range orders {
+			for _, r := range idx.match(o) {
+				e.pairs = append(e.pairs, pair{p, r, o})
+			}
+		}
+	}
+	if byOrder {
+		e.unidentified(orders)
+	}
+	// The urgent ones first: they are the last to be cut.
+	slices.SortStableFunc(e.pairs, func(a, b pair) int {
+		return cmp.Or(cmp.Compare(a.ruleOf().severityFor(e.in.Hook).Rank(), b.ruleOf().severityFor(e.in.Hook).Rank()),
+			strings.Compare(a.ruleOf().id, b.ruleOf().id))
+	})
+}
+
+// unidentified notes the orders whose drug nobody can tell, so that no trigger
+// could match them.
+func (e *evaluation) unidentified(orders []*chart.Order) {
+	f := &fact.Fact{Op: decision.Unidentified, Label: "every ordered medication could be identified"}
+	for _, o := range orders {
+		if o.Type != "MedicationRequest" || o.Identified() {
+			continue
+		}
+		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{o.Reason})
+		f.Evidence = append(f.Evidence, fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source})
+		e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "index-not-consulted", Subject: o.Ref(),
+			Text: "the index of order triggers was not consulted: the ordered medication has no code that the terminology knows"})
+	}
+	if len(f.Evidence) > 0 {
+		e.add(nil, &result{Finding: &decision.Finding{Rule: decision.Unidentified, Version: clinical.Version,
+			Subject: decision.PatientSubject, Outcome: decision.Unknown, Severity: "info", Fact: f}})
+	}
+}
+
+func (e *evaluation) add(p *pair, r *result) {
+	if p != nil {
+		r.rule, r.pack = p.ruleOf(), p.pack.pack
+		r.order = clinical.CoreText(e.in.Language, "Patient")
+		if p.subject != nil {
+			r.order = clinical.Plain(p.subject.Name())
+		}
+	}
+	e.results = append(e.results, r)
+}
+
+// ask evaluates every pair that is not cut.
+func (e *evaluation) ask(ctx context.Context) {
+	cut := make(map[decision.Cut]bool, len(e.in.Cut))
+	for _, c := range e.in.Cut {
+		c.Cause = ""
+		cut[c] = true
+	}
+	for i := range e.pairs {
+		p := &e.pairs[i]
+		r := p.ruleOf()
+		f := &decision.Finding{Rule: r.id, Version: p.pack.ref.Version, Subject: p.subjectName(), Severity: string(r.severityFor(e.in.Hook))}
+		res := &result{Finding: f}
+		if cut[decision.Cut{Rule: f.Rule, Subject: f.Subject}] || cut[decision.Cut{Rule: f.Rule, Subject: anySubject}] {
+			f.Outcome = decision.WasCut
+		} else if a, cause := e.askOne(ctx, p); cause != "" {
+			f.Outcome = decision.WasCut
+			e.decision.Cut = append(e.decision.Cut, decision.Cut{Rule: f.Rule, Subject: f.Subject, Cause: cause})
+		} else if a.err != nil {
+			f.Outcome, f.Error = decision.Failed, a.err
+		} else {
+			f.Outcome, f.Fact, res.draft = decision.OutcomeOf(a.fact.State), a.fact, a.card
+		}
+		e.add(p, res)
+	}
+	e.decision.Cut = append(slices.Clip(e.in.Cut), e.decision.Cut...)
+}
+
+// askOne evaluates one pair within its time. What it could not finish is cut,
+// never half an answer.
+func (e *evaluation) askOne(ctx context.Context, p *pair) (answer, decision.CutReason) {
+	if ctx.Err() != nil {
+		return answer{}, decision.CutDeadline
+	}
+	cancel := topdown.NewCancel()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, cancel.Cancel)()
+	}
+	if e.ruleTime > 0 {
+		defer time.AfterFunc(e.ruleTime, cancel.Cancel).Stop()
+	}
+	a := p.pack.ask(ctx, p.rule, e.session, p.pack.bound, p.subject, cancel)
+	switch {
+	case !a.cut:
+		return a, ""
+	case ctx.Err() != nil:
+		return a, decision.CutDeadline
+	default:
+		return a, decision.CutLimit
+	}
+}
+
+func (e *evaluation) compose() cdshooks.Response {
+	slices.SortStableFunc(e.results, func(a, b *result) int {
+		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Subject, b.Subject))
+	})
+	c := &composer{in: e.in, results: e.results, maxCards: e.snapshot.policy.Limits.Cards}
+	out := c.compose()
+	for _, r := range e.results {
+		e.decision.Findings = append(e.decision.Findings, *r.Finding)
+	}
+	return out
+}
