@@ -1,0 +1,61 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+)
+
+// maxToken bounds a token. Those of EHRs have about one kilobyte.
+const maxToken = 16 << 10
+
+// bearer takes the token out of the request's only Authorization header. It
+// gives "" if there is none, more than one, or something that can not be a
+// JWT in compact form.
+func bearer(h http.Header) string {
+	values := h.Values("Authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	token = strings.Trim(token, " ")
+	if len(token) == 0 || len(token) > maxToken || strings.Count(token, ".") != 2 {
+		return ""
+	}
+	for i := range len(token) {
+		if c := token[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return ""
+		}
+	}
+	return token
+}
+
+// maxPurpose bounds the words with which a person says why.
+const maxPurpose = 200
+
+// PurposeHeader is the header in which people say why they look at records.
+const PurposeHeader = "Precept-Purpose"
+
+// ReceiptHeader is the header that carries the receipt of a call's record.
+const ReceiptHeader = "Precept-Receipt"
+
+// purpose reads the Precept-Purpose header: printable ASCII, at most 200
+// characters, or nothing.
+func purpose(h http.Header) (string, error) {
+	values := h.Values(PurposeHeader)
+	if len(values) == 0 {
+		return "", nil
+	}
+	text := strings.TrimSpace(values[0])
+	if len(values) > 1 || len(text) > maxPurpose {
+		return "", badParameter(PurposeHeader, "one header of at most 200 characters")
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return "", badParameter(PurposeHeader, "printable ASCII")
+		}
+	}
+	return text, nil
+}

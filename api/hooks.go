@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+
+	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/cdshooks"
+)
+
+// Media types of answers.
+const (
+	typeJSON = "application/json"
+	typeFHIR = "application/fhir+json"
+)
+
+// discovery lists the services that the client may call, from the policy in
+// force.
+func (s *Server) discovery(x *exchange) error {
+	client, _ := x.policy.Client(x.caller.Client)
+	d := cdshooks.Discovery{Services: []cdshooks.Service{}}
+	for _, v := range x.policy.Services {
+		if !client.Allows(v.ID) {
+			continue
+		}
+		entry := cdshooks.Service{Hook: v.Hook, Title: v.Title, Description: v.Description, ID: v.ID, UsageRequirements: v.Usage}
+		for _, p := range v.Prefetch {
+			entry.Prefetch = append(entry.Prefetch, cdshooks.Template{Key: p.Key, Query: p.Query})
+		}
+		d.Services = append(d.Services, entry)
+	}
+	body, err := d.Marshal()
+	if err != nil {
+		return err
+	}
+	x.reply(http.StatusOK, typeJSON, body)
+	return nil
+}
+
+// call answers a service call with exactly the bytes that were recorded.
+func (s *Server) call(x *exchange) error {
+	a, err := s.ask(x, s.engine.Call)
+	if err != nil {
+		return err
+	}
+	x.cards, x.repeated = a.Cards, a.Repeated
+	if !a.Repeated {
+		s.metrics.answered(x.caller.Tenant, "decision", a.Body)
+	}
+	x.reply(http.StatusOK, typeJSON, a.Body)
+	return nil
+}
+
+// feedback takes in what became of cards. Entries that are not usable do not
+// spoil the others: the answer is 200 all the same, and names them.
+func (s *Server) feedback(x *exchange) error {
+	a, err := s.ask(x, s.engine.Feedback)
+	if err != nil {
+		return err
+	}
+	s.metrics.answered(x.caller.Tenant, "feedback", nil)
+	if len(a.Refused) == 0 {
+		x.Header().Set("Cache-Control", "no-store")
+		x.WriteHeader(http.StatusOK)
+		return nil
+	}
+	issues := make([]fhir.OperationOutcomeIssue, len(a.Refused))
+	for i, bad := range a.Refused {
+		issues[i] = s.problems.find(bad).issueOf(bad, fhir.IssueSeverityError)
+	}
+	x.reply(http.StatusOK, typeFHIR, outcome(issues...))
+	return nil
+}
+
+// verb is one of the engine's two answers to an EHR.
+type verb func(ctx context.Context, c engine.Caller, service string, body []byte) (*engine.Answer, error)
+
+// ask reads the body and asks the engine. What the door refuses is recorded
+// here; what the engine refuses it records itself.
+func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
+	service := x.param("id")
+	client, _ := x.policy.Client(x.caller.Client)
+	if !x.policy.HasService(service) || !client.Allows(service) {
+		return nil, s.turnAway(x, service, engine.ErrUnknownService)
+	}
+	x.service = service
+	if err := x.wantJSON(); err != nil {
+		return nil, s.turnAway(x, service, err)
+	}
+	body, err := x.body(x.policy.Limits.BodyBytes)
+	if err != nil {
+		return nil, s.turnAway(x, service, err)
+	}
+	a, err := verb(x.r.Context(), x.caller, service, body)
+	if err != nil {
+		return nil, err
+	}
+	x.record = a.RecordID
+	x.Header().Set(ReceiptHeader, a.Receipt)
+	return a, nil
+}
+
+// maxServiceName bounds what a record keeps of a service name that does not
+// exist.
+const maxServiceName = 100
+
+// turnAway records that the door refused a known client, and gives the reason
+// back. If it can not be recorded, that is the problem to answer with. A client
+// that has gone away does not stop the record.
+func (s *Server) turnAway(x *exchange, service string, why error) error {
+	r := engine.Refusal{Service: service[:min(len(service), maxServiceName)], Code: s.problems.find(why).code, Bytes: x.r.ContentLength}
+	if err := s.engine.Refuse(context.WithoutCancel(x.r.Context()), x.caller, r); err != nil {
+		return err
+	}
+	s.metrics.answered(x.caller.Tenant, "refusal", nil)
+	return why
+}

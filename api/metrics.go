@@ -1,0 +1,112 @@
+package api
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/precept-cds/precept/engine/cdshooks"
+	"github.com/precept-cds/precept/engine/tenant"
+)
+
+// maxTenantLabels bounds how many tenants have series of their own; the rest
+// are counted together as "other".
+const maxTenantLabels = 200
+
+// metrics are the counters of one server, in a registry of its own. Labels
+// hold routes, status classes, codes and names of tenants that exist: nothing
+// that a stranger chose and nothing about a patient.
+type metrics struct {
+	registry        *prometheus.Registry
+	requests        *prometheus.CounterVec
+	seconds         *prometheus.HistogramVec
+	unauthenticated *prometheus.CounterVec
+	limits          *prometheus.CounterVec
+	records         *prometheus.CounterVec
+	cards           *prometheus.CounterVec
+
+	mu      sync.Mutex
+	tenants map[tenant.ID]bool
+}
+
+func newMetrics(build string) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: counter("precept_requests_total", "Requests answered.", "route", "status", "tenant"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "precept_request_seconds", Help: "Time from the request's header to the end of the answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"route", "status", "tenant"}),
+		unauthenticated: counter("precept_refusals_unauthenticated_total", "Requests whose sender could not be proven, by reason.", "reason"),
+		limits:          counter("precept_limits_hit_total", "Requests refused because of a limit, by problem code.", "limit"),
+		records:         counter("precept_records_total", "Records of calls and refusals appended through this door.", "kind", "tenant"),
+		cards:           counter("precept_cards_total", "Cards given, by indicator; repeated answers not counted again.", "indicator", "tenant"),
+		tenants:         map[tenant.ID]bool{},
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build}})
+	info.Set(1)
+	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+// label is the tenant's name, if it has a series of its own. Only tenants of a
+// proven caller get here.
+func (m *metrics) label(t tenant.ID) string {
+	if t == "" {
+		return ""
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.tenants[t] {
+		if len(m.tenants) >= maxTenantLabels {
+			return "other"
+		}
+		m.tenants[t] = true
+	}
+	return string(t)
+}
+
+func (m *metrics) request(x *exchange, took time.Duration) {
+	route, class, tenant := x.pattern(), strconv.Itoa(x.status/100)+"xx", m.label(x.caller.Tenant)
+	m.requests.WithLabelValues(route, class, tenant).Inc()
+	m.seconds.WithLabelValues(route, class, tenant).Observe(took.Seconds())
+}
+
+// limit counts a problem that is a limit.
+func (m *metrics) limit(p problem) {
+	switch p.status {
+	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusRequestTimeout:
+		m.limits.WithLabelValues(p.code).Inc()
+	}
+	if p.code == "store-busy" || p.code == "deadline" || p.code == "too-deep" {
+		m.limits.WithLabelValues(p.code).Inc()
+	}
+}
+
+// answered counts the cards of a new answer. A response is written by package
+// cdshooks without spaces, and within a JSON string every quote is escaped, so
+// these bytes stand for a card's indicator and nothing else.
+func (m *metrics) answered(t tenant.ID, kind string, body []byte) {
+	name := m.label(t)
+	m.records.WithLabelValues(kind, name).Inc()
+	for _, i := range []cdshooks.Indicator{cdshooks.Critical, cdshooks.Warning, cdshooks.Info} {
+		if n := bytes.Count(body, []byte(`"indicator":"`+string(i)+`"`)); n > 0 {
+			m.cards.WithLabelValues(string(i), name).Add(float64(n))
+		}
+	}
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}

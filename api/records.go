@@ -1,0 +1,219 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/precept-cds/precept/engine/audit"
+)
+
+// maxSearch bounds the body of a search.
+const maxSearch = 64 << 10
+
+// Search is the body of a search for records. Zero members do not restrict.
+// Without Patient the same can be asked with GET and query parameters; a
+// patient never stands in a URL, because URLs end up in logs.
+type Search struct {
+	From    time.Time      `json:"from,omitzero"` // decided at or after
+	To      time.Time      `json:"to,omitzero"`   // decided before
+	Patient *SearchPatient `json:"patient,omitzero"`
+	Rule    string         `json:"rule,omitempty"` // "<pack>/<rule>"
+	Kind    string         `json:"kind,omitempty"` // decision, refusal, feedback, statement, access or event
+	Limit   int            `json:"limit,omitzero"` // 1 to 1000; 0 means 100
+	Cursor  string         `json:"cursor,omitempty"`
+}
+
+// SearchPatient is a patient as one registered client knows it.
+type SearchPatient struct {
+	Base string `json:"base"` // FHIR base URL of the client, without a slash at the end
+	ID   string `json:"id"`
+}
+
+// filter is the search as the engine takes it.
+func (q Search) filter() (audit.Filter, error) {
+	f := audit.Filter{From: q.From, To: q.To, Rule: q.Rule, Kind: audit.Kind(q.Kind), Limit: q.Limit, Cursor: q.Cursor}
+	if q.Patient != nil {
+		if q.Patient.Base == "" || q.Patient.ID == "" {
+			return f, badParameter("patient", "base and id")
+		}
+		f.Patient = audit.Patient{Base: q.Patient.Base, ID: q.Patient.ID}
+	}
+	return f, nil
+}
+
+// parseQuery reads a search from query parameters.
+func parseQuery(raw string) (Search, error) {
+	var q Search
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, badParameter("query", "name=value pairs joined by &")
+	}
+	allowed := []string{"from", "to", "rule", "kind", "limit", "cursor"}
+	for name, given := range values {
+		switch {
+		case name == "patient":
+			return q, badParameter("patient", "POST to records/search with the patient in the body, because URLs end up in logs")
+		case !slices.Contains(allowed, name):
+			return q, badParameter("query", "only the parameters "+strings.Join(allowed, ", "))
+		case len(given) != 1:
+			return q, badParameter(name, "one value")
+		}
+	}
+	q.Rule, q.Kind, q.Cursor = values.Get("rule"), values.Get("kind"), values.Get("cursor")
+	for _, t := range []struct {
+		name string
+		into *time.Time
+	}{{"from", &q.From}, {"to", &q.To}} {
+		if text := values.Get(t.name); text != "" {
+			if *t.into, err = time.Parse(time.RFC3339, text); err != nil {
+				return q, badParameter(t.name, "an RFC 3339 time")
+			}
+		}
+	}
+	if text := values.Get("limit"); text != "" {
+		if q.Limit, err = strconv.Atoi(text); err != nil {
+			return q, badParameter("limit", "a number from 1 to 1000")
+		}
+	}
+	return q, nil
+}
+
+// records lists records by query parameters.
+func (s *Server) records(x *exchange) error {
+	q, err := parseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	return s.list(x, q)
+}
+
+// searchRecords lists records by a filter in the body.
+func (s *Server) searchRecords(x *exchange) error {
+	if err := x.wantJSON(); err != nil {
+		return err
+	}
+	body, err := x.body(maxSearch)
+	if err != nil {
+		return err
+	}
+	q, err := parseSearch(body)
+	if err != nil {
+		return err
+	}
+	return s.list(x, q)
+}
+
+func parseSearch(body []byte) (Search, error) {
+	var q Search
+	if err := json.Unmarshal(body, &q, json.RejectUnknownMembers(true)); err != nil {
+		return q, badParameter("body", "a JSON object with from, to, patient {base, id}, rule, kind, limit and cursor as they are needed")
+	}
+	return q, nil
+}
+
+func (s *Server) list(x *exchange, q Search) error {
+	f, err := q.filter()
+	if err != nil {
+		return err
+	}
+	page, err := s.engine.Records(x.r.Context(), x.caller, f)
+	if err != nil {
+		return err
+	}
+	return replyJSON(x, http.StatusOK, page)
+}
+
+// record shows one record.
+func (s *Server) record(x *exchange) error {
+	r, err := s.engine.Record(x.r.Context(), x.caller, x.param("id"))
+	if err != nil {
+		return err
+	}
+	x.record = r.ID
+	return replyJSON(x, http.StatusOK, r)
+}
+
+// explain says in words why a decision is what it is.
+func (s *Server) explain(x *exchange) error {
+	text, err := s.engine.Explain(x.r.Context(), x.caller, x.param("id"))
+	if err != nil {
+		return err
+	}
+	x.record = x.param("id")
+	x.reply(http.StatusOK, "text/plain; charset=utf-8", []byte(text))
+	return nil
+}
+
+// verify recomputes the tenant's logs. A log that does not hold is an answer,
+// not an error.
+func (s *Server) verify(x *exchange) error {
+	report, err := s.engine.Verify(x.r.Context(), x.caller)
+	if err != nil {
+		return err
+	}
+	return replyJSON(x, http.StatusOK, report)
+}
+
+// logName is the log that the path names.
+func (x *exchange) logName() (string, error) {
+	name := string(audit.Releases)
+	if month := x.param("month"); month != "" {
+		name = "audit/" + month
+	}
+	log, err := audit.ParseLogName(name)
+	if err != nil {
+		return "", fmt.Errorf("reading log name: %w", audit.ErrNotFound)
+	}
+	return string(log), nil
+}
+
+// checkpoint gives a log's newest signed head, a C2SP checkpoint.
+func (s *Server) checkpoint(x *exchange) error {
+	log, err := x.logName()
+	if err != nil {
+		return err
+	}
+	note, err := s.engine.Checkpoint(x.r.Context(), x.caller, log)
+	if err != nil {
+		return err
+	}
+	x.reply(http.StatusOK, "text/plain; charset=utf-8", note)
+	return nil
+}
+
+// tile gives hashes of a log's tree under their C2SP tlog-tiles path,
+// tile/<level>/<n>[.p/<width>].
+func (s *Server) tile(x *exchange) error {
+	log, err := x.logName()
+	if err != nil {
+		return err
+	}
+	t, err := parseTile(x.param("*"))
+	if err != nil {
+		return err
+	}
+	data, err := s.engine.Tile(x.r.Context(), x.caller, log, t.L, int(t.N), t.W)
+	if err != nil {
+		return err
+	}
+	x.reply(http.StatusOK, "application/octet-stream", data)
+	return nil
+}
+
+// parseTile reads what stands after "tile/". Paths that C2SP does not write
+// this way name nothing.
+func parseTile(path string) (tlog.Tile, error) {
+	t, err := tlog.ParseTilePath("tile/8/" + path)
+	if err != nil || t.L < 0 {
+		return tlog.Tile{}, fmt.Errorf("reading tile path: %w", audit.ErrNotFound)
+	}
+	return t, nil
+}

@@ -1,0 +1,183 @@
+// Package api is the door of Precept: HTTP, and nothing but HTTP. It proves who
+// calls (EHRs by their registered keys, people by the key their tenant's trust
+// root lists), bounds and reads bodies, hands each call with its Caller to the
+// engine, and renders what comes back.
+//
+// What it guarantees: no body is read before its sender is known; every cause
+// of a failed authentication, an unknown tenant included, looks the same from
+// outside; an error is rendered by one table ([Server] never shows what is not
+// in it) as an OperationOutcome to EHRs and an RFC 9457 problem to people;
+// exactly one event is logged for a request; and no log line and no metric
+// holds patient data, a token or a query string.
+//
+// What it does not do: it decides nothing about roles, residency or records;
+// the engine does, for every caller. It does not refuse a token that is used
+// twice, because EHRs resend a call with the token of the first attempt: the
+// use is observed, by a digest of the token's id in the event of the request.
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/precept-cds/precept/engine"
+)
+
+// Config is what a Server needs to know.
+type Config struct {
+	// PublicURL is how callers reach the service, such as "https://cds.north.example" or with a path.
+	// Tokens must name it as their audience; the Host header is never believed. Required, without a slash
+	// at the end.
+	PublicURL string
+	Log       *slog.Logger     // required: one event per request
+	Clock     func() time.Time // required
+	Build     string           // version of the program, shown in the metrics
+	// Origins are the browser origins that may call the CDS Hooks routes, such as "https://ehr.north.example".
+	// None by default: EHRs call from their servers.
+	Origins []string
+	// TLS turns TLS on for the public listener. It needs a certificate; versions below 1.2 are refused
+	// whatever it says. Nil means that something in front of the service speaks TLS.
+	TLS      *tls.Config
+	Timeouts Timeouts
+}
+
+// Timeouts bound one connection of the public listener. A zero field has the
+// default beside it.
+type Timeouts struct {
+	Header time.Duration // reading the request's header: 5 s
+	Read   time.Duration // reading the request, body included: 30 s
+	Write  time.Duration // from the end of the header to the last byte of the answer: 60 s
+	Slow   time.Duration // the same where whole logs or packs are worked through: 10 min
+	Idle   time.Duration // between two requests on a connection: 120 s
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	for _, f := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&t.Header, 5 * time.Second}, {&t.Read, 30 * time.Second}, {&t.Write, time.Minute}, {&t.Slow, 10 * time.Minute}, {&t.Idle, 2 * time.Minute}} {
+		if *f.field <= 0 {
+			*f.field = f.value
+		}
+	}
+	return t
+}
+
+// ErrConfig says that a Config can not be used; the message names the field.
+var ErrConfig = errors.New("service is not configured")
+
+// maxHeader bounds a request's header, its token included.
+const maxHeader = 64 << 10
+
+// Server answers requests. Make one with [New], then call [Server.Serve] once;
+// all other methods are safe at any time.
+type Server struct {
+	cfg      Config
+	engine   *engine.Engine
+	origins  map[string]bool
+	doors    doors
+	problems problems
+	metrics  *metrics
+	echo     *echo.Echo
+	public   *http.Server
+	private  *http.Server
+	draining atomic.Bool
+}
+
+// New makes a server for an engine. It is not listening yet.
+func New(cfg Config, e *engine.Engine) (*Server, error) {
+	u, err := url.Parse(cfg.PublicURL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return nil, fmt.Errorf("reading PublicURL: %w: want an absolute URL such as https://cds.north.example", ErrConfig)
+	case strings.HasSuffix(cfg.PublicURL, "/"):
+		return nil, fmt.Errorf("reading PublicURL: %w: leave the slash at the end out", ErrConfig)
+	case cfg.Log == nil || cfg.Clock == nil:
+		return nil, fmt.Errorf("reading Log and Clock: %w: both are required", ErrConfig)
+	case cfg.TLS != nil && len(cfg.TLS.Certificates) == 0 && cfg.TLS.GetCertificate == nil:
+		return nil, fmt.Errorf("reading TLS: %w: a certificate is required", ErrConfig)
+	}
+	cfg.Timeouts = cfg.Timeouts.withDefaults()
+	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(), metrics: newMetrics(cfg.Build)}
+	for _, o := range cfg.Origins {
+		if o == "*" || o == "null" || strings.HasSuffix(o, "/") || !strings.Contains(o, "://") {
+			return nil, fmt.Errorf("reading Origins: %w: want origins such as https://ehr.north.example, one by one", ErrConfig)
+		}
+		s.origins[o] = true
+	}
+	s.echo = s.router()
+	errorLog := slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)
+	s.public = &http.Server{
+		Handler: s.Public(), TLSConfig: minimumTLS(cfg.TLS), ErrorLog: errorLog, MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Read, WriteTimeout: cfg.Timeouts.Write, IdleTimeout: cfg.Timeouts.Idle,
+	}
+	s.private = &http.Server{
+		Handler: s.Private(), ErrorLog: errorLog, MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Header, WriteTimeout: cfg.Timeouts.Read, IdleTimeout: cfg.Timeouts.Idle,
+	}
+	return s, nil
+}
+
+func minimumTLS(cfg *tls.Config) *tls.Config {
+	if cfg == nil {
+		return nil
+	}
+	cfg = cfg.Clone()
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	return cfg
+}
+
+// Public is what callers reach.
+func (s *Server) Public() http.Handler { return http.HandlerFunc(s.serve) }
+
+// Serve answers on both listeners until Shutdown, or until one of them fails;
+// then it closes both. Private is for the operators' network only: it has no
+// authentication. The error is nil after Shutdown.
+func (s *Server) Serve(public, private net.Listener) error {
+	ended := make(chan error, 2)
+	go func() { ended <- s.private.Serve(private) }()
+	go func() {
+		if s.public.TLSConfig != nil {
+			ended <- s.public.ServeTLS(public, "", "")
+			return
+		}
+		ended <- s.public.Serve(public)
+	}()
+	first := <-ended
+	if !errors.Is(first, http.ErrServerClosed) {
+		_ = s.public.Close()
+		_ = s.private.Close()
+	}
+	second := <-ended
+	for _, err := range []error{first, second} {
+		if !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving: %w", err)
+		}
+	}
+	return nil
+}
+
+// Shutdown takes no new connection and waits until the calls under way are
+// answered, or until ctx ends. The private listener reports "not ready" at
+// once and closes last. Whatever the error, nothing listens afterwards.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	var errs []error
+	for _, h := range []*http.Server{s.public, s.private} {
+		if err := h.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("waiting for running calls: %w", err), h.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
