@@ -217,6 +217,9 @@ func (p *parser) resource(src *Source) (string, error) {
 	}
 }
 
+// maxNotes bounds Source.Notes.
+const maxNotes = 16
+
 // issues notes the codes of an OperationOutcome inside a search result and
 // gives what it means: a warning or information is a note, unless its code
 // says that data sources were not reached; anything else means that entries
@@ -236,7 +239,9 @@ func issues(outcome rawjson.Value, src *Source) Completeness {
 				code = m.Value.Text()
 			}
 		}
-		src.Notes = append(src.Notes, rawjson.Step(code))
+		if len(src.Notes) < maxNotes {
+			src.Notes = append(src.Notes, rawjson.Step(code))
+		}
 		switch {
 		case severity != "information" && severity != "warning":
 			c = min(c, Suppressed)

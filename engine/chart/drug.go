@@ -137,6 +137,10 @@ func (c *Chart) drug(r *Resource, ref rawjson.Value) Drug {
 	return d
 }
 
+// maxIngredients bounds the ingredients of one Medication, because each may
+// refer to a resource that has to be searched for.
+const maxIngredients = 64
+
 // medication reads a Medication resource: its code, else its ingredients, all
 // of which must be identified.
 func (c *Chart) medication(d *Drug, med *Resource) {
@@ -150,7 +154,11 @@ func (c *Chart) medication(d *Drug, med *Resource) {
 		return
 	}
 	var parts Drug
-	for e := med.JSON.Get("ingredient").Elements(); e.Next(); {
+	n := 0
+	for e := med.JSON.Get("ingredient").Elements(); e.Next(); n++ {
+		if n == maxIngredients {
+			return // no drug; it stays unidentified
+		}
 		part := c.ingredient(med, e.Value)
 		parts.Codings = append(parts.Codings, part.Codings...)
 		parts.add(part.Ingredients)

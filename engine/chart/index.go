@@ -44,8 +44,9 @@ func (r *Resource) Ref() string {
 type typeIndex struct {
 	list       []Resource // never grown, so that pointers into it hold
 	byID       map[string]*Resource
-	codings    []Coding // of all of list, one after the other
-	owner      []int32  // of each coding, the place in list
+	byURL      map[string]*Resource // made when first asked for
+	codings    []Coding             // of all of list, one after the other
+	owner      []int32              // of each coding, the place in list
 	byCode     map[codeKey]int32
 	next       []int32 // place of the next coding that is the same, or -1
 	unreadable int

@@ -94,13 +94,14 @@ func (c *Chart) Orders() []*Order {
 // Selected gives the orders that context.selections names, by "Type/id" or by
 // the id alone.
 func (c *Chart) Selected() []*Order {
+	named := make(map[string]bool, len(c.in.Request.Selections))
+	for _, s := range c.in.Request.Selections {
+		named[c.LocalRef(s)] = true
+	}
 	var selected []*Order
 	for _, o := range c.Orders() {
-		for _, s := range c.in.Request.Selections {
-			if s = c.LocalRef(s); s == o.Ref() || s != "" && s == o.ID {
-				selected = append(selected, o)
-				break
-			}
+		if named[o.Ref()] || o.ID != "" && named[o.ID] {
+			selected = append(selected, o)
 		}
 	}
 	return selected

@@ -312,6 +312,9 @@ func (p *parser) drafts(r *Request) error {
 	return nil
 }
 
+// maxKeys bounds the prefetch keys of a call; services declare about ten.
+const maxKeys = 1000
+
 func (p *parser) prefetch(r *Request) error {
 	switch p.s.Kind() {
 	case 'n':
@@ -322,6 +325,9 @@ func (p *parser) prefetch(r *Request) error {
 		return &ShapeError{Want: "an object"}
 	}
 	for p.s.Enter(); p.s.More(); {
+		if len(r.Prefetch) == maxKeys {
+			return fmt.Errorf("%w: more than %d prefetch keys", ErrTooLarge, maxKeys)
+		}
 		key := p.s.Name()
 		r.Prefetch = append(r.Prefetch, Source{Key: key, Completeness: Complete})
 		src := &r.Prefetch[len(r.Prefetch)-1]

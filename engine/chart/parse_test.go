@@ -49,6 +49,7 @@ func TestParseRefuses(t *testing.T) {
 		{"too large", strings.Repeat(" ", 8<<20) + "{}", ErrTooLarge, ""},
 		{"too many resources", string(call(plainContext, `{"a":{"resourceType":"Bundle","entry":[`+strings.TrimSuffix(strings.Repeat(`{"resource":{"resourceType":"Basic"}},`, 10_001), ",")+`]}}`)), ErrTooLarge, ""},
 		{"too many over sources", string(call(plainContext, `{"a":{"resourceType":"Bundle","entry":[`+strings.TrimSuffix(strings.Repeat(`{"resource":{"resourceType":"Basic"}},`, 10_000), ",")+`]},"b":{"resourceType":"Basic"}}`)), ErrTooLarge, ""},
+		{"too many keys", string(call(plainContext, `{`+manyKeys(1001)+`}`)), ErrTooLarge, "1000 prefetch keys"},
 		{"null", `null`, ErrShape, ""},
 		{"array", `[]`, ErrShape, ""},
 		{"no context", `{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002"}`, ErrShape, "context"},
@@ -87,6 +88,14 @@ func TestParseRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyKeys(n int) string {
+	var keys []string
+	for i := range n {
+		keys = append(keys, fmt.Sprintf(`"k%d":null`, i))
+	}
+	return strings.Join(keys, ",")
 }
 
 func TestParseAccepts(t *testing.T) {

@@ -147,7 +147,7 @@ type Source struct {
 	// Single is true for a lone resource (a read), false for a search.
 	Single bool
 	// Notes are the issue codes of OperationOutcome entries, such as
-	// "processing" in the note an empty search comes with.
+	// "processing" in the note an empty search comes with; at most 16.
 	Notes []string
 
 	items []item

@@ -24,13 +24,19 @@ func (c *Chart) Resolve(from *Resource, ref string) (*Resource, bool) {
 	if it == nil {
 		return nil, false
 	}
-	idx := c.index(it.typ)
-	for n := range idx.list {
-		if idx.list[n].fullURL == it.fullURL {
-			return &idx.list[n], true
+	r := c.index(it.typ).ofURL(it.fullURL)
+	return r, r != nil
+}
+
+// ofURL gives the resource of an entry's fullUrl.
+func (x *typeIndex) ofURL(url string) *Resource {
+	if x.byURL == nil {
+		x.byURL = make(map[string]*Resource, len(x.list))
+		for n := range x.list {
+			x.byURL[x.list[n].fullURL] = &x.list[n]
 		}
 	}
-	return nil, false
+	return x.byURL[url]
 }
 
 // LocalRef writes a reference as "Type/id" where it names a resource of the

@@ -27,11 +27,16 @@ func (e *Exposure) judge(t timing) bool {
 		if e.Type == "MedicationStatement" && e.End.Before(e.now) == fact.True {
 			e.unknown(fact.Ambiguous, "medication status and dates") // said to be taken, and to have ended
 		}
-	case "draft":
-		if !e.Draft {
+	case "draft", "":
+		switch {
+		case e.Draft:
+			e.Active = fact.True // about to be taken, if it is signed
+		case e.Status == "draft":
 			return false
+		default:
+			e.unknown(fact.WrongStatus, "medications")
+			e.uncertain = true
 		}
-		e.Active = fact.True
 	case "not-taken":
 		return false
 	case "stopped", "cancelled":
@@ -39,7 +44,7 @@ func (e *Exposure) judge(t timing) bool {
 		e.ended()
 	case "completed":
 		e.completed()
-	default: // on-hold, intended, unknown, none, or of another version
+	default: // on-hold, intended, unknown, or of another version
 		e.unknown(fact.WrongStatus, "medications")
 		e.uncertain = true
 	}

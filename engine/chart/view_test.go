@@ -2,6 +2,7 @@ package chart
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -298,5 +299,39 @@ func TestTerminology(t *testing.T) {
 	}
 	if _, _, ok := (*Terminology)(nil).Ingredients(RxNorm, "1"); ok {
 		t.Error("no release knows a code")
+	}
+}
+
+// A sender who builds a chart for the worst case of every lookup must not
+// hold a node up: all of this is linear, or the test does not end.
+func TestHostileCharts(t *testing.T) {
+	many := func(n int, f func(i int) string) string {
+		var b strings.Builder
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(f(i))
+		}
+		return b.String()
+	}
+	drafts := many(4_000, func(i int) string {
+		return fmt.Sprintf(`{"resource":{"resourceType":"MedicationRequest","status":"entered-in-error"}},{"fullUrl":"urn:uuid:%d","resource":{"resourceType":"MedicationRequest","medicationReference":{"reference":"urn:uuid:m%d"}}}`, i, i%1000)
+	})
+	meds := many(1_000, func(i int) string {
+		return fmt.Sprintf(`{"fullUrl":"urn:uuid:m%d","resource":{"resourceType":"Medication","code":{"text":"x"}}}`, i)
+	})
+	compound := `{"resource":{"resourceType":"MedicationRequest","id":"c","medicationReference":{"reference":"#m"},"contained":[` +
+		many(5_000, func(i int) string { return fmt.Sprintf(`{"resourceType":"Substance","id":"s%d"}`, i) }) +
+		`,{"resourceType":"Medication","id":"m","ingredient":[` + many(5_000, func(i int) string { return `{"itemReference":{"reference":"#s4999"}}` }) + `]}]}}`
+	selections := many(50_000, func(i int) string { return fmt.Sprintf(`"x%d"`, i) })
+	c := chartOf(t, `{"selections":[`+selections+`],"draftOrders":{"resourceType":"Bundle","entry":[`+drafts+`,`+compound+`]}}`,
+		`{"m":{"resourceType":"Bundle","entry":[`+meds+`]}}`)
+	orders := c.Orders()
+	if len(orders) != 4_001 || len(c.Selected()) != 0 || len(c.Exposures()) != 4_001 {
+		t.Errorf("%d orders, %d exposures", len(orders), len(c.Exposures()))
+	}
+	if orders[0].Reason.Code != fact.TextOnly || orders[4_000].Identified() {
+		t.Errorf("orders are misread: %v, %v", orders[0].Reason, orders[4_000].Reason)
 	}
 }

@@ -14,15 +14,11 @@ type Scanner struct {
 // Pos gives the offset of the next unread byte.
 func (s *Scanner) Pos() int { return s.pos }
 
-// space passes over white space.
+// space passes over white space; checked text has no other byte below it
+// between its tokens.
 func (s *Scanner) space() {
-	for s.pos < len(s.Src) {
-		switch s.Src[s.pos] {
-		case ' ', '\t', '\r', '\n':
-			s.pos++
-		default:
-			return
-		}
+	for s.pos < len(s.Src) && s.Src[s.pos] <= ' ' {
+		s.pos++
 	}
 }
 
