@@ -8,6 +8,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 
+	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -123,6 +124,10 @@ func (m *Materials) build(rel decision.Release, pol decision.Policy) (*Snapshot,
 	s := &Snapshot{release: rel, policyRef: pol, policy: m.policies[pol.Digest]}
 	if s.policy == nil {
 		return nil, fmt.Errorf("building snapshot: tenant policy %s is not at hand: %w", pol.Digest, ErrNotReady)
+	}
+	var err error
+	if s.zone, err = dates.Zone(s.policy.Zone); err != nil {
+		return nil, fmt.Errorf("building snapshot: %w", err)
 	}
 	if t := rel.Terminology; t != nil {
 		if s.terms = m.terms[rulepacks.Digest(t.Digest)]; s.terms == nil {

@@ -25,7 +25,8 @@ type Snapshot struct {
 	release          decision.Release
 	policyRef        decision.Policy
 	policy           *tenant.Policy
-	packs            []livePack // sorted by name
+	zone             *time.Location // of the policy
+	packs            []livePack     // sorted by name
 	terms            *clinical.Terminology
 	unusedParameters []string
 }
@@ -92,9 +93,11 @@ func (s *Snapshot) decide(ctx context.Context, in *decision.Inputs, req *chart.R
 }
 
 func (s *Snapshot) chart(in *decision.Inputs, req *chart.Request, service tenant.Service) (*chart.Chart, error) {
-	zone, err := dates.Zone(in.Zone)
-	if err != nil {
-		return nil, fmt.Errorf("deciding: %w", err)
+	zone, err := s.zone, error(nil)
+	if in.Zone != s.policy.Zone { // a golden case
+		if zone, err = dates.Zone(in.Zone); err != nil {
+			return nil, fmt.Errorf("deciding: %w", err)
+		}
 	}
 	fetched := make([]*chart.Source, len(in.Sources))
 	for i, src := range in.Sources {
