@@ -243,7 +243,16 @@ func TestRefused(t *testing.T) {
 			w.accept(say(w, revoke(signing.TargetPerson, "dana@north.example", signing.Revoke, noon), "rick"))
 			return sayOf(w, archive(3), release(3, 2, archive(1).SHA256), "dana-h")
 		}},
-		{"revoked twice", signing.ErrSequence, func(w *world) *signing.Envelope {
+		{"revoked archive released again", signing.ErrRevoked, func(w *world) *signing.Envelope {
+			w.accept(say(w, revoke(signing.TargetDigest, string(archive(1).SHA256), signing.Revoke, noon), "rick"))
+			w.accept(say(w, revoke(signing.TargetKey, string(key(w, "ann").Public().ID()), signing.Revoke, noon), "rick"))
+			return sayOf(w, archive(1), release(3, 2, archive(1).SHA256), "dana-h")
+		}},
+		{"revoked node key", signing.ErrRevoked, func(w *world) *signing.Envelope {
+			w.accept(say(w, revoke(signing.TargetKey, string(key(w, "node").Public().ID()), signing.Revoke, noon), "rick"))
+			return say(w, suspend("", noon), "node")
+		}},
+		{"revocation replayed", signing.ErrSequence, func(w *world) *signing.Envelope {
 			r := say(w, revoke(signing.TargetDigest, string(archive(1).SHA256), signing.Revoke, noon), "rick")
 			w.accept(r)
 			return r
@@ -265,17 +274,9 @@ func TestRefused(t *testing.T) {
 // TestAuthorIsNotSoleApprover uses Dana, who authors for the vendor under one address
 // and approves for the tenant under another.
 func TestAuthorIsNotSoleApprover(t *testing.T) {
-	publisher := say(t, publisherRoot(t), "pat")
-	root := tenantRoot(t, publisher.Digest())
-	root.Roles[signing.Approver] = role(1, "amy@north.example", "dana@north.example")
-	first := say(t, root, "rosa", "rudy")
-	s, err := signing.NewState(tenant, region, first.Digest())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{TB: t, State: s, at: noon}
-	w.accept(first)
-	w.accept(publisher)
+	w := newWorldOf(t, func(root *signing.TrustRoot) {
+		root.Roles[signing.Approver] = role(1, "amy@north.example", "dana@north.example")
+	}, publisherRoot(t))
 	w.accept(sayOf(t, archive(1), release(1, 1, ""), "dana-h"))
 	w.accept(sayOf(t, archive(1), review(1, signing.Approve, noon), "rex"))
 	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "dana-n"), signing.ErrSelfReview)
@@ -294,45 +295,98 @@ func TestAuthorIsNotSoleApprover(t *testing.T) {
 	w.accept(say(t, resume(stop.Digest()), "amy"))
 }
 
+// society is a second publisher, whose persons only review.
+func society(t testing.TB, reviewer signing.Person) signing.TrustRoot {
+	return signing.TrustRoot{
+		RootKind: signing.PublisherRoot, Name: "society", Version: 1, IssuedAt: noon, Expires: noon.AddDate(1, 0, 0),
+		Persons: []signing.Person{reviewer, person(t, "sam@society.example", nil, "sam")},
+		Roles: map[signing.Role]signing.RoleRule{
+			signing.Author:           role(1, "sam@society.example"),
+			signing.ClinicalReviewer: role(1, reviewer.ID, "sam@society.example"),
+			signing.RootAdmin:        role(1, "sam@society.example"),
+		},
+	}
+}
+
 // TestReviewedByAuthorUnderSecondIdentity equates an author and a reviewer of two
-// publishers through a third name, and through a common key.
+// publishers.
 func TestReviewedByAuthorUnderSecondIdentity(t *testing.T) {
-	for name, reviewer := range map[string]signing.Person{
-		"common identity": person(t, "a.nn@society.example", []string{"ANN@heartland.example"}, "society-ann"),
-		"common key":      person(t, "a.nn@society.example", nil, "ann"),
-		"common id":       person(t, "ann@heartland.example", nil, "society-ann"),
+	both := func(root *signing.TrustRoot) {
+		root.Persons[0].Identities = []string{"ann@heartland.example", "orcid:0000-0002"}
+	}
+	for name, row := range map[string]struct {
+		reviewer signing.Person
+		signer   string
+		change   func(*signing.TrustRoot)
+	}{
+		"common identity":   {person(t, "a.nn@society.example", []string{"ANN@heartland.example"}, "society-ann"), "society-ann", nil},
+		"common key":        {person(t, "a.nn@society.example", nil, "ann"), "ann", nil},
+		"common id":         {person(t, "ann@heartland.example", nil, "society-ann"), "society-ann", nil},
+		"joined by a third": {person(t, "a.nn@society.example", []string{"orcid:0000-0002"}, "society-ann"), "society-ann", both},
 	} {
 		t.Run(name, func(t *testing.T) {
-			society := signing.TrustRoot{
-				RootKind: signing.PublisherRoot, Name: "society", Version: 1, IssuedAt: noon, Expires: noon.AddDate(1, 0, 0),
-				Persons: []signing.Person{reviewer, person(t, "sam@society.example", nil, "sam")},
-				Roles: map[signing.Role]signing.RoleRule{
-					signing.ClinicalReviewer: role(1, reviewer.ID, "sam@society.example"),
-					signing.RootAdmin:        role(1, "sam@society.example"),
-				},
-			}
-			second := say(t, society, "sam")
-			first := say(t, publisherRoot(t), "pat")
-			root := tenantRoot(t, first.Digest())
-			root.TrustedPublishers = append(root.TrustedPublishers, signing.TrustedPublisher{Name: "society", Root: second.Digest()})
-			pinned := say(t, root, "rosa", "rudy")
-			s, err := signing.NewState(tenant, region, pinned.Digest())
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := &world{TB: t, State: s, at: noon}
-			for _, env := range []*signing.Envelope{pinned, first, second, sayOf(t, archive(1), release(1, 1, ""), "ann")} {
-				w.accept(env)
-			}
-			signer := "society-ann"
-			if name == "common key" {
-				signer = "ann"
-			}
-			w.refuse(sayOf(t, archive(1), review(1, signing.Approve, noon), signer), signing.ErrSelfReview)
+			w := newWorldOf(t, row.change, publisherRoot(t), society(t, row.reviewer))
+			w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
+			w.refuse(sayOf(t, archive(1), review(1, signing.Approve, noon), row.signer), signing.ErrSelfReview)
 			w.accept(sayOf(t, archive(1), review(1, signing.Approve, noon), "sam"))
 			w.activated(1)
 		})
 	}
+}
+
+// TestReviewerFoundToBeAuthor: a root that declares the common identity only after the
+// review still stops the activation.
+func TestReviewerFoundToBeAuthor(t *testing.T) {
+	w := newWorldOf(t, nil, publisherRoot(t), society(t, person(t, "a.nn@society.example", nil, "society-ann")))
+	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
+	w.accept(sayOf(t, archive(1), review(1, signing.Approve, noon), "society-ann"))
+	later := society(t, person(t, "a.nn@society.example", []string{"ann@heartland.example"}, "society-ann"))
+	later.Version = 2
+	w.accept(say(t, later, "sam"))
+	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
+}
+
+// TestPackBelongsToItsPublisher: another trusted publisher cannot take a name over.
+func TestPackBelongsToItsPublisher(t *testing.T) {
+	w := newWorldOf(t, nil, publisherRoot(t), society(t, person(t, "sue@society.example", nil, "sue"))).released(1)
+	r := release(2, 2, archive(1).SHA256)
+	r.Publisher = "society"
+	w.refuse(sayOf(t, archive(2), r, "sam"), signing.ErrMismatch)
+}
+
+// TestReviewUnderExpiredRoot: reviewers of a publisher that let its root run out do
+// not count until it signs a new one.
+func TestReviewUnderExpiredRoot(t *testing.T) {
+	p := publisherRoot(t)
+	p.Expires = noon.Add(time.Hour)
+	w := newWorldOf(t, nil, p)
+	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
+	w.at = noon.Add(2 * time.Hour)
+	w.refuse(sayOf(t, archive(1), review(1, signing.Approve, noon), "rex"), signing.ErrThreshold)
+	p.Version, p.Expires = 2, noon.AddDate(1, 0, 0)
+	w.accept(say(t, p, "pat"))
+	w.accept(sayOf(t, archive(1), review(1, signing.Approve, noon), "rex"))
+}
+
+// TestPolicyNeedsTwoPersons although each role's threshold is one.
+func TestPolicyNeedsTwoPersons(t *testing.T) {
+	w := newWorldOf(t, func(root *signing.TrustRoot) {
+		root.Roles[signing.Approver] = role(1, "amy@north.example", "abe@north.example")
+	}, publisherRoot(t))
+	w.refuse(say(t, policy(1), "amy", "amy2"), signing.ErrThreshold)
+	w.accept(say(t, policy(1), "amy", "abe"))
+}
+
+// TestReviewersOfOneRootAddUp: each reviewer may sign a review of their own.
+func TestReviewersOfOneRootAddUp(t *testing.T) {
+	p := publisherRoot(t)
+	p.Roles[signing.ClinicalReviewer] = role(2, "rex@heartland.example", "ria@heartland.example")
+	w := newWorldOf(t, nil, p, society(t, person(t, "sue@society.example", nil, "sue")))
+	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
+	w.accept(sayOf(t, archive(1), review(1, signing.Approve, noon), "rex"))
+	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
+	w.accept(sayOf(t, archive(1), review(1, signing.Approve, noon.Add(time.Minute)), "ria"))
+	w.activated(1)
 }
 
 func TestRootRotation(t *testing.T) {
@@ -381,17 +435,7 @@ func TestRootMayNotListNodeOrRevokedKeys(t *testing.T) {
 // TestExpiredRoot: no new power, but the running packs, the kill switch and the
 // rotation that mends it go on.
 func TestExpiredRoot(t *testing.T) {
-	publisher := say(t, publisherRoot(t), "pat")
-	root := tenantRoot(t, publisher.Digest())
-	root.Expires = noon.Add(time.Hour)
-	first := say(t, root, "rosa", "rudy")
-	s, err := signing.NewState(tenant, region, first.Digest())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{TB: t, State: s, at: noon}
-	w.accept(first)
-	w.accept(publisher)
+	w := newWorldOf(t, func(root *signing.TrustRoot) { root.Expires = noon.Add(time.Hour) }, publisherRoot(t))
 	w.released(1).activated(1).released(2)
 	w.at = noon.Add(time.Hour)
 	w.refuse(sayOf(t, archive(2), activate(2, 2, archive(1).SHA256), "amy", "abe"), signing.ErrExpired)
@@ -404,7 +448,7 @@ func TestExpiredRoot(t *testing.T) {
 	if len(w.Live()) != 0 {
 		t.Fatal("the kill switch does not work under an expired root")
 	}
-	next := root
+	next, _ := w.Root()
 	next.Version, next.Expires = 2, noon.Add(30*time.Minute)
 	w.refuse(say(t, next, "rosa", "rudy"), signing.ErrExpired)
 	next.Expires = noon.AddDate(1, 0, 0)
@@ -417,6 +461,13 @@ func TestPublisherRootNeedsTrust(t *testing.T) {
 	stranger.Name = "mallory"
 	w.refuse(say(t, stranger, "pat"), signing.ErrUntrustedRoot)
 	w.refuse(w.log[1], signing.ErrSequence)
+	unpinned := newWorldOf(t, func(root *signing.TrustRoot) {
+		root.TrustedPublishers = []signing.TrustedPublisher{{Name: vendor, Root: w.log[1].Digest()}}
+	})
+	forged := publisherRoot(t)
+	forged.Expires = forged.Expires.Add(time.Hour)
+	unpinned.refuse(say(t, forged, "pat"), signing.ErrUntrustedRoot)
+	unpinned.accept(w.log[1])
 	next := publisherRoot(t)
 	next.Version = 2
 	w.refuse(say(t, next, "ann"), signing.ErrThreshold)
@@ -430,6 +481,9 @@ func TestPublisherRootNeedsTrust(t *testing.T) {
 func TestPublisherDropped(t *testing.T) {
 	w := newWorld(t).released(1).activated(1)
 	root, _ := w.Root()
+	rotated := publisherRoot(t)
+	rotated.Version = 2
+	w.accept(say(t, rotated, "pat"))
 	_, publisher, _ := w.PublisherRoot(vendor)
 
 	same := root
@@ -516,4 +570,19 @@ func TestShadowBeforeEffective(t *testing.T) {
 	a = activate(1, 2, archive(1).SHA256)
 	a.ActivateAt = time.Date(2026, 4, 30, 23, 0, 0, 0, time.UTC)
 	w.accept(sayOf(t, archive(1), a, "amy", "abe"))
+}
+
+// TestRevokedAgainFromEarlier: the loss of a key turns out to be older.
+func TestRevokedAgainFromEarlier(t *testing.T) {
+	w := newWorld(t).released(1).activated(1)
+	w.at = noon.Add(2 * time.Hour)
+	amy := string(key(t, "amy").Public().ID())
+	w.accept(say(t, revoke(signing.TargetKey, amy, signing.Revoke, noon.Add(time.Hour)), "rick"))
+	if len(w.Live()) != 1 {
+		t.Fatal("what was signed before the loss ended")
+	}
+	w.accept(say(t, revoke(signing.TargetKey, amy, signing.Revoke, noon), "rick"))
+	if len(w.Live()) != 0 {
+		t.Fatal("what was signed after the loss stays")
+	}
 }

@@ -64,12 +64,10 @@ func (k kin) others(votes, avoid []vote) []vote {
 }
 
 // count returns how many persons stand behind votes.
-func (k kin) count(votes ...[]vote) int {
+func (k kin) count(votes []vote) int {
 	seen := map[string]bool{}
-	for _, list := range votes {
-		for _, v := range list {
-			seen[k.of(v)] = true
-		}
+	for _, v := range votes {
+		seen[k.of(v)] = true
 	}
 	return len(seen)
 }

@@ -111,7 +111,8 @@ func (s *State) concerned(open stop) *release {
 	return s.releases[digest]
 }
 
-// revocation admits taking a pack, key or person out of use.
+// revocation admits taking a pack, key or person out of use. A target may be revoked
+// again with an earlier time, when a loss turns out to be older than was thought.
 func (e entry) revocation(p Revocation) (*State, []vote, error) {
 	s := e.state
 	if err := e.ours(p.Tenant, p.Region); err != nil {
@@ -126,9 +127,6 @@ func (e entry) revocation(p Revocation) (*State, []vote, error) {
 	}
 	if err := e.notAhead(p.EffectiveAt, "effectiveAt"); err != nil {
 		return nil, nil, err
-	}
-	if s.revoked[p.Target] {
-		return nil, nil, fmt.Errorf("%w: the target is revoked already", ErrSequence)
 	}
 	if !s.knows(p.Target) {
 		return nil, nil, fmt.Errorf("%w: this log has not seen that %s; check for a typing error", ErrUnknown, p.Target.Type)

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,7 +142,7 @@ func sayOf(t testing.TB, about signing.PackDigest, p signing.Predicate, keys ...
 
 func release(n byte, seq uint64, supersedes signing.Digest) signing.PackRelease {
 	return signing.PackRelease{
-		Publisher: vendor, Pack: pack, Version: "1.0." + string('0'+rune(n)), Seq: seq, Supersedes: supersedes,
+		Publisher: vendor, Pack: pack, Version: "1.0." + strconv.Itoa(int(n)), Seq: seq, Supersedes: supersedes,
 		PackKind: signing.RulesPack, Library: "1", IssuedAt: noon,
 		EffectivePeriod: signing.Period{Start: "2016-04-08"}, ChangeSummary: "eGFR thresholds of the FDA communication",
 	}
@@ -148,14 +150,14 @@ func release(n byte, seq uint64, supersedes signing.Digest) signing.PackRelease 
 
 func review(n byte, decision signing.Decision, at time.Time) signing.ClinicalReview {
 	return signing.ClinicalReview{
-		Pack: pack, Version: "1.0." + string('0'+rune(n)), Decision: decision, Role: "clinical pharmacist",
+		Pack: pack, Version: "1.0." + strconv.Itoa(int(n)), Decision: decision, Role: "clinical pharmacist",
 		ReviewedAt: at, ValidUntil: noon.AddDate(0, 3, 0), Conditions: []string{},
 	}
 }
 
 func activate(n byte, seq uint64, previous signing.Digest) signing.Activation {
 	return signing.Activation{
-		Tenant: tenant, Region: region, Pack: pack, Version: "1.0." + string('0'+rune(n)), Seq: seq,
+		Tenant: tenant, Region: region, Pack: pack, Version: "1.0." + strconv.Itoa(int(n)), Seq: seq,
 		Previous: previous, Mode: signing.Active, Library: "1.0.0", InputsUnknown: []string{},
 	}
 }
@@ -190,15 +192,34 @@ type world struct {
 // newWorld has the tenant's and the publisher's root.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	publisher := say(t, publisherRoot(t), "pat")
-	root := say(t, tenantRoot(t, publisher.Digest()), "rosa", "rudy")
-	s, err := signing.NewState(tenant, region, root.Digest(), key(t, "node").Public())
+	return newWorldOf(t, nil, publisherRoot(t))
+}
+
+// newWorldOf has the tenant's root, changed as the test needs it, and these publishers.
+// The first admin of each publisher signs its root.
+func newWorldOf(t testing.TB, change func(*signing.TrustRoot), publishers ...signing.TrustRoot) *world {
+	t.Helper()
+	root := tenantRoot(t, "")
+	root.TrustedPublishers = nil
+	var entries []*signing.Envelope
+	for _, p := range publishers {
+		admin, _, _ := strings.Cut(string(p.Roles[signing.RootAdmin].Persons[0]), "@")
+		env := say(t, p, admin)
+		entries = append(entries, env)
+		root.TrustedPublishers = append(root.TrustedPublishers, signing.TrustedPublisher{Name: signing.Publisher(p.Name), Root: env.Digest()})
+	}
+	if change != nil {
+		change(&root)
+	}
+	first := say(t, root, "rosa", "rudy")
+	s, err := signing.NewState(tenant, region, first.Digest(), key(t, "node").Public())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{TB: t, State: s, at: noon}
-	w.accept(root)
-	w.accept(publisher)
+	for _, env := range append([]*signing.Envelope{first}, entries...) {
+		w.accept(env)
+	}
 	return w
 }
 
