@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"time"
@@ -55,10 +54,23 @@ const (
 
 func (p Patient) tag(t *keyring.Tenant) keyring.Tag { return t.Tag(tagPatient, p.Base, p.ID) }
 
-// kindTag is the index tag of a kind of record; the zero tag is that of all records. Kinds are public, so they need no key.
-func kindTag(k Kind) (t keyring.Tag) {
-	copy(t[:], k)
-	return t
+// kindCode is how a kind stands in the index.
+func kindCode(k Kind) byte {
+	switch k {
+	case Decision:
+		return 1
+	case Refusal:
+		return 2
+	case Feedback:
+		return 3
+	case Statement:
+		return 4
+	case Access:
+		return 5
+	case Event:
+		return 6
+	}
+	return 0
 }
 
 // check says whether the entry is well formed.
@@ -104,7 +116,8 @@ type request struct {
 	sealed  []byte
 	giveUp  func() // returns the buffer
 	subject *keyring.Subject
-	index   []byte // keys for Index, tagKey bytes each
+	patient []byte // key in Patients; nil if about nobody
+	marks   []byte
 	lookups []keyring.Tag
 	idem    keyring.Tag
 	done    chan result // buffered, one result
@@ -116,14 +129,8 @@ type result struct {
 	err     error
 }
 
-// tagKey is the length of a key in Index: tag, time, record id.
-const tagKey = 16 + 8 + 16
-
-func appendIndexKey(dst []byte, tag keyring.Tag, decided time.Time, id [16]byte) []byte {
-	dst = append(dst, tag[:]...)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(decided.UnixMilli()))
-	return append(dst, id[:]...)
-}
+// ruleTag is how much of a rule's tag stands in marks.
+const ruleTag = 8
 
 // prepare does, in the caller's goroutine, all that needs no order: compressing, sealing, hashing, tagging.
 func (l *Log) prepare(ctx context.Context, e *Entry) (*request, error) {
@@ -188,17 +195,16 @@ func (l *Log) seal(r *request) error {
 	return nil
 }
 
-// tag fills index, lookups and idem.
+// tag fills patient, marks, lookups and idem.
 func (r *request) tag(keys *keyring.Tenant, subject keyring.Tag) {
 	e := r.entry
-	r.index = make([]byte, 0, tagKey*(3+len(e.Rules)))
-	r.index = appendIndexKey(r.index, keyring.Tag{}, e.Decided, r.id)
-	r.index = appendIndexKey(r.index, kindTag(e.Kind), e.Decided, r.id)
 	if e.Patient.ID != "" {
-		r.index = appendIndexKey(r.index, subject, e.Decided, r.id)
+		r.patient = append(append(make([]byte, 0, 32), subject[:]...), r.id[:]...)
 	}
+	r.marks = append(make([]byte, 0, 1+ruleTag*len(e.Rules)), kindCode(e.Kind))
 	for _, rule := range e.Rules {
-		r.index = appendIndexKey(r.index, keys.Tag(tagRule, rule), e.Decided, r.id)
+		tag := keys.Tag(tagRule, rule)
+		r.marks = append(r.marks, tag[:ruleTag]...)
 	}
 	for _, card := range e.Cards {
 		r.lookups = append(r.lookups, keys.Tag(tagCard, card))

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -156,15 +157,16 @@ func (e *edge) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
+// completes is how many hashes the next leaf brings: its own and one for each subtree that ends with it.
+func (e *edge) completes() int { return 1 + bits.TrailingZeros64(uint64(e.size+1)) }
+
 // add appends a leaf hash and gives the hashes to be stored with it.
 func (e *edge) add(leaf tlog.Hash) ([]tlog.Hash, error) {
 	hashes, err := tlog.StoredHashesForRecordHash(e.size, leaf, e)
 	if err != nil {
 		return nil, fmt.Errorf("growing tree: %w", err)
 	}
-	for level, h := range hashes {
-		e.hash[level] = h
-	}
+	copy(e.hash[:], hashes)
 	e.size++
 	return hashes, nil
 }
@@ -176,6 +178,31 @@ func (e *edge) root() (tlog.Hash, error) {
 		return tlog.Hash{}, fmt.Errorf("computing root: %w", err)
 	}
 	return h, nil
+}
+
+// readLeaf reads a leaf and the tree hashes stored with it; nil if there is none, or nothing that can be told apart.
+func readLeaf(v View, t tenant.ID, log LogName, index int64) (hashes, leaf []byte, err error) {
+	value, err := v.Get(Leaves, t, log.key(index))
+	if err != nil || len(value) == 0 || len(value) < 1+int(value[0])*tlog.HashSize {
+		return nil, nil, err
+	}
+	n := 1 + int(value[0])*tlog.HashSize
+	return value[1:n], value[n:], nil
+}
+
+// appendPlace adds where a record lies.
+func appendPlace(dst []byte, log LogName, index int64) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(index))
+	return append(append(dst, byte(len(log))), log...)
+}
+
+// readPlace is the reverse; marks are what follows.
+func readPlace(b []byte) (log LogName, index int64, marks []byte, ok bool) {
+	if len(b) < 9 || len(b) < 9+int(b[8]) {
+		return "", 0, nil, false
+	}
+	n := 9 + int(b[8])
+	return LogName(b[9:n]), int64(binary.BigEndian.Uint64(b)), b[n:], true
 }
 
 // storedHashes reads tree hashes of a log from a view.
@@ -191,14 +218,14 @@ func (s storedHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	for i, index := range indexes {
 		level, n := tlog.SplitStoredHashIndex(index)
 		leaf := (n+1)<<level - 1 // the leaf that completed this subtree
-		v, err := s.view.Get(Hashes, s.tenant, s.log.key(leaf))
+		hashes, _, err := readLeaf(s.view, s.tenant, s.log, leaf)
 		if err != nil {
 			return nil, err
 		}
-		if len(v) < (level+1)*tlog.HashSize {
+		if len(hashes) < (level+1)*tlog.HashSize {
 			return nil, fmt.Errorf("%w: tree hashes of leaf %d of %s are missing", ErrCorrupt, leaf, s.log)
 		}
-		out[i] = tlog.Hash(v[level*tlog.HashSize:][:tlog.HashSize])
+		out[i] = tlog.Hash(hashes[level*tlog.HashSize:][:tlog.HashSize])
 	}
 	return out, nil
 }

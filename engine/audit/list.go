@@ -4,17 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"time"
 
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // A Filter chooses records. Zero members do not restrict.
 type Filter struct {
-	From    time.Time // decided at or after
-	To      time.Time // decided before
+	From    time.Time // record ids of this time or later; the engine makes ids from the time of the decision
+	To      time.Time // record ids of before this time
 	Patient Patient
 	Rule    string // "<pack>/<rule>"
 	Kind    Kind
@@ -31,31 +31,40 @@ type Summary struct {
 // A Page is a part of a list, newest first.
 type Page struct {
 	Records []Summary
-	Next    string // cursor of the next page; empty at the end
+	// Next is the cursor of the next page; empty at the end. A page can have fewer records than the limit, or none, and still a next one: a call
+	// looks at a bounded number of records when few of them match.
+	Next string
 }
 
-// List finds records by time, patient, rule and kind, newest first. Patients and rules are found through keyed tags, so it needs the keys.
+// maxScan is how many index entries one call of List looks at.
+const maxScan = 100_000
+
+// List finds records by time, patient, rule and kind, newest first. Patients and rules are found through keyed tags, so these need the keys. Time and
+// patient are looked up; rule and kind are filtered from what lies between.
 func (r *Reader) List(ctx context.Context, t tenant.ID, f Filter) (Page, error) {
 	q, err := r.query(ctx, t, f)
 	if err != nil {
 		return Page{}, fmt.Errorf("listing records: %w", err)
 	}
 	var page Page
+	var last []byte
+	scanned := 0
 	err = r.cfg.Store.View(ctx, func(v View) error {
-		return v.Scan(Index, t, q.from, q.to, true, func(k, _ []byte) (bool, error) {
-			if len(k) != tagKey {
-				return false, fmt.Errorf("%w: damaged index", ErrCorrupt)
-			}
-			if ok, err := q.others(v, t, k); !ok || err != nil {
-				return err == nil, err
-			}
-			if len(page.Records) == q.limit {
-				last := page.Records[len(page.Records)-1].Leaf
-				id, err := last.RecordID.bytes()
-				page.Next = base64.RawURLEncoding.EncodeToString(appendIndexKey(nil, keyring.Tag{}, last.Decided, id)[16:])
+		return v.Scan(q.space, t, q.from, q.to, true, func(k, value []byte) (bool, error) {
+			match, err := q.match(k, value)
+			if err != nil {
 				return false, err
 			}
-			rec, _, err := r.record(v, t, k[24:])
+			if scanned == maxScan || match && len(page.Records) == q.limit {
+				page.Next = base64.RawURLEncoding.EncodeToString(last)
+				return false, nil
+			}
+			scanned++
+			last = append(last[:0], k[len(q.tag):]...)
+			if !match {
+				return true, nil
+			}
+			rec, _, err := r.record(v, t, last)
 			page.Records = append(page.Records, Summary{rec.Log, rec.Leaf})
 			return true, err
 		})
@@ -66,78 +75,88 @@ func (r *Reader) List(ctx context.Context, t tenant.ID, f Filter) (Page, error) 
 	return page, nil
 }
 
-// query is a filter in terms of the index: a range under one tag, and more tags that must be there as well.
+// query is a filter in terms of the store: a range of keys, and what their marks must say.
 type query struct {
+	space    Space
+	tag      []byte // in front of every key
 	from, to []byte
-	tags     []keyring.Tag
+	kind     byte   // 0: any
+	rule     []byte // tag; nil: any
 	limit    int
 }
 
-func (r *Reader) query(ctx context.Context, t tenant.ID, f Filter) (q query, err error) {
-	if q.limit = f.Limit; f.Limit == 0 {
+func (q *query) match(key, marks []byte) (bool, error) {
+	ok := true
+	if q.space == Records {
+		_, _, marks, ok = readPlace(marks)
+	}
+	if !ok || len(key) != len(q.tag)+16 || len(marks)%ruleTag != 1 {
+		return false, fmt.Errorf("%w: damaged index", ErrCorrupt)
+	}
+	if q.kind != 0 && marks[0] != q.kind {
+		return false, nil
+	}
+	for tags := marks[1:]; q.rule != nil; tags = tags[ruleTag:] {
+		if len(tags) == 0 {
+			return false, nil
+		}
+		if bytes.Equal(tags[:ruleTag], q.rule) {
+			break
+		}
+	}
+	return true, nil
+}
+
+func (r *Reader) query(ctx context.Context, t tenant.ID, f Filter) (*query, error) {
+	q := &query{space: Records, limit: f.Limit, kind: kindCode(f.Kind)}
+	if q.limit == 0 {
 		q.limit = 100
 	}
 	if q.limit < 1 || q.limit > 1000 {
-		return q, fmt.Errorf("%w: limit must be 1 to 1000", ErrFilter)
+		return nil, fmt.Errorf("%w: limit must be 1 to 1000", ErrFilter)
 	}
-	tags, err := r.filterTags(ctx, t, f)
-	if err != nil {
-		return q, err
+	if f.Kind != "" && q.kind == 0 {
+		return nil, fmt.Errorf("%w: unknown kind", ErrFilter)
 	}
-	q.tags = tags[1:]
-	var low, high, none [16]byte
-	for i := range high {
-		high[i] = 0xff
-	}
-	q.from, q.to = append(tags[0][:], none[:8]...), append(tags[0][:], high[:8]...)
-	if !f.From.IsZero() && f.From.UnixMilli() > 0 {
-		q.from = appendIndexKey(nil, tags[0], f.From.Add(time.Millisecond-1), low)
-	}
-	if !f.To.IsZero() {
-		q.to = appendIndexKey(nil, tags[0], time.UnixMilli(max(0, f.To.Add(time.Millisecond-1).UnixMilli())), low)
-	}
-	if f.Cursor != "" {
-		c, err := base64.RawURLEncoding.Strict().DecodeString(f.Cursor)
-		if err != nil || len(c) != tagKey-16 {
-			return q, fmt.Errorf("%w: cursor was not given by a list", ErrFilter)
-		}
-		if at := append(tags[0][:], c...); bytes.Compare(at, q.to) < 0 {
-			q.to = at
-		}
-	}
-	return q, nil
-}
-
-// filterTags are the tags a record must have, the rarest first.
-func (r *Reader) filterTags(ctx context.Context, t tenant.ID, f Filter) (tags []keyring.Tag, err error) {
 	if f.Patient != (Patient{}) || f.Rule != "" {
 		keys, err := r.keys(ctx, t)
 		if err != nil {
 			return nil, err
 		}
 		if f.Patient != (Patient{}) {
-			tags = append(tags, f.Patient.tag(keys))
+			tag := f.Patient.tag(keys)
+			q.space, q.tag = Patients, tag[:]
 		}
 		if f.Rule != "" {
-			tags = append(tags, keys.Tag(tagRule, f.Rule))
+			tag := keys.Tag(tagRule, f.Rule)
+			q.rule = tag[:ruleTag]
 		}
 	}
-	if f.Kind != "" {
-		tags = append(tags, kindTag(f.Kind))
-	}
-	if len(tags) == 0 {
-		tags = append(tags, keyring.Tag{})
-	}
-	return tags, nil
+	return q, q.span(f)
 }
 
-// others says whether the record at an index key has the other tags too.
-func (q *query) others(v View, t tenant.ID, key []byte) (bool, error) {
-	for _, tag := range q.tags {
-		got, err := v.Get(Index, t, append(tag[:], key[16:]...))
-		if err != nil || got == nil {
-			return false, err
-		}
+// span sets the range of keys.
+func (q *query) span(f Filter) error {
+	at := func(t time.Time) []byte { // the lowest id of a time, rounded up to milliseconds
+		ms := max(0, t.Add(time.Millisecond-1).UnixMilli())
+		return binary.BigEndian.AppendUint64(bytes.Clone(q.tag), uint64(ms)<<16)
 	}
-	return true, nil
+	q.from, q.to = bytes.Clone(q.tag), append(bytes.Clone(q.tag), bytes.Repeat([]byte{0xff}, 17)...)
+	if !f.From.IsZero() {
+		q.from = at(f.From)
+	}
+	if !f.To.IsZero() {
+		q.to = at(f.To)
+	}
+	if f.Cursor == "" {
+		return nil
+	}
+	c, err := base64.RawURLEncoding.Strict().DecodeString(f.Cursor)
+	if err != nil || len(c) != 16 {
+		return fmt.Errorf("%w: cursor was not given by a list", ErrFilter)
+	}
+	if c = append(bytes.Clone(q.tag), c...); bytes.Compare(c, q.to) < 0 {
+		q.to = c
+	}
+	return nil
 }

@@ -67,7 +67,7 @@ func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (p Proof, 
 // StatementProof proves that a statement is in the release log.
 func (r *Reader) StatementProof(ctx context.Context, t tenant.ID, index int64) (p Proof, err error) {
 	err = r.cfg.Store.View(ctx, func(v View) error {
-		leaf, err := v.Get(Leaves, t, Releases.key(index))
+		_, leaf, err := readLeaf(v, t, Releases, index)
 		if err == nil && leaf == nil {
 			err = ErrNotFound
 		}

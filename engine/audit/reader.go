@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -157,15 +156,11 @@ func (r *Reader) record(v View, t tenant.ID, id []byte) (Record, int64, error) {
 	if place == nil {
 		return Record{}, 0, ErrNotFound
 	}
-	if len(place) < 9 {
+	log, index, _, ok := readPlace(place)
+	if !ok {
 		return Record{}, 0, fmt.Errorf("%w: its place is damaged", ErrCorrupt)
 	}
-	index, log := int64(binary.BigEndian.Uint64(place)), LogName(place[8:])
-	data, err := v.Get(Leaves, t, log.key(index))
-	if err != nil {
-		return Record{}, 0, err
-	}
-	hashes, err := v.Get(Hashes, t, log.key(index))
+	hashes, data, err := readLeaf(v, t, log, index)
 	if err != nil {
 		return Record{}, 0, err
 	}

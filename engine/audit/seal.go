@@ -20,37 +20,23 @@ const (
 	maxPooled   = 1 << 20 // a buffer that grew beyond is not kept
 )
 
-// A sealer compresses bodies and reuses what that needs. It holds at most one encoder and decoder per processor: more would only
-// wait for a processor, and each holds about 2 MB.
+// A sealer compresses bodies and reuses what that needs. It has one encoder and one decoder per processor, each of about 2 MB;
+// more would only wait for a processor.
 type sealer struct {
-	encoders chan *zstd.Encoder
-	decoders chan *zstd.Decoder
-	buffers  sync.Pool // *bytes.Buffer
+	encoders chan *zstd.Encoder // nil where none was made yet
+	decoders chan *zstd.Decoder // likewise
+	buffers  sync.Pool          // *bytes.Buffer
 }
 
 func newSealer() *sealer {
 	n := runtime.GOMAXPROCS(0)
 	s := &sealer{encoders: make(chan *zstd.Encoder, n), decoders: make(chan *zstd.Decoder, n)}
+	for range n {
+		s.encoders <- nil
+		s.decoders <- nil
+	}
 	s.buffers.New = func() any { return new(bytes.Buffer) }
 	return s
-}
-
-// encoder takes a pooled encoder, or makes one.
-func (s *sealer) encoder() (*zstd.Encoder, error) {
-	select {
-	case e := <-s.encoders:
-		return e, nil
-	default:
-		return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
-	}
-}
-
-func (s *sealer) doneEncoder(e *zstd.Encoder) {
-	e.Reset(nil)
-	select {
-	case s.encoders <- e:
-	default:
-	}
 }
 
 // commitment is the digest that goes into the leaf.
@@ -70,18 +56,7 @@ func (s *sealer) pack(buf *bytes.Buffer, r []byte, body [][]byte) error {
 	buf.Reset()
 	buf.Write(r)
 	buf.Write([]byte{0, 0, 0, 0})
-	e, err := s.encoder()
-	if err != nil {
-		return fmt.Errorf("compressing body: %w", err)
-	}
-	defer s.doneEncoder(e)
-	e.Reset(buf)
-	for _, b := range body {
-		if _, err := e.Write(b); err != nil {
-			return fmt.Errorf("compressing body: %w", err)
-		}
-	}
-	if err := e.Close(); err != nil {
+	if err := s.compress(buf, body); err != nil {
 		return fmt.Errorf("compressing body: %w", err)
 	}
 	binary.BigEndian.PutUint32(buf.Bytes()[32:], uint32(buf.Len()-sealedHead))
@@ -90,6 +65,24 @@ func (s *sealer) pack(buf *bytes.Buffer, r []byte, body [][]byte) error {
 	}
 	buf.Grow(keyring.Overhead)
 	return nil
+}
+
+func (s *sealer) compress(buf *bytes.Buffer, body [][]byte) (err error) {
+	e := <-s.encoders
+	defer func() { s.encoders <- e }()
+	if e == nil {
+		e, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+		if err != nil {
+			return err
+		}
+	}
+	e.Reset(buf)
+	for _, b := range body {
+		if _, err := e.Write(b); err != nil {
+			return err
+		}
+	}
+	return e.Close()
 }
 
 // unpack reverses pack and checks the commitment.
@@ -112,24 +105,16 @@ func (s *sealer) unpack(plain []byte, want Digest) ([]byte, error) {
 	return body, nil
 }
 
-func (s *sealer) decompress(frame []byte) ([]byte, error) {
-	var d *zstd.Decoder
-	select {
-	case d = <-s.decoders:
-	default:
-		var err error
+func (s *sealer) decompress(frame []byte) (body []byte, err error) {
+	d := <-s.decoders
+	defer func() { s.decoders <- d }()
+	if d == nil {
 		d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxBody), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, fmt.Errorf("decompressing body: %w", err)
 		}
 	}
-	body, err := d.DecodeAll(frame, nil)
-	select {
-	case s.decoders <- d:
-	default:
-		d.Close()
-	}
-	if err != nil {
+	if body, err = d.DecodeAll(frame, nil); err != nil {
 		return nil, fmt.Errorf("decompressing body: %w: %w", ErrCorrupt, err)
 	}
 	return body, nil

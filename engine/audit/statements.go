@@ -16,7 +16,7 @@ type ReleaseStatement struct {
 	Index    int64
 	Envelope []byte
 	Record   RecordID  // of the record that was written with it; empty if the side index that leads there was deleted
-	Time     time.Time // when it was committed, from that record
+	Decided  time.Time // the log's time of the statement, at which it was checked
 }
 
 // Statements gives the release log from an index on, as of one signed head. Each envelope is checked against the tree before it is given, so a folded state is
@@ -50,7 +50,7 @@ func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.S
 // statement reads one entry and proves that it is in the tree of h.
 func (r *Reader) statement(ctx context.Context, t tenant.ID, h Head, index int64) (s ReleaseStatement, err error) {
 	err = r.cfg.Store.View(ctx, func(v View) error {
-		data, err := v.Get(Leaves, t, Releases.key(index))
+		_, data, err := readLeaf(v, t, Releases, index)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (r *Reader) statement(ctx context.Context, t tenant.ID, h Head, index int64
 		if rec.Leaf.Statement != Digest(sha256.Sum256(data)) || rec.Leaf.ReleaseIndex != index {
 			return fmt.Errorf("%w: its record is about another statement", ErrCorrupt)
 		}
-		s.Record, s.Time = rec.Leaf.RecordID, rec.Leaf.Committed
+		s.Record, s.Decided = rec.Leaf.RecordID, rec.Leaf.Decided
 		return nil
 	})
 	return s, err

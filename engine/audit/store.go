@@ -12,24 +12,24 @@ import (
 // Space is one kind of stored thing; a table, or a bucket. Every key lives under a tenant; what belongs to the region lives under tenant "".
 type Space uint8
 
-// The spaces. Their keys and values:
+// The spaces. Their keys and values follow. The n hashes before a leaf are those of the subtrees that it completes, its own first. Marks are what lists
+// filter by: kind (1) | rule tags (8 each). Patients and Lookups are deletable without touching a log.
 const (
-	Meta    Space = iota // "identity" -> prefix/region; "tenant/<id>" -> tenantRef (both under tenant "")
-	Heads                // "audit", "releases" -> newest head of that kind; "audit/<yyyy-mm>" -> final head of a closed month
-	Leaves               // log | 0 | index (8 bytes, big-endian) -> leaf
-	Hashes               // log | 0 | index -> tree hashes completed by that leaf (32 bytes each, leaf hash first)
-	Bodies               // log | 0 | index -> ciphertext
-	Records              // record id (16 bytes) -> index (8 bytes) | log
-	Index                // tag (16) | decided, ms (8) | record id (16) -> empty
-	Lookups              // tag (16) -> record id (16): idempotency, cards; also statement index
-	Keys                 // name -> wrapped key (package keyring)
-	Blobs                // SHA-256 (32) -> bytes (tenant "")
-	Spaces               // number of spaces
+	Meta     Space = iota // "identity" -> prefix/region; "tenant/<id>" -> tenantRef (both under tenant "")
+	Heads                 // "audit", "releases" -> newest head of that kind; "audit/<yyyy-mm>" -> final head of a closed month
+	Leaves                // log | 0 | index (8 bytes, big-endian) -> number n (1) | n tree hashes (32 each) | leaf
+	Bodies                // log | 0 | index -> ciphertext
+	Records               // record id (16) -> index (8) | length of log (1) | log | marks
+	Patients              // patient tag (16) | record id (16) -> marks
+	Lookups               // tag (16) -> record id (16): idempotency, cards; also statement index
+	Keys                  // name -> wrapped key (package keyring)
+	Blobs                 // SHA-256 (32) -> bytes (tenant "")
+	Spaces                // number of spaces
 )
 
 // AppendOnly says that nothing stored in the space is ever written again, only removed whole by retention.
 func (s Space) AppendOnly() bool {
-	return s == Leaves || s == Hashes || s == Bodies || s == Records || s == Blobs
+	return s == Leaves || s == Bodies || s == Records || s == Blobs
 }
 
 // String is the name of the space, as stores call it.
@@ -37,7 +37,7 @@ func (s Space) String() string {
 	if s >= Spaces {
 		return "unknown"
 	}
-	return [...]string{"meta", "heads", "leaves", "hashes", "bodies", "records", "index", "lookups", "keys", "blobs"}[s]
+	return [...]string{"meta", "heads", "leaves", "bodies", "records", "patients", "lookups", "keys", "blobs"}[s]
 }
 
 // ErrConflict is returned by [Store.Commit] when nothing was changed because an expectation did not hold. The log reads again and retries.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -199,15 +198,16 @@ func (c *check) chunk(ctx context.Context, h Head, from int64) ([]stored, error)
 	out := make([]stored, min(verifyChunk, h.Size-from))
 	err := c.cfg.Store.View(ctx, func(v View) error {
 		for i := range out {
-			key := h.Log.key(from + int64(i))
-			for space, p := range map[Space]*[]byte{Leaves: &out[i].leaf, Hashes: &out[i].hashes, Bodies: &out[i].body} {
-				got, err := v.Get(space, t, key)
-				if err != nil {
-					return err
-				}
-				*p = bytes.Clone(got)
+			hashes, data, err := readLeaf(v, t, h.Log, from+int64(i))
+			if err != nil {
+				return err
 			}
-			leaf, err := ParseLeaf(out[i].leaf)
+			body, err := v.Get(Bodies, t, h.Log.key(from+int64(i)))
+			if err != nil {
+				return err
+			}
+			out[i] = stored{leaf: bytes.Clone(data), hashes: bytes.Clone(hashes), body: bytes.Clone(body)}
+			leaf, err := ParseLeaf(data)
 			if err != nil || leaf.RecordID == "" {
 				continue
 			}
@@ -289,8 +289,7 @@ func (c *check) checkID(h Head, index int64, leaf *Leaf, place []byte) {
 		c.find(h.Log, index, "record id", "record %s stands twice", leaf.RecordID)
 	}
 	c.ids[id] = true
-	want := append(binary.BigEndian.AppendUint64(nil, uint64(index)), h.Log...)
-	if !bytes.Equal(place, want) {
+	if !bytes.HasPrefix(place, appendPlace(nil, h.Log, index)) {
 		c.find(h.Log, index, "record id", "record %s is not found here by its id", leaf.RecordID)
 	}
 }
@@ -301,7 +300,7 @@ func (c *check) checkStatement(ctx context.Context, h Head, index int64, leaf *L
 		return nil
 	}
 	return c.cfg.Store.View(ctx, func(v View) error {
-		data, err := v.Get(Leaves, c.report.Tenant, Releases.key(leaf.ReleaseIndex))
+		_, data, err := readLeaf(v, c.report.Tenant, Releases, leaf.ReleaseIndex)
 		if err == nil && (data == nil || Digest(sha256.Sum256(data)) != leaf.Statement) {
 			c.find(h.Log, index, "statement", "statement %d of the release log is not the one recorded", leaf.ReleaseIndex)
 		}

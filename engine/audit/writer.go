@@ -266,21 +266,27 @@ func (l *Log) add(p *plan, s *shard, i int, r *request, now time.Time) error {
 
 // grow appends one leaf to a stream: the leaf's bytes and the tree hashes that it completes.
 func (l *Log) grow(s *shard, st *stream, leaf func([]byte) []byte, committed time.Time) (tlog.Hash, []byte, error) {
-	data := l.keep(leaf)
-	hash := tlog.RecordHash(data)
 	key := l.keep(func(b []byte) []byte { return st.log.appendKey(b, st.edge.size) })
-	hashes, err := st.edge.add(hash)
-	if err != nil {
-		return hash, nil, err
-	}
-	stored := l.keep(func(b []byte) []byte {
-		for i := range hashes {
-			b = append(b, hashes[i][:]...)
+	n := st.edge.completes()
+	var hash tlog.Hash
+	var err error
+	value := l.keep(func(b []byte) []byte {
+		start := len(b)
+		b = append(b, byte(n))
+		b = append(b, make([]byte, n*tlog.HashSize)...)
+		b = leaf(b)
+		hash = tlog.RecordHash(b[start+1+n*tlog.HashSize:])
+		var hashes []tlog.Hash
+		hashes, err = st.edge.add(hash)
+		for i, h := range hashes {
+			copy(b[start+1+i*tlog.HashSize:], h[:])
 		}
 		return b
 	})
-	l.put(Leaves, s.id, key, data)
-	l.put(Hashes, s.id, key, stored)
+	if err != nil {
+		return hash, nil, err
+	}
+	l.put(Leaves, s.id, key, value)
 	st.touched, st.committed = true, committed
 	return hash, key, nil
 }
@@ -315,12 +321,11 @@ func (l *Log) putKeys(p *plan, s *shard, r *request) {
 // putIndexes stores what finds the record again.
 func (l *Log) putIndexes(s *shard, r *request) {
 	place := l.keep(func(b []byte) []byte {
-		b = binary.BigEndian.AppendUint64(b, uint64(r.leaf.Index))
-		return append(b, s.audit.log...)
+		return append(appendPlace(b, s.audit.log, r.leaf.Index), r.marks...)
 	})
 	l.put(Records, s.id, r.id[:], place)
-	for i := 0; i < len(r.index); i += tagKey {
-		l.put(Index, s.id, r.index[i:i+tagKey], empty)
+	if r.patient != nil {
+		l.put(Patients, s.id, r.patient, r.marks)
 	}
 	for i := range r.lookups {
 		l.put(Lookups, s.id, r.lookups[i][:], r.id[:])
@@ -333,9 +338,6 @@ func (l *Log) putIndexes(s *shard, r *request) {
 		l.put(Lookups, s.id, statementKey(r.entry.StatementIndex), r.id[:])
 	}
 }
-
-// empty is the value of a key that says it all.
-var empty = []byte{}
 
 // statementKey is where the record of a statement is looked up.
 func statementKey(index int64) []byte {

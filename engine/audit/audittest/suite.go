@@ -76,13 +76,13 @@ func testValues(t *testing.T, open func(*testing.T, string) audit.Store) {
 	key := []byte("key")
 	commit(t, s, audit.Batch{Put: []audit.Item{
 		{Space: audit.Heads, Tenant: "north", Key: key, Value: value},
-		{Space: audit.Index, Tenant: "north", Key: []byte("empty"), Value: []byte{}},
+		{Space: audit.Patients, Tenant: "north", Key: []byte("empty"), Value: []byte{}},
 	}})
 	value[0], key[0] = 'X', 'X'
 	if got := get(t, s, audit.Heads, "north", "key"); string(got) != "value" {
 		t.Errorf("got %q: the store kept the caller's slice", got)
 	}
-	if got := get(t, s, audit.Index, "north", "empty"); got == nil || len(got) != 0 {
+	if got := get(t, s, audit.Patients, "north", "empty"); got == nil || len(got) != 0 {
 		t.Errorf("empty value came back as %v", got)
 	}
 	for _, c := range []struct {
@@ -191,7 +191,7 @@ func testScan(t *testing.T, open func(*testing.T, string) audit.Store) {
 	var b audit.Batch
 	for _, tn := range []tenant.ID{"", "a", "ab", "a-b", "b"} {
 		for _, k := range []string{"1", "2", "2\x00", "3", "\xff\xff"} {
-			b.Put = append(b.Put, item(audit.Index, tn, k, string(tn)+"/"+k))
+			b.Put = append(b.Put, item(audit.Patients, tn, k, string(tn)+"/"+k))
 		}
 	}
 	commit(t, s, b)
@@ -222,7 +222,7 @@ func testScan(t *testing.T, open func(*testing.T, string) audit.Store) {
 		}
 		var got []string
 		err := s.View(t.Context(), func(v audit.View) error {
-			return v.Scan(audit.Index, c.tn, []byte(c.from), to, c.reverse, func(k, val []byte) (bool, error) {
+			return v.Scan(audit.Patients, c.tn, []byte(c.from), to, c.reverse, func(k, val []byte) (bool, error) {
 				if string(val) != string(c.tn)+"/"+string(k) {
 					t.Errorf("key %q of %q has value %q", k, c.tn, val)
 				}
@@ -236,7 +236,7 @@ func testScan(t *testing.T, open func(*testing.T, string) audit.Store) {
 	}
 	stop := errors.New("stop")
 	err := s.View(t.Context(), func(v audit.View) error {
-		return v.Scan(audit.Index, "a", nil, nil, false, func(_, _ []byte) (bool, error) { return true, stop })
+		return v.Scan(audit.Patients, "a", nil, nil, false, func(_, _ []byte) (bool, error) { return true, stop })
 	})
 	if !errors.Is(err, stop) {
 		t.Errorf("error of the callback came back as %v", err)

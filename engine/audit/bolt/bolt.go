@@ -155,7 +155,7 @@ type view struct {
 func (v *view) bucket(s audit.Space) *bbolt.Bucket {
 	if v.buckets[s] == nil {
 		v.buckets[s] = v.tx.Bucket([]byte(s.String()))
-		if s.AppendOnly() || s == audit.Index {
+		if s.AppendOnly() {
 			// Most keys come after all others of their tenant: pages that are split stay nearly full.
 			v.buckets[s].FillPercent = 0.9
 		}

@@ -1,0 +1,111 @@
+package audit_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	mrand "math/rand/v2"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/bolt"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+// fhirBody makes a body like a recorded call: FHIR-shaped, of about size bytes, unlike the next one.
+func fhirBody(seed uint64, size int) []byte {
+	r := mrand.New(mrand.NewPCG(seed, 1))
+	b := make([]byte, 0, size+400)
+	b = append(b, `{"resourceType":"Bundle","type":"searchset","entry":[`...)
+	for len(b) < size {
+		b = fmt.Appendf(b, `{"fullUrl":"https://ehr.example/fhir/Observation/%x","resource":{"resourceType":"Observation","id":"%x","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"%d-%d","display":"Creatinine [Mass/volume] in Serum"}]},"subject":{"reference":"Patient/%d"},"effectiveDateTime":"2026-02-%02dT%02d:%02d:00-05:00","valueQuantity":{"value":%d.%d,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}}},`,
+			r.Uint64(), r.Uint64(), r.IntN(90000), r.IntN(9), r.IntN(1000), 1+r.IntN(28), r.IntN(24), r.IntN(60), r.IntN(9), r.IntN(100))
+	}
+	return append(b, `{}]}`...)
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkAppend records 88 kB bodies from 8 goroutines into bbolt on a real file.
+func BenchmarkAppend(b *testing.B) {
+	for _, size := range []int{300, 88 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) { benchAppend(b, size) })
+	}
+}
+
+func benchAppend(b *testing.B, size int) {
+	dir := b.TempDir()
+	s, err := bolt.Open(filepath.Join(dir, "audit.db"), bolt.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	kms, err := keyring.CreateFileKMS(filepath.Join(dir, "region.key"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ring, err := keyring.New(keyring.Config{Region: "eu", KMS: kms, Lookup: audit.KeyLookup(s), Rand: rand.Reader})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := audit.Open(b.Context(), audit.Config{
+		Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: time.Now, Rand: rand.Reader, Mark: filepath.Join(dir, "mark"),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	bodies := make([][]byte, 64)
+	for i := range bodies {
+		bodies[i] = fhirBody(uint64(i), size)
+	}
+	rules := make([]string, 10)
+	for i := range rules {
+		rules[i] = fmt.Sprint("pack/rule-", i)
+	}
+	var n atomic.Int64
+	b.SetParallelism(4) // times 2 processors
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	b.ResetTimer()
+	cpu := cpuTime()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := n.Add(1)
+			now := time.Now()
+			id, _ := audit.NewRecordID(now, rand.Reader)
+			body := bodies[i%64]
+			_, err := l.Append(context.Background(), audit.Entry{
+				Kind: audit.Decision, Tenant: "north", RecordID: id, Decided: now, Engine: "1.0.0", Library: "1.0.0", Release: 3, Schema: "test/1",
+				Body: [][]byte{body[:100], body[100:]}, Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: fmt.Sprint(i % 2000)},
+				Rules: rules, Cards: []string{string(id)}, Idem: []byte(id),
+			})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.StopTimer()
+	st := l.Stats()
+	b.ReportMetric(float64(st.Records)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(st.Records)/float64(st.Commits), "records/commit")
+	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(st.Records), "cpu-µs/record")
+}
+
+// BenchmarkFloor is what cannot be saved: SHA-256 of the body and its compression.
+func BenchmarkFloor(b *testing.B) {
+	body := fhirBody(1, 88<<10)
+	b.SetBytes(int64(len(body)))
+	audit.BenchFloor(b, body)
+}
