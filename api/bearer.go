@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"strings"
+
+	"github.com/precept-cds/precept/api/client"
 )
 
 // maxToken bounds a token. Those of EHRs have about one kilobyte.
@@ -35,26 +37,20 @@ func bearer(h http.Header) string {
 // maxPurpose bounds the words with which a person says why.
 const maxPurpose = 200
 
-// PurposeHeader is the header in which people say why they look at records.
-const PurposeHeader = "Precept-Purpose"
-
-// ReceiptHeader is the header that carries the receipt of a call's record.
-const ReceiptHeader = "Precept-Receipt"
-
 // purpose reads the Precept-Purpose header: printable ASCII, at most 200
 // characters, or nothing.
 func purpose(h http.Header) (string, error) {
-	values := h.Values(PurposeHeader)
+	values := h.Values(client.PurposeHeader)
 	if len(values) == 0 {
 		return "", nil
 	}
 	text := strings.TrimSpace(values[0])
 	if len(values) > 1 || len(text) > maxPurpose {
-		return "", badParameter(PurposeHeader, "one header of at most 200 characters")
+		return "", badParameter(client.PurposeHeader, "one header of at most 200 characters")
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
-			return "", badParameter(PurposeHeader, "printable ASCII")
+			return "", badParameter(client.PurposeHeader, "printable ASCII")
 		}
 	}
 	return text, nil

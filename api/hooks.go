@@ -6,6 +6,7 @@ import (
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 
+	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/cdshooks"
 )
@@ -19,10 +20,10 @@ const (
 // discovery lists the services that the client may call, from the policy in
 // force.
 func (s *Server) discovery(x *exchange) error {
-	client, _ := x.policy.Client(x.caller.Client)
+	registered, _ := x.policy.Client(x.caller.Client)
 	d := cdshooks.Discovery{Services: []cdshooks.Service{}}
 	for _, v := range x.policy.Services {
-		if !client.Allows(v.ID) {
+		if !registered.Allows(v.ID) {
 			continue
 		}
 		entry := cdshooks.Service{Hook: v.Hook, Title: v.Title, Description: v.Description, ID: v.ID, UsageRequirements: v.Usage}
@@ -81,8 +82,8 @@ type verb func(ctx context.Context, c engine.Caller, service string, body []byte
 // here; what the engine refuses it records itself.
 func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 	service := x.param("id")
-	client, _ := x.policy.Client(x.caller.Client)
-	if !x.policy.HasService(service) || !client.Allows(service) {
+	registered, _ := x.policy.Client(x.caller.Client)
+	if !x.policy.HasService(service) || !registered.Allows(service) {
 		return nil, s.turnAway(x, service, engine.ErrUnknownService)
 	}
 	x.service = service
@@ -98,7 +99,7 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 		return nil, err
 	}
 	x.record = a.RecordID
-	x.Header().Set(ReceiptHeader, a.Receipt)
+	x.Header().Set(client.ReceiptHeader, a.Receipt)
 	return a, nil
 }
 

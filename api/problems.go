@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 
+	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
@@ -89,7 +90,7 @@ func problemTable() problems {
 		{is: engine.ErrForbidden, status: 403, code: "forbidden", issue: fhir.IssueTypeForbidden, detail: true,
 			title: "Not allowed.", hint: "Roles are given by the tenant's trust root."},
 		{is: engine.ErrPurpose, status: 400, code: "purpose", issue: fhir.IssueTypeRequired,
-			title: "A purpose is required to look at records.", hint: "Say why in the header " + PurposeHeader + "."},
+			title: "A purpose is required to look at records.", hint: "Say why in the header " + client.PurposeHeader + "."},
 
 		{is: errNoRoute, status: 404, code: "not-found", issue: fhir.IssueTypeNotFound, title: "There is nothing at this address."},
 		{is: errMethod, status: 405, code: "method", issue: fhir.IssueTypeNotSupported, title: "The method is not allowed here.", hint: "The header Allow says which are."},

@@ -12,33 +12,15 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/audit"
 )
 
 // maxSearch bounds the body of a search.
 const maxSearch = 64 << 10
 
-// Search is the body of a search for records. Zero members do not restrict.
-// Without Patient the same can be asked with GET and query parameters; a
-// patient never stands in a URL, because URLs end up in logs.
-type Search struct {
-	From    time.Time      `json:"from,omitzero"` // decided at or after
-	To      time.Time      `json:"to,omitzero"`   // decided before
-	Patient *SearchPatient `json:"patient,omitzero"`
-	Rule    string         `json:"rule,omitempty"` // "<pack>/<rule>"
-	Kind    string         `json:"kind,omitempty"` // decision, refusal, feedback, statement, access or event
-	Limit   int            `json:"limit,omitzero"` // 1 to 1000; 0 means 100
-	Cursor  string         `json:"cursor,omitempty"`
-}
-
-// SearchPatient is a patient as one registered client knows it.
-type SearchPatient struct {
-	Base string `json:"base"` // FHIR base URL of the client, without a slash at the end
-	ID   string `json:"id"`
-}
-
-// filter is the search as the engine takes it.
-func (q Search) filter() (audit.Filter, error) {
+// filter is a search as the engine takes it.
+func filter(q client.Search) (audit.Filter, error) {
 	f := audit.Filter{From: q.From, To: q.To, Rule: q.Rule, Kind: audit.Kind(q.Kind), Limit: q.Limit, Cursor: q.Cursor}
 	if q.Patient != nil {
 		if q.Patient.Base == "" || q.Patient.ID == "" {
@@ -50,8 +32,8 @@ func (q Search) filter() (audit.Filter, error) {
 }
 
 // parseQuery reads a search from query parameters.
-func parseQuery(raw string) (Search, error) {
-	var q Search
+func parseQuery(raw string) (client.Search, error) {
+	var q client.Search
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return q, badParameter("query", "name=value pairs joined by &")
@@ -111,16 +93,16 @@ func (s *Server) searchRecords(x *exchange) error {
 	return s.list(x, q)
 }
 
-func parseSearch(body []byte) (Search, error) {
-	var q Search
+func parseSearch(body []byte) (client.Search, error) {
+	var q client.Search
 	if err := json.Unmarshal(body, &q, json.RejectUnknownMembers(true)); err != nil {
 		return q, badParameter("body", "a JSON object with from, to, patient {base, id}, rule, kind, limit and cursor as they are needed")
 	}
 	return q, nil
 }
 
-func (s *Server) list(x *exchange, q Search) error {
-	f, err := q.filter()
+func (s *Server) list(x *exchange, q client.Search) error {
+	f, err := filter(q)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/precept-cds/precept/api/client"
 )
 
 // Paths whose tokens name different audiences.
@@ -73,17 +76,19 @@ func (s *Server) follow(c echo.Context, r *route) {
 	x := c.Response().Writer.(*exchange)
 	x.params, x.route = c, r
 	s.allowOrigin(x)
-	if r.slow {
-		// Both fail only for writers without deadlines, which then have none to extend.
-		until := http.NewResponseController(x.ResponseWriter)
-		_ = until.SetWriteDeadline(s.cfg.Clock().Add(s.cfg.Timeouts.Slow))
-		_ = until.SetReadDeadline(s.cfg.Clock().Add(s.cfg.Timeouts.Read + time.Minute))
-	}
 	if r.admit != nil {
 		if err := r.admit(x); err != nil {
 			s.refuse(x, err)
 			return
 		}
+	}
+	if r.slow {
+		// The time is that of the work, not of the connection. Clearing the deadline
+		// fails only for writers that have none.
+		_ = http.NewResponseController(x.ResponseWriter).SetWriteDeadline(time.Time{})
+		ctx, stop := context.WithTimeout(x.r.Context(), s.cfg.Timeouts.Slow)
+		defer stop()
+		x.r = x.r.WithContext(ctx)
 	}
 	if err := r.answer(x); err != nil {
 		s.refuse(x, err)
@@ -111,7 +116,7 @@ func (s *Server) allowOrigin(x *exchange) {
 	h.Add("Vary", "Origin")
 	if origin := x.r.Header.Get("Origin"); s.origins[origin] {
 		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Expose-Headers", ReceiptHeader+", Retry-After")
+		h.Set("Access-Control-Expose-Headers", client.ReceiptHeader+", Retry-After")
 	}
 }
 

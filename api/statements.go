@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/rulepacks"
 )
@@ -51,17 +51,13 @@ func (s *Server) apply(x *exchange) error {
 	return replyJSON(x, http.StatusCreated, applied)
 }
 
-// Statements is a tenant's release log, oldest first.
-type Statements struct {
-	Statements []engine.Logged `json:"statements"`
-}
-
+// statements gives the tenant's release log, oldest first.
 func (s *Server) statements(x *exchange) error {
 	list, err := s.engine.Statements(x.r.Context(), x.caller)
 	if err != nil {
 		return err
 	}
-	return replyJSON(x, http.StatusOK, Statements{list})
+	return replyJSON(x, http.StatusOK, client.Statements{Statements: list})
 }
 
 // putPack stores a pack archive, gzip or plain tar, under the digest of its
