@@ -36,7 +36,7 @@ type Tenant struct {
 	keys    map[uint32]cipher.AEAD // tenant keys in use; guarded by mu
 	fresh   []Named                // made here and not yet known durable
 	pending map[Tag]*subjectKey    // subject keys made here and not yet known durable
-	macs    sync.Pool              // hash.Hash, HMAC-SHA256 under the index key
+	macs    sync.Pool              // *tagger
 }
 
 // Name is the tenant's name.
@@ -140,7 +140,7 @@ func (t *Tenant) unwrap(ctx context.Context, name string) ([]byte, error) {
 
 func (t *Tenant) useIndexKey(key []byte) {
 	own := append([]byte(nil), key...)
-	t.macs.New = func() any { return hmac.New(sha256.New, own) }
+	t.macs.New = func() any { return &tagger{mac: hmac.New(sha256.New, own)} }
 }
 
 // Tag is a keyed digest that finds a record again without storing what was looked for: the first 128 bits of
@@ -149,18 +149,21 @@ type Tag [16]byte
 
 // Tag computes the tag of some values. Kinds keep different uses apart.
 func (t *Tenant) Tag(kind string, values ...string) Tag {
-	mac := t.macs.Get().(hash.Hash)
-	mac.Reset()
-	var buf [256]byte
-	b := binding(buf[:0], labelTag, kind)
-	for _, v := range values {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
-		b = append(b, v...)
-	}
-	mac.Write(b)
-	sum := mac.Sum(b[:0])
-	t.macs.Put(mac)
-	return Tag(sum[:16])
+	m := t.macs.Get().(*tagger)
+	m.mac.Reset()
+	b := binding(m.buf[:0], labelTag, kind)
+	m.buf = binding(b, values...)
+	m.mac.Write(m.buf)
+	m.buf = m.mac.Sum(m.buf[:0])
+	tag := Tag(m.buf[:16])
+	t.macs.Put(m)
+	return tag
+}
+
+// tagger is a keyed hash with its scratch space.
+type tagger struct {
+	mac hash.Hash // HMAC-SHA256 under the index key
+	buf []byte
 }
 
 // Open opens a sealed record. The key is read from the store each time, so a destroyed key is honoured at once: then the error is ErrErased. ErrOpen means
