@@ -27,7 +27,7 @@ import (
 // result is one finding with what composing needs of it.
 type result struct {
 	*decision.Finding
-	rule  *rule // nil for findings of the core
+	rule  *clinical.Rule // nil for findings of the core
 	pack  *rulepacks.Pack
 	order string // name of the subject, for people
 	draft *draft
@@ -77,7 +77,7 @@ func (c *composer) hideSuperseded() {
 		if by.Outcome != decision.Fired || by.rule == nil {
 			continue
 		}
-		for _, weaker := range by.rule.supersedes {
+		for _, weaker := range by.rule.Supersedes {
 			for _, r := range c.results {
 				if r.Rule == weaker && r.Subject == by.Subject && (r.Outcome == decision.Fired || r.Outcome == decision.Unknown) {
 					r.Hidden = "superseded by " + by.Rule
@@ -150,7 +150,7 @@ func (c *composer) firedCard(r *result) cdshooks.Card {
 	for _, l := range r.draft.links {
 		card.Links = append(card.Links, cdshooks.Link{Label: l[0], URL: l[1], Type: "absolute"})
 	}
-	for _, o := range r.rule.reasons {
+	for _, o := range r.rule.Reasons {
 		card.OverrideReasons = append(card.OverrideReasons, cdshooks.Coding{Code: o.Code, System: o.System, Display: c.say(o.Display)})
 	}
 	return card
@@ -160,10 +160,10 @@ func (c *composer) firedCard(r *result) cdshooks.Card {
 const topicSystem = "https://github.com/precept-cds/precept/topic"
 
 func sourceOf(r *result) cdshooks.Source {
-	s := cdshooks.Source{Label: r.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: r.rule.topic, System: topicSystem}}
-	if len(r.rule.sources) > 0 {
-		s.URL = r.rule.sources[0].Ref
-		if d := r.rule.sources[0].Description; d != "" {
+	s := cdshooks.Source{Label: r.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: r.rule.Topic, System: topicSystem}}
+	if len(r.rule.Sources) > 0 {
+		s.URL = r.rule.Sources[0].Ref
+		if d := r.rule.Sources[0].Description; d != "" {
 			s.Label = d
 		}
 	}
@@ -179,10 +179,10 @@ func (c *composer) detail(r *result) string {
 	}
 	c.basis(&b, r)
 	b.WriteString("**" + c.say("Source") + "**\n\n")
-	for _, s := range r.rule.sources {
+	for _, s := range r.rule.Sources {
 		b.WriteString("- " + cmp.Or(s.Description, s.Ref) + "\n")
 	}
-	fmt.Fprintf(&b, "- %s %s, %s\n", r.pack.Manifest.Name, r.pack.Manifest.Version, r.rule.id)
+	fmt.Fprintf(&b, "- %s %s, %s\n", r.pack.Manifest.Name, r.pack.Manifest.Version, r.rule.ID)
 	if r.pack.Manifest.Status != rulepacks.StatusActive {
 		b.WriteString("\n" + c.say("This rule is a draft and has no clinical approval.") + "\n")
 	}
@@ -273,7 +273,7 @@ func (c *composer) unknownCards() {
 			continue
 		}
 		switch {
-		case r.rule.unknown == unknownSilent:
+		case r.rule.Unknown == clinical.UnknownSilent:
 			r.Hidden = "unknown policy is silent"
 		case c.told(r):
 			r.Hidden = "the missing data is named by another card"
@@ -327,10 +327,10 @@ func (c *composer) unknownCard(group []*result) {
 	var detail strings.Builder
 	detail.WriteString(c.say("These checks could not be completed:") + "\n\n")
 	for _, g := range group {
-		if g.rule.unknown == unknownWarning {
+		if g.rule.Unknown == clinical.UnknownWarning {
 			indicator = cdshooks.Warning
 		}
-		detail.WriteString("- " + g.rule.title + " (" + g.rule.id + ")\n")
+		detail.WriteString("- " + g.rule.Title + " (" + g.rule.ID + ")\n")
 	}
 	detail.WriteString("\n**" + c.say("Not known") + "**\n\n")
 	for _, m := range r.Fact.Reasons {
@@ -391,7 +391,7 @@ func (c *composer) notCheckedCard() {
 	var detail strings.Builder
 	detail.WriteString(c.say("Precept could not do these checks for this order. Check by hand:") + "\n\n")
 	for _, r := range missed {
-		detail.WriteString("- " + r.rule.title + ": " + r.order + " (" + r.rule.id + ")\n")
+		detail.WriteString("- " + r.rule.Title + ": " + r.order + " (" + r.rule.ID + ")\n")
 	}
 	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Warning, Detail: strings.TrimSuffix(detail.String(), "\n"),
 		Source: cdshooks.Source{Label: "Precept", Topic: &cdshooks.Coding{Code: "check-not-done", System: topicSystem}}},

@@ -329,9 +329,9 @@ func (st *standing) suspended() []decision.Cut {
 	var cuts []decision.Cut
 	for _, p := range st.snapshot.packs {
 		for _, r := range p.rules {
-			name := strings.TrimPrefix(r.id, p.ref.Name+"/")
+			name := strings.TrimPrefix(r.ID, p.ref.Name+"/")
 			if st.trust.Suspended(signing.Pack(p.ref.Name), name) {
-				cuts = append(cuts, decision.Cut{Rule: r.id, Subject: anySubject, Cause: decision.CutSuspension})
+				cuts = append(cuts, decision.Cut{Rule: r.ID, Subject: anySubject, Cause: decision.CutSuspension})
 			}
 		}
 	}

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
@@ -29,14 +26,12 @@ var ErrPack = errors.New("pack can not be run")
 // OPAVersion is the version of the evaluator, part of every record.
 var OPAVersion = version.Version
 
-var ruleName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
-
 // Program is a pack compiled once: immutable, shared by all tenants and
 // goroutines. This file is the only one of the engine that knows the Rego
 // evaluator.
 type Program struct {
 	pack     *rulepacks.Pack
-	rules    []*rule // sorted by id
+	rules    []*clinical.Rule // sorted by id
 	compiled []compiledRule
 	compiler *ast.Compiler
 	index    map[string]*triggerIndex // by hook
@@ -58,185 +53,22 @@ var (
 
 // Compile makes a pack of kind rules ready to run.
 func Compile(pack *rulepacks.Pack) (*Program, error) {
-	p := &Program{pack: pack, store: inmem.New(), builtins: clinical.Functions()}
-	modules, err := p.parse()
+	code, err := clinical.ReadCode(pack)
 	if err != nil {
-		return nil, err
-	}
-	p.compiler = ast.NewCompiler().WithCapabilities(clinical.Capabilities()).WithStrict(true)
-	if p.compiler.Compile(modules); p.compiler.Failed() {
-		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, p.compiler.Errors, ErrPack)
-	}
-	for _, name := range sortedKeys(modules) {
-		if err := p.addModule(name, modules[name]); err != nil {
-			return nil, fmt.Errorf("compiling pack %s: %s: %w (%w)", pack.Manifest.Name, name, err, ErrPack)
-		}
-	}
-	if err := p.checkRules(); err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}
-	slices.SortFunc(p.rules, func(a, b *rule) int { return strings.Compare(a.id, b.id) })
+	p := &Program{pack: pack, rules: code.Rules, compiler: code.Compiler, store: inmem.New(), builtins: clinical.Functions()}
 	for _, r := range p.rules {
 		if err := p.prepare(r); err != nil {
-			return nil, fmt.Errorf("compiling pack %s: rule %s: %w (%w)", pack.Manifest.Name, r.id, err, ErrPack)
+			return nil, fmt.Errorf("compiling pack %s: rule %s: %w (%w)", pack.Manifest.Name, r.ID, err, ErrPack)
 		}
 	}
 	p.indexTriggers()
 	return p, nil
 }
 
-func (p *Program) parse() (map[string]*ast.Module, error) {
-	modules := map[string]*ast.Module{}
-	for _, f := range p.pack.Files {
-		if !strings.HasSuffix(f.Name, ".rego") {
-			continue
-		}
-		m, err := ast.ParseModuleWithOpts(f.Name, string(f.Data), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
-		if err != nil {
-			return nil, fmt.Errorf("parsing %s: %w (%w)", f.Name, err, ErrPack)
-		}
-		modules[f.Name] = m
-	}
-	return modules, nil
-}
-
-// addModule checks what compiling does not: that the module stays inside its
-// pack, reads the chart only through the library, and says what it is.
-func (p *Program) addModule(file string, m *ast.Module) error {
-	root := "data.packs." + p.pack.Manifest.Name + "."
-	pkg := m.Package.Path.String()
-	if !strings.HasPrefix(pkg, root) {
-		return fmt.Errorf("package must lie under %s", strings.TrimSuffix(root, "."))
-	}
-	if err := closed(m, root); err != nil {
-		return err
-	}
-	if _, problems := clinical.Calls(m); len(problems) > 0 {
-		return problems[0]
-	}
-	for _, a := range m.Annotations {
-		if a.Scope != "package" || a.Custom["id"] == nil {
-			continue
-		}
-		raw, err := jsonv2.Marshal(a.Custom, jsonv2.Deterministic(true))
-		if err != nil {
-			return fmt.Errorf("reading custom metadata: %w", err)
-		}
-		var related []source
-		for _, rr := range a.RelatedResources {
-			related = append(related, source{Ref: rr.Ref.String(), Description: rr.Description})
-		}
-		r, err := newRule(p.pack.Manifest.Name, a.Title, a.Description, strings.TrimPrefix(pkg, "data."), file, raw, related)
-		if err != nil {
-			return err
-		}
-		for _, want := range []string{"holds", "card"} {
-			if !slices.ContainsFunc(m.Rules, func(x *ast.Rule) bool { return x.Head.Name.String() == want || x.Head.Ref().String() == want }) {
-				return fmt.Errorf("a rule must define %s", want)
-			}
-		}
-		p.rules = append(p.rules, r)
-	}
-	return nil
-}
-
-// closed refuses references to input, to other packs and to base documents.
-func closed(m *ast.Module, root string) error {
-	var bad error
-	ast.WalkRefs(m, func(ref ast.Ref) bool {
-		s := ref.String()
-		switch {
-		case bad != nil:
-		case ref.HasPrefix(ast.InputRootRef):
-			bad = fmt.Errorf("line %d: input is not available to rules of this version; ask the chart through fhir.* functions", refLine(ref))
-		case ref.HasPrefix(ast.DefaultRootRef) && !strings.HasPrefix(s+".", root):
-			bad = fmt.Errorf("line %d: %s lies outside of the pack", refLine(ref), s)
-		}
-		return bad != nil
-	})
-	return bad
-}
-
-func refLine(ref ast.Ref) int {
-	if len(ref) > 0 && ref[0].Location != nil {
-		return ref[0].Location.Row
-	}
-	return 0
-}
-
-// checkRules holds the rules against each other and the pack's value sets,
-// and derives what they read.
-func (p *Program) checkRules() error {
-	byID := map[string]*rule{}
-	for _, r := range p.rules {
-		if byID[r.id] != nil {
-			return fmt.Errorf("rule id %s is used in %s and %s", r.id, byID[r.id].file, r.file)
-		}
-		byID[r.id] = r
-	}
-	if len(p.rules) == 0 {
-		return fmt.Errorf("no rules: a rule is a Rego package whose # METADATA has a custom id")
-	}
-	for _, r := range p.rules {
-		if r.trigger != "" {
-			if _, ok := p.pack.ValueSet(r.trigger); !ok {
-				return fmt.Errorf("rule %s: trigger names value set %q, which the pack does not have", r.id, r.trigger)
-			}
-		}
-		for _, s := range r.supersedes {
-			if byID[s] == nil || s == r.id {
-				return fmt.Errorf("rule %s supersedes %s, which is not another rule of the pack", r.id, s)
-			}
-		}
-		if err := p.deriveReads(r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// deriveReads follows the rule's Rego dependencies through the pack and notes
-// the resource types its calls look into.
-func (p *Program) deriveReads(r *rule) error {
-	seen := map[*ast.Rule]bool{}
-	queue := p.compiler.GetRulesWithPrefix(ast.MustParseRef("data." + r.pkg))
-	for len(queue) > 0 {
-		x := queue[0]
-		queue = queue[1:]
-		if seen[x] {
-			continue
-		}
-		seen[x] = true
-		for dep := range p.compiler.Graph.Dependencies(x) {
-			if d, ok := dep.(*ast.Rule); ok {
-				queue = append(queue, d)
-			}
-		}
-		uses, _ := clinical.Calls(&ast.Module{Rules: []*ast.Rule{x}})
-		for _, u := range uses {
-			for _, t := range clinical.Reads(u.Function) {
-				if !slices.Contains(r.reads, t) {
-					r.reads = append(r.reads, t)
-				}
-			}
-			if s := u.Options["set"]; s != "" {
-				if _, ok := p.pack.ValueSet(s); !ok {
-					return fmt.Errorf("%s:%d: value set %q is not in the pack", u.File, u.Line, s)
-				}
-			}
-			if u.Function == "param" {
-				if _, ok := p.pack.Manifest.Parameters.Get(u.Text); !ok {
-					return fmt.Errorf("%s:%d: parameter %q is not declared in pack.yaml", u.File, u.Line, u.Text)
-				}
-			}
-		}
-	}
-	slices.Sort(r.reads)
-	return nil
-}
-
-func (p *Program) prepare(r *rule) error {
-	text := fmt.Sprintf(`holds = data.%s.holds; cards = [c | fact.is(holds, "true"); c = data.%s.card]`, r.pkg, r.pkg)
+func (p *Program) prepare(r *clinical.Rule) error {
+	text := fmt.Sprintf(`holds = data.%s.holds; cards = [c | fact.is(holds, "true"); c = data.%s.card]`, r.Package, r.Package)
 	body, err := ast.ParseBodyWithOpts(text, ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
 		return err
@@ -281,7 +113,7 @@ func (p *Program) ask(ctx context.Context, i int, s *clinical.Session, pack *cli
 	case err != nil:
 		return answer{err: ruleError(err)}
 	case !found:
-		return answer{err: &decision.RuleError{Code: "undefined", Message: "holds is undefined; it must be a fact for every patient", At: p.rules[i].file}}
+		return answer{err: &decision.RuleError{Code: "undefined", Message: "holds is undefined; it must be a fact for every patient", At: p.rules[i].File}}
 	}
 	return a
 }

@@ -44,7 +44,7 @@ type pair struct {
 	subject *chart.Order // nil for the patient
 }
 
-func (p pair) ruleOf() *rule { return p.pack.rules[p.rule] }
+func (p pair) ruleOf() *clinical.Rule { return p.pack.rules[p.rule] }
 
 func (p pair) subjectName() string {
 	if p.subject == nil {
@@ -151,8 +151,8 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 	}
 	// The urgent ones first: they are the last to be cut.
 	slices.SortStableFunc(e.pairs, func(a, b pair) int {
-		return cmp.Or(cmp.Compare(a.ruleOf().severityFor(e.in.Hook).Rank(), b.ruleOf().severityFor(e.in.Hook).Rank()),
-			strings.Compare(a.ruleOf().id, b.ruleOf().id))
+		return cmp.Or(cmp.Compare(a.ruleOf().SeverityFor(e.in.Hook).Rank(), b.ruleOf().SeverityFor(e.in.Hook).Rank()),
+			strings.Compare(a.ruleOf().ID, b.ruleOf().ID))
 	})
 }
 
@@ -196,7 +196,7 @@ func (e *evaluation) ask(ctx context.Context) {
 	for i := range e.pairs {
 		p := &e.pairs[i]
 		r := p.ruleOf()
-		f := &decision.Finding{Rule: r.id, Version: p.pack.ref.Version, Subject: p.subjectName(), Severity: string(r.severityFor(e.in.Hook))}
+		f := &decision.Finding{Rule: r.ID, Version: p.pack.ref.Version, Subject: p.subjectName(), Severity: string(r.SeverityFor(e.in.Hook))}
 		res := &result{Finding: f}
 		if cut[decision.Cut{Rule: f.Rule, Subject: f.Subject}] || cut[decision.Cut{Rule: f.Rule, Subject: anySubject}] {
 			f.Outcome = decision.WasCut

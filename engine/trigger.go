@@ -19,17 +19,17 @@ type triggerCode struct{ system, code string }
 func (p *Program) indexTriggers() {
 	p.index = map[string]*triggerIndex{}
 	for i, r := range p.rules {
-		for _, hook := range r.hooks {
+		for _, hook := range r.Hooks {
 			idx := p.index[hook]
 			if idx == nil {
 				idx = &triggerIndex{order: map[triggerCode][]int{}}
 				p.index[hook] = idx
 			}
-			if r.trigger == "" {
+			if r.Trigger == "" {
 				idx.patient = append(idx.patient, i)
 				continue
 			}
-			set, _ := p.pack.ValueSet(r.trigger)
+			set, _ := p.pack.ValueSet(r.Trigger)
 			for _, c := range set.Codes {
 				key := triggerCode{c.System, c.Code}
 				idx.order[key] = append(idx.order[key], i)
@@ -56,8 +56,8 @@ func (x *triggerIndex) match(o *chart.Order) []int {
 func (p *Program) reads(hook string) []string {
 	var types []string
 	for _, r := range p.rules {
-		if slices.Contains(r.hooks, hook) {
-			types = append(types, r.reads...)
+		if slices.Contains(r.Hooks, hook) {
+			types = append(types, r.Reads...)
 		}
 	}
 	slices.Sort(types)

@@ -1,0 +1,241 @@
+package clinical
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/precept-cds/precept/rulepacks"
+)
+
+// Code is the Rego of a pack: parsed, compiled against the library, and held
+// against the pack's value sets and parameters. It is immutable.
+type Code struct {
+	Compiler *ast.Compiler
+	Rules    []*Rule                // sorted by ID
+	Uses     []Use                  // all calls of the library, by file and line
+	Modules  map[string]*ast.Module // as written, by file
+}
+
+// Problems are all that was found wrong with a pack's code, by file and line.
+type Problems []Problem
+
+// Error joins the problems.
+func (ps Problems) Error() string {
+	texts := make([]string, len(ps))
+	for i, p := range ps {
+		texts[i] = p.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// ReadCode reads the code of a pack of kind rules. The error is of type
+// [Problems] and holds everything that one step of reading found.
+func ReadCode(pack *rulepacks.Pack) (*Code, error) {
+	r := &reader{pack: pack, root: "data.packs." + pack.Manifest.Name + ".", uses: map[place][]Use{},
+		code: &Code{Modules: map[string]*ast.Module{}}}
+	for _, step := range []func(){r.parse, r.modules, r.compile, r.rules} {
+		if step(); len(r.problems) > 0 {
+			slices.SortStableFunc(r.problems, func(a, b Problem) int {
+				return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+			})
+			return nil, r.problems
+		}
+	}
+	return r.code, nil
+}
+
+// place is where a Rego rule stands.
+type place struct {
+	file string
+	line int
+}
+
+func placeOf(loc *ast.Location) place { return place{loc.File, loc.Row} }
+
+type reader struct {
+	pack     *rulepacks.Pack
+	root     string // "data.packs.<pack>."
+	code     *Code
+	uses     map[place][]Use // by the Rego rule they stand in
+	problems Problems
+}
+
+func (r *reader) problem(file string, line int, format string, args ...any) {
+	r.problems = append(r.problems, Problem{File: file, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// opaErrors takes over what the evaluator's parser or compiler found.
+func (r *reader) opaErrors(file string, err error) {
+	list, ok := err.(ast.Errors)
+	if !ok {
+		r.problem(file, 0, "%v", err)
+	}
+	for _, e := range list {
+		p := Problem{File: file, Text: e.Message}
+		if e.Location != nil {
+			p.File, p.Line = cmp.Or(e.Location.File, file), e.Location.Row
+		}
+		r.problems = append(r.problems, p)
+	}
+}
+
+func (r *reader) parse() {
+	for _, f := range r.pack.Rules {
+		m, err := ast.ParseModuleWithOpts(f.Name, string(f.Data), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+		switch {
+		case err != nil:
+			r.opaErrors(f.Name, err)
+		case m == nil:
+			r.problem(f.Name, 1, "the file holds no Rego")
+		default:
+			r.code.Modules[f.Name] = m
+		}
+	}
+}
+
+func (r *reader) files() []string { return slices.Sorted(maps.Keys(r.code.Modules)) }
+
+// modules checks what compiling does not: that a module stays inside its pack,
+// reads the chart only through the library, and says what it is.
+func (r *reader) modules() {
+	for _, file := range r.files() {
+		m := r.code.Modules[file]
+		if !strings.HasPrefix(m.Package.Path.String(), r.root) {
+			r.problem(file, m.Package.Location.Row, "package must lie under %s", strings.TrimSuffix(r.root, "."))
+		}
+		r.closed(file, m)
+		_, problems := Calls(m)
+		r.problems = append(r.problems, problems...)
+		for _, x := range m.Rules {
+			uses, _ := Calls(&ast.Module{Rules: []*ast.Rule{x}})
+			r.uses[placeOf(x.Location)] = append(r.uses[placeOf(x.Location)], uses...)
+			r.code.Uses = append(r.code.Uses, uses...)
+		}
+		r.metadata(file, m)
+	}
+}
+
+func (r *reader) metadata(file string, m *ast.Module) {
+	for _, a := range m.Annotations {
+		if a.Scope != "package" || a.Custom["id"] == nil {
+			continue
+		}
+		rule, err := newRule(r.pack.Manifest.Name, a)
+		if err != nil {
+			r.problem(file, a.Location.Row, "%v", err)
+			continue
+		}
+		rule.File, rule.Line, rule.Package = file, a.Location.Row, strings.TrimPrefix(m.Package.Path.String(), "data.")
+		for _, want := range []string{"holds", "card"} {
+			if !slices.ContainsFunc(m.Rules, func(x *ast.Rule) bool { return x.Head.Ref().String() == want }) {
+				r.problem(file, a.Location.Row, "a rule must define %s", want)
+			}
+		}
+		r.code.Rules = append(r.code.Rules, rule)
+	}
+}
+
+// closed refuses references to input, to other packs and to base documents.
+func (r *reader) closed(file string, m *ast.Module) {
+	ast.WalkRefs(m, func(ref ast.Ref) bool {
+		line := 0
+		if len(ref) > 0 && ref[0].Location != nil {
+			line = ref[0].Location.Row
+		}
+		switch {
+		case ref.HasPrefix(ast.InputRootRef):
+			r.problem(file, line, "input is not available to rules of this version; ask the chart through fhir.* functions")
+		case ref.HasPrefix(ast.DefaultRootRef) && !strings.HasPrefix(ref.String()+".", r.root):
+			r.problem(file, line, "%s lies outside of the pack", ref)
+		}
+		return false
+	})
+}
+
+func (r *reader) compile() {
+	r.code.Compiler = ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true)
+	if r.code.Compiler.Compile(r.code.Modules); r.code.Compiler.Failed() {
+		r.opaErrors("", r.code.Compiler.Errors)
+	}
+}
+
+// rules holds the rules against each other and the pack's value sets, and
+// derives what they read.
+func (r *reader) rules() {
+	if len(r.code.Rules) == 0 {
+		r.problem("rules", 0, "no rules: a rule is a Rego package whose # METADATA has a custom id")
+	}
+	for _, u := range r.code.Uses {
+		r.exists(u)
+	}
+	byID := map[string]*Rule{}
+	for _, x := range r.code.Rules {
+		if other := byID[x.ID]; other != nil {
+			r.problem(x.File, x.Line, "rule id %s is used in %s, too", x.ID, other.File)
+		}
+		byID[x.ID] = x
+	}
+	for _, x := range r.code.Rules {
+		if _, ok := r.pack.ValueSet(x.Trigger); !ok && x.Trigger != "" {
+			r.problem(x.File, x.Line, "trigger names value set %q, which the pack does not have", x.Trigger)
+		}
+		for _, s := range x.Supersedes {
+			if byID[s] == nil || s == x.ID {
+				r.problem(x.File, x.Line, "supersedes names %s, which is not another rule of the pack", s)
+			}
+		}
+		r.derive(x)
+	}
+	slices.SortFunc(r.code.Rules, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
+}
+
+func (r *reader) exists(u Use) {
+	if s := u.Options["set"]; s != "" {
+		if _, ok := r.pack.ValueSet(s); !ok {
+			r.problem(u.File, u.Line, "value set %q is not in the pack", s)
+		}
+	}
+	if u.Function == "param" {
+		if _, ok := r.pack.Manifest.Parameters.Get(u.Text); !ok {
+			r.problem(u.File, u.Line, "parameter %q is not declared in pack.yaml", u.Text)
+		}
+	}
+}
+
+// derive follows the rule's Rego dependencies through the pack and collects
+// the calls it can reach.
+func (r *reader) derive(rule *Rule) {
+	seen := map[*ast.Rule]bool{}
+	places := map[place]bool{}
+	queue := r.code.Compiler.GetRulesWithPrefix(ast.MustParseRef("data." + rule.Package))
+	for len(queue) > 0 {
+		x := queue[0]
+		queue = queue[1:]
+		if x == nil || seen[x] {
+			continue
+		}
+		seen[x], places[placeOf(x.Location)] = true, true
+		queue = append(queue, x.Else)
+		for dep := range r.code.Compiler.Graph.Dependencies(x) {
+			if d, ok := dep.(*ast.Rule); ok {
+				queue = append(queue, d)
+			}
+		}
+	}
+	for at := range places {
+		rule.Uses = append(rule.Uses, r.uses[at]...)
+	}
+	slices.SortStableFunc(rule.Uses, func(a, b Use) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Function, b.Function), strings.Compare(a.Text, b.Text))
+	})
+	for _, u := range rule.Uses {
+		rule.Reads = append(rule.Reads, Reads(u.Function)...)
+	}
+	slices.Sort(rule.Reads)
+	rule.Reads = slices.Compact(rule.Reads)
+}
