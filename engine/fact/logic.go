@@ -47,7 +47,7 @@ func AtLeast(n int, of ...*Fact) *Fact {
 
 // Not swaps true and false and keeps unknown with its reasons.
 func Not(f *Fact) *Fact {
-	n := &Fact{Op: "fact.not", Of: []*Fact{f}, Reasons: f.Reasons}
+	n := &Fact{Op: "fact.negate", Of: []*Fact{f}, Reasons: f.Reasons}
 	switch f.State {
 	case True:
 		n.State = False
