@@ -2,7 +2,6 @@ package chart
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -133,8 +132,9 @@ func (s *Source) matches(typ string) bool {
 func (c *Chart) Complete(types ...string) (bool, []fact.Reason) {
 	var reasons []fact.Reason
 	for _, typ := range types {
-		state := c.completeness(typ)
-		if state == Complete && c.index(typ).unreadable > 0 {
+		idx := c.index(typ)
+		state := idx.complete
+		if state == Complete && idx.unreadable > 0 {
 			state = Partial
 		}
 		if state == Complete {
@@ -151,8 +151,8 @@ func (c *Chart) Complete(types ...string) (bool, []fact.Reason) {
 // carry it.
 func (c *Chart) completeness(typ string) Completeness {
 	worst, any := Complete, false
-	for _, key := range slices.Sorted(maps.Keys(c.in.Declared)) {
-		if slices.Contains(c.in.Declared[key], typ) {
+	for key, types := range c.in.Declared { // the worst is the same in any order
+		if slices.Contains(types, typ) {
 			worst, any = min(worst, c.declared(key)), true
 		}
 	}

@@ -22,21 +22,25 @@ type Resource struct {
 	JSON rawjson.Value
 
 	fullURL   string
+	ref       string    // made when first asked for
 	container *Resource // of a contained resource
 }
 
 // Ref names the resource: "Type/id", else its fullUrl, else its type.
 func (r *Resource) Ref() string {
-	switch {
-	case r.container != nil:
-		return r.container.Ref() + "#" + r.ID
-	case r.ID != "":
-		return r.Type + "/" + r.ID
-	case r.fullURL != "":
-		return r.fullURL
-	default:
-		return r.Type
+	if r.ref == "" {
+		switch {
+		case r.container != nil:
+			r.ref = r.container.Ref() + "#" + r.ID
+		case r.ID != "":
+			r.ref = r.Type + "/" + r.ID
+		case r.fullURL != "":
+			r.ref = r.fullURL
+		default:
+			r.ref = r.Type
+		}
 	}
+	return r.ref
 }
 
 // typeIndex holds the resources of one type, de-duplicated, without those
@@ -50,6 +54,7 @@ type typeIndex struct {
 	byCode     map[codeKey]int32
 	next       []int32 // place of the next coding that is the same, or -1
 	unreadable int
+	complete   Completeness // of the sources of the type
 }
 
 type codeKey struct{ system, code string }
@@ -101,7 +106,7 @@ func (c *Chart) index(typ string) *typeIndex {
 		}
 	}
 	idx := &typeIndex{list: make([]Resource, 0, count), byID: make(map[string]*Resource, count),
-		codings: make([]Coding, 0, count), owner: make([]int32, 0, count)}
+		codings: make([]Coding, 0, count), owner: make([]int32, 0, count), complete: c.completeness(typ)}
 	c.types[typ] = idx
 	for _, src := range c.sources {
 		for n := range src.items {

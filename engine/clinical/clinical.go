@@ -23,6 +23,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/types"
 
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/fact"
 )
 
@@ -47,19 +48,20 @@ type Session struct {
 	chart    *chart.Chart
 	language string
 	metadata map[string]any
-	cache    map[string]any // answers that many rules ask for, by question
+	egfrs    map[dates.Duration]*fact.Value // by the greatest age; many rules ask for it
 
 	pack        *Pack
 	subject     *chart.Order
 	facts       []*fact.Fact
 	values      []*fact.Value
 	suggestions []Suggestion
+	call        call // the call under way; built-ins do not nest
 }
 
 // NewSession starts the evaluations of one call. Language is that of the
 // cards, e.g. "en".
 func NewSession(c *chart.Chart, language string) *Session {
-	s := &Session{chart: c, language: language, cache: map[string]any{}}
+	s := &Session{chart: c, language: language, egfrs: map[dates.Duration]*fact.Value{}}
 	s.metadata = map[string]any{sessionKey: s}
 	return s
 }
@@ -115,7 +117,8 @@ func (b *builtin) run(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*
 	if !ok {
 		return fmt.Errorf("%s: %w", b.name, errNoSession)
 	}
-	t, err := b.impl(s, &call{name: b.name, loc: bctx.Location}, args[:len(b.args)])
+	s.call = call{name: b.name, loc: bctx.Location}
+	t, err := b.impl(s, &s.call, args[:len(b.args)])
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.name, err)
 	}

@@ -57,11 +57,10 @@ func egfr(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := "egfr " + maxAge.String()
-	v, ok := s.cache[key].(*fact.Value)
-	if !ok {
+	v := s.egfrs[maxAge]
+	if v == nil {
 		v = s.egfr(maxAge)
-		s.cache[key] = v
+		s.egfrs[maxAge] = v
 	}
 	copied := *v // each call has a place of its own
 	return s.newValue(c, &copied), nil

@@ -29,11 +29,12 @@ func handleType(kind string) *types.Object {
 // immutable, and most evaluations need no more.
 type handles struct {
 	kind  string
+	key   *ast.Term
 	ready [64]*ast.Term
 }
 
 func newHandles(kind string) *handles {
-	h := &handles{kind: kind}
+	h := &handles{kind: kind, key: ast.StringTerm(kind)}
 	for i := range h.ready {
 		h.ready[i] = h.make(i)
 	}
@@ -41,7 +42,7 @@ func newHandles(kind string) *handles {
 }
 
 func (h *handles) make(i int) *ast.Term {
-	return ast.ObjectTerm(ast.Item(ast.StringTerm(h.kind), ast.IntNumberTerm(i)))
+	return ast.ObjectTerm(ast.Item(h.key, ast.IntNumberTerm(i)))
 }
 
 func (h *handles) term(i int) *ast.Term {
@@ -57,11 +58,17 @@ var (
 	orderHandles = newHandles("order")
 )
 
-// index reads the number out of a handle of one kind.
+// index reads the number out of a handle of one kind. The evaluator hands back
+// the very term it was given, so nearly always one of those made ready; the
+// newest are asked for most.
 func (h *handles) index(t *ast.Term, n int) (int, error) {
-	obj, ok := t.Value.(ast.Object)
-	if ok {
-		if num := obj.Get(h.ready[0].Value.(ast.Object).Keys()[0]); num != nil {
+	for i := min(n, len(h.ready)) - 1; i >= 0; i-- {
+		if h.ready[i] == t {
+			return i, nil
+		}
+	}
+	if obj, ok := t.Value.(ast.Object); ok {
+		if num := obj.Get(h.key); num != nil {
 			if i, ok := num.Value.(ast.Number); ok {
 				if i, ok := i.Int(); ok && i >= 0 && i < n {
 					return i, nil

@@ -36,11 +36,7 @@ func lab(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	codes := make([]chart.Coding, len(set.Codes))
-	for i, code := range set.Codes {
-		codes[i] = chart.Coding{System: code.System, Code: code.Code}
-	}
-	return s.newValue(c, s.newest(s.pack.title(id), codes, unit, maxAge)), nil
+	return s.newValue(c, s.newest(set.title, set.codings, unit, maxAge)), nil
 }
 
 func (o options) duration(key *ast.Term, required bool) (dates.Duration, error) {

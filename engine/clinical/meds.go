@@ -37,7 +37,7 @@ func orderIn(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if s.subject == nil {
 		return nil, errNoOrder
 	}
-	f := &fact.Fact{Label: "the order is of " + s.pack.title(id)}
+	f := &fact.Fact{Label: "the order is of " + set.title}
 	switch {
 	case inSet(set, s.subject.Codings) || inSet(set, s.subject.Drug.Codings) || inSet(set, s.subject.Drug.Ingredients):
 		f.State, f.Evidence = fact.True, []fact.Evidence{s.subject.Evidence()}
@@ -49,7 +49,7 @@ func orderIn(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	return s.newFact(c, f), nil
 }
 
-func inSet(set *rulepacks.ValueSet, codings []chart.Coding) bool {
+func inSet(set *valueSet, codings []chart.Coding) bool {
 	return slices.ContainsFunc(codings, func(c chart.Coding) bool { return set.Has(c.System, c.Code) })
 }
 
@@ -100,7 +100,7 @@ func local(routes []chart.Coding, form string) fact.State {
 
 // exposureQuery is what fhir.takes is asked.
 type exposureQuery struct {
-	set      *rulepacks.ValueSet
+	set      *valueSet
 	window   *dates.Duration
 	byStart  bool
 	other    bool
@@ -141,7 +141,7 @@ func (s *Session) exposureQuery(t *ast.Term) (q exposureQuery, label string, err
 	if q.set, err = s.pack.set(id); err != nil {
 		return q, "", err
 	}
-	label = "takes " + s.pack.title(id)
+	label = "takes " + q.set.title
 	window, err := o.str(optWithin, false)
 	if err != nil {
 		return q, "", err
@@ -217,7 +217,7 @@ func (s *Session) matches(e *chart.Exposure, q exposureQuery) (fact.State, []fac
 
 // another reports that the drug has an ingredient of the set that the order at
 // hand does not have.
-func (s *Session) another(d *chart.Drug, set *rulepacks.ValueSet) bool {
+func (s *Session) another(d *chart.Drug, set *valueSet) bool {
 	if s.subject == nil {
 		return true
 	}

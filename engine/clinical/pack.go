@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/rulepacks"
 )
 
@@ -16,13 +17,22 @@ type Pack struct {
 	pack     *rulepacks.Pack
 	messages map[string]rulepacks.Messages
 	params   map[string]*ast.Term
+	sets     map[string]*valueSet
+}
+
+// valueSet is a value set with its name for people and its codes as charts
+// look for them.
+type valueSet struct {
+	*rulepacks.ValueSet
+	title   string
+	codings []chart.Coding
 }
 
 // Bind gives the pack with the tenant's parameters; what is not set takes the
 // pack's default. A parameter that the pack does not declare, or a value that
 // does not fit, is refused.
 func Bind(pack *rulepacks.Pack, set map[string]jsontext.Value) (*Pack, error) {
-	p := &Pack{pack: pack, messages: pack.Messages, params: map[string]*ast.Term{}}
+	p := &Pack{pack: pack, messages: pack.Messages, params: map[string]*ast.Term{}, sets: valueSets(pack)}
 	for name := range set {
 		if _, ok := pack.Manifest.Parameters.Get(name); !ok {
 			return nil, fmt.Errorf("setting parameters of pack %s: it has no parameter %q", pack.Manifest.Name, name)
@@ -45,20 +55,28 @@ func Bind(pack *rulepacks.Pack, set map[string]jsontext.Value) (*Pack, error) {
 	return p, nil
 }
 
-func (p *Pack) set(id string) (*rulepacks.ValueSet, error) {
-	v, ok := p.pack.ValueSet(id)
+// valueSets makes the value sets of a pack ready for use.
+func valueSets(pack *rulepacks.Pack) map[string]*valueSet {
+	sets := make(map[string]*valueSet, len(pack.ValueSets))
+	for _, v := range pack.ValueSets {
+		s := &valueSet{ValueSet: v, title: v.ID, codings: make([]chart.Coding, len(v.Codes))}
+		for i, code := range v.Codes {
+			s.codings[i] = chart.Coding{System: code.System, Code: code.Code}
+		}
+		sets[v.ID] = s
+	}
+	for _, v := range pack.Manifest.ValueSets {
+		if s := sets[v.ID]; s != nil && v.Title != "" {
+			s.title = v.Title
+		}
+	}
+	return sets
+}
+
+func (p *Pack) set(id string) (*valueSet, error) {
+	v, ok := p.sets[id]
 	if !ok {
 		return nil, fmt.Errorf("the pack has no value set %q; add valuesets/%s.json", id, id)
 	}
 	return v, nil
-}
-
-// title gives a value set's name for people.
-func (p *Pack) title(id string) string {
-	for _, v := range p.pack.Manifest.ValueSets {
-		if v.ID == id && v.Title != "" {
-			return v.Title
-		}
-	}
-	return id
 }

@@ -111,9 +111,9 @@ func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fact.Fact{Label: "has " + s.pack.title(id), State: fact.False}
+	f := &fact.Fact{Label: "has " + set.title, State: fact.False}
 	if ever {
-		f.Label = "ever had " + s.pack.title(id)
+		f.Label = "ever had " + set.title
 	}
 	for _, r := range s.chart.Resources("Condition") {
 		matches := fact.False

@@ -73,6 +73,8 @@ func unitOf(code string) (unit, bool) {
 // codes stay as they are and convert to themselves only.
 func canonicalCode(code string) string {
 	switch code {
+	case Renal:
+		return Renal
 	case "mg/dl":
 		return "mg/dL"
 	case "g/dl":
@@ -94,14 +96,16 @@ func canonicalCode(code string) string {
 	return code
 }
 
+// unspaced drops and folds the characters in which spellings differ.
+var unspaced = strings.NewReplacer(" ", "", "\u00a0", "", "_", "", "{", "", "}", "", "\u00b5", "u", "\u03bc", "u",
+	"\u00b2", "2", "^2", "2", "**2", "2")
+
 // spelled recognises a unit written for people.
 func spelled(text string) (string, bool) {
 	if text == "" || len(text) > 40 {
 		return "", false
 	}
-	s := strings.NewReplacer(" ", "", "\u00a0", "", "_", "", "{", "", "}", "", "\u00b5", "u", "\u03bc", "u",
-		"\u00b2", "2", "^2", "2", "**2", "2").Replace(strings.ToLower(text))
-	switch s {
+	switch unspaced.Replace(strings.ToLower(text)) {
 	case "mg/dl", "mgs/dl", "mg/100ml", "mg%":
 		return "mg/dL", true
 	case "g/dl", "gm/dl":
