@@ -17,6 +17,7 @@ type Use struct {
 	Rule     string            // name of the Rego rule the call stands in, e.g. "holds"
 	Options  map[string]string // literal options; a parameter as "param:<name>"
 	Text     string            // the template of fhir.text, the label of fact.named, the name of param
+	Names    []string          // what fhir.text is given to fill in, sorted; nil if that is not a literal object
 }
 
 // Problem is something wrong with a call that compiling can not see.
@@ -103,6 +104,9 @@ func (w *callWalk) call(name string, operands []*ast.Term, loc *ast.Location) {
 			}
 			u.Text = string(s)
 		}
+		if name == "fhir.text" && len(operands) > 1 {
+			u.Names = literalNames(operands[1])
+		}
 	case "fact.is":
 		if !strings.HasPrefix(w.rule, "card") {
 			w.problem(loc, "fact.is is only for the wording of cards: use it in rules whose name starts with card, and facts in holds")
@@ -144,6 +148,22 @@ func (w *callWalk) literalOptions(name string, allowed []string, t *ast.Term, lo
 	return got
 }
 
+// literalNames gives the members of a literal object, sorted.
+func literalNames(t *ast.Term) []string {
+	obj, ok := t.Value.(ast.Object)
+	if !ok {
+		return nil
+	}
+	names := []string{}
+	obj.Foreach(func(k, _ *ast.Term) {
+		if s, ok := k.Value.(ast.String); ok {
+			names = append(names, string(s))
+		}
+	})
+	slices.Sort(names)
+	return names
+}
+
 func literalParam(c ast.Call) (string, bool) {
 	if len(c) != 2 || c[0].String() != "param" {
 		return "", false
@@ -169,4 +189,29 @@ func Reads(function string) []string {
 	default:
 		return nil
 	}
+}
+
+// Attributes gives the source attributes of 45 CFR 170.315(b)(11)(iv) that the
+// answer of a function depends on, as pack.yaml names them.
+func Attributes(function string) []string {
+	switch function {
+	case "fhir.age":
+		return []string{"age"}
+	case "fhir.egfr":
+		return []string{"sex", "age", "health_status"}
+	case "fhir.lab", "fhir.takes", "fhir.condition":
+		return []string{"health_status"}
+	default:
+		return nil
+	}
+}
+
+// IsFact reports whether a function of the library gives a fact.
+func IsFact(function string) bool {
+	for _, b := range library() {
+		if b.name == function {
+			return b.result == factType
+		}
+	}
+	return false
 }

@@ -207,12 +207,23 @@ func (r *reader) exists(u Use) {
 	}
 }
 
-// derive follows the rule's Rego dependencies through the pack and collects
-// the calls it can reach.
+// derive notes what a rule reads, and which of it decides whether it holds.
 func (r *reader) derive(rule *Rule) {
+	rule.Uses = r.reachable("data." + rule.Package)
+	rule.Asks = r.reachable("data." + rule.Package + ".holds")
+	for _, u := range rule.Uses {
+		rule.Reads = append(rule.Reads, Reads(u.Function)...)
+	}
+	slices.Sort(rule.Reads)
+	rule.Reads = slices.Compact(rule.Reads)
+}
+
+// reachable follows the Rego dependencies from a prefix through the pack and
+// collects the calls met, by file and line.
+func (r *reader) reachable(prefix string) []Use {
 	seen := map[*ast.Rule]bool{}
 	places := map[place]bool{}
-	queue := r.code.Compiler.GetRulesWithPrefix(ast.MustParseRef("data." + rule.Package))
+	queue := r.code.Compiler.GetRulesWithPrefix(ast.MustParseRef(prefix))
 	for len(queue) > 0 {
 		x := queue[0]
 		queue = queue[1:]
@@ -227,15 +238,12 @@ func (r *reader) derive(rule *Rule) {
 			}
 		}
 	}
+	var uses []Use
 	for at := range places {
-		rule.Uses = append(rule.Uses, r.uses[at]...)
+		uses = append(uses, r.uses[at]...)
 	}
-	slices.SortStableFunc(rule.Uses, func(a, b Use) int {
+	slices.SortStableFunc(uses, func(a, b Use) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Function, b.Function), strings.Compare(a.Text, b.Text))
 	})
-	for _, u := range rule.Uses {
-		rule.Reads = append(rule.Reads, Reads(u.Function)...)
-	}
-	slices.Sort(rule.Reads)
-	rule.Reads = slices.Compact(rule.Reads)
+	return uses
 }

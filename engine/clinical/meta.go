@@ -29,6 +29,7 @@ type Rule struct {
 	Topic       string
 	Sources     []Citation
 	Uses        []Use    // calls of the library the rule reaches, helpers included
+	Asks        []Use    // those of them that holds reaches
 	Reads       []string // FHIR resource types, derived from Uses
 }
 
