@@ -1,5 +1,5 @@
-// Package audit keeps what was decided: a record for every call, sealed, in a Merkle log per tenant and month, durable
-// before anybody is answered, and provable to whoever holds a public key.
+// Package audit keeps what was decided: a record for every call, sealed, in a Merkle log per tenant and month,
+// durable before anybody is answered, and provable to whoever holds a public key.
 //
 // # What is stored
 //
@@ -9,34 +9,38 @@
 //	 "decided":"2026-03-02T15:00:00.000Z","committed":"2026-03-02T15:00:00.004Z","engine":"1.4.0","library":"1.0.0",
 //	 "releaseIndex":12,"schema":"precept-record/1","commit":"9f0c...","ctDigest":"77aa...","ctLen":9152,"keyRef":"5d1e..."}
 //
-// on one line and without the spaces shown here. It names no patient, not even by a digest. A leaf of kind statement ends with "statement":
-// the SHA-256 of the envelope at releaseIndex in the release log. A leaf of kind checkpoint has, in place of engine and all that follows, "checkpoint": the
-// last signed head of the month before; it is the first leaf of every month but the first.
+// on one line and without the spaces shown here. It names no patient, not even by a digest. A leaf of kind
+// statement ends with "statement": the SHA-256 of the envelope at releaseIndex in the release log. A leaf of
+// kind checkpoint is the first leaf of every month but the first and holds the last signed head of the month
+// before:
+//
+//	{"v":1,"kind":"checkpoint","tenantRef":"4be1...","index":0,"committed":"...","checkpoint":"audit.example/..."}
 //
 // The body is opaque here. What is sealed is
 //
 //	r (32 random bytes) | uint32 length of z | z = zstd(body) | zeros up to a multiple of 64 less the tag
 //
 // under the patient's key (package keyring), with commit = SHA-256("precept/commit/v1\n" | r | body) and
-// ctDigest = SHA-256(ciphertext). Destroying the key erases the body; leaf, commit and every proof stay, and without r
-// commit says nothing even about a guessable body.
+// ctDigest = SHA-256(ciphertext). Destroying the key erases the body; leaf, commit and every proof stay, and
+// without r commit says nothing even about a guessable body.
 //
 // # Logs
 //
 // A tenant has one log per month, <prefix>/<region>/<tenant>/audit/<yyyy-mm>, and one release log,
-// <prefix>/<region>/<tenant>/releases, whose leaves are the bytes of statement envelopes. Hashes are RFC 6962, heads are C2SP
-// checkpoints signed by the region's node key. A month belongs to the time of the commit, in UTC.
+// <prefix>/<region>/<tenant>/releases, whose leaves are the bytes of statement envelopes. Hashes are RFC 6962,
+// heads are C2SP checkpoints signed by the region's node key. A month belongs to the time of the commit, in UTC.
 //
 // # Guarantees
 //
-// [Log.Append] returns a receipt only after leaf, ciphertext, hashes, indexes, new keys and signed head are durable in one
-// transaction of the store. Record ids are unique per tenant; an entry with the idempotency bytes of an earlier one adds nothing and yields the
-// first one's receipt. Committed times never go back within a tenant. After an error of a commit nobody knows what is durable:
-// the log refuses everything from then on, and the next start checks.
+// [Log.Append] returns a receipt only after leaf, ciphertext, hashes, indexes, new keys and signed head are
+// durable in one transaction of the store. Record ids are unique per tenant; an entry with the idempotency bytes
+// of an earlier one adds nothing and yields the first one's receipt. Committed times never go back within a
+// tenant. After an error of a commit nobody knows what is durable: the log refuses everything from then on, and
+// the next start checks.
 //
-// Not guaranteed: that an input was true, that every decision was given to Append, or the true order of events between two
-// heads that somebody outside has seen. Somebody who holds both the store and the node key can write another history;
-// receipts, the high-water mark and (later) witnesses are what shows it.
+// Not guaranteed: that an input was true, that every decision was given to Append, or the true order of events
+// between two heads that somebody outside has seen. Somebody who holds both the store and the node key can write
+// another history; receipts, the high-water mark and (later) witnesses are what shows it.
 package audit
 
 import (
@@ -53,8 +57,9 @@ import (
 var (
 	// ErrBusy says that the queue is full. Nothing was stored; answer 503 and let the caller retry.
 	ErrBusy = errors.New("audit log busy: too many records wait to be stored")
-	// ErrStore says that a commit failed and its outcome is unknown. No answer may leave. Stop the process; the restart runs the check, and a retry
-	// with the same idempotency bytes then finds the record if it was stored.
+	// ErrStore says that a commit failed and its outcome is unknown. No answer may leave. Stop the process; the
+	// restart runs the check, and a retry with the same idempotency bytes then finds the record if it was
+	// stored.
 	ErrStore = errors.New("audit store failed, outcome unknown: stop this process, the restart runs the check")
 	// ErrClosed says that the log was closed. Nothing was stored.
 	ErrClosed = errors.New("audit log closed")
@@ -62,7 +67,8 @@ var (
 	ErrEntry = errors.New("audit entry not well formed")
 	// ErrDuplicate says that the record id is taken. Nothing was stored; make a new id.
 	ErrDuplicate = errors.New("record id already used")
-	// ErrMoved says that the release log grew since the statement was checked. Nothing was stored; check it again and retry.
+	// ErrMoved says that the release log grew since the statement was checked. Nothing was stored; check it
+	// again and retry.
 	ErrMoved = errors.New("release log has moved on")
 	// ErrNotFound says that this tenant has no such record, log or blob. Other tenants' look the same.
 	ErrNotFound = errors.New("not found")
@@ -70,7 +76,8 @@ var (
 	ErrErased = keyring.ErrErased
 	// ErrCorrupt says that stored bytes contradict the log. Treat it as tampering and run the full verification.
 	ErrCorrupt = errors.New("stored record does not agree with the log")
-	// ErrCutShort says that the store holds less than was signed before, as after restoring an old copy. Do not append; restore a newer copy.
+	// ErrCutShort says that the store holds less than was signed before, as after restoring an old copy. Do not
+	// append; restore a newer copy.
 	ErrCutShort = errors.New("log cut short")
 	// ErrForeign says that the store belongs to another region or another name prefix. Use the right store.
 	ErrForeign = errors.New("store belongs to another region")
@@ -85,11 +92,11 @@ var (
 // Config is what a [Log] or a [Reader] needs.
 type Config struct {
 	Store Store // required; stays the caller's to close, after the Log
-	// Ring holds the keys; it must read them through [KeyLookup] of the same store. Required for a Log; a Reader without one
-	// checks everything but bodies and cannot search by patient or rule.
+	// Ring holds the keys; it must read them through [KeyLookup] of the same store. Required for a Log; a Reader
+	// without one checks everything but bodies and cannot search by patient or rule.
 	Ring *keyring.Ring
-	// Prefix is the first part of every log's origin, a name the operator owns such as "audit.example.org". Required for a Log; a Reader may
-	// leave it and Region empty and takes what the store says of itself.
+	// Prefix is the first part of every log's origin, a name the operator owns such as "audit.example.org".
+	// Required for a Log; a Reader may leave it and Region empty and takes what the store says of itself.
 	Prefix string
 	Region tenant.Region
 	// Node is the public key that heads must be signed with. Nil means the one in the store, which is no protection

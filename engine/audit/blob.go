@@ -11,8 +11,9 @@ import (
 // MaxBlob is the largest blob, in bytes.
 const MaxBlob = 64 << 20
 
-// PutBlob stores bytes under their digest, durably, for all tenants of the region: pack archives, which are public to the region's
-// tenants by their digest. Storing the same bytes again does nothing. A failed commit poisons the log, as in Append.
+// PutBlob stores bytes under their digest, durably, for all tenants of the region: pack archives, which are
+// public to the region's tenants by their digest. Storing the same bytes again does nothing. A failed commit
+// poisons the log, as in Append.
 func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
 	d := Digest(sha256.Sum256(data))
 	if len(data) > MaxBlob {

@@ -24,16 +24,19 @@ type Entry struct {
 	Schema   string // layout of Body
 	// Body is sealed as the concatenation of its segments. It is read before Append returns and not kept.
 	Body [][]byte
-	// Patient is whom the record is about; it chooses the key that seals the body, so that erasing the patient erases it. The
-	// zero value means nobody: then a key of the month is used.
+	// Patient is whom the record is about; it chooses the key that seals the body, so that erasing the patient
+	// erases it. The zero value means nobody: then a key of the month is used.
 	Patient Patient
 	Rules   []string // rules with a finding, as "<pack>/<rule>", for searching; no duplicates
 	Cards   []string // card uuids shown, so that feedback finds this record
-	// Idem identifies the call, for repeats: whoever comes second with the same bytes gets the first one's receipt. Empty means none.
+	// Idem identifies the call, for repeats: whoever comes second with the same bytes gets the first one's
+	// receipt. Empty means none.
 	Idem []byte
-	// Statement is added to the tenant's release log in the same transaction; required for, and only for, kind Statement.
+	// Statement is added to the tenant's release log in the same transaction; required for, and only for, kind
+	// Statement.
 	Statement []byte
-	// StatementIndex is the size of the release log that the statement was checked against; if it has another size meanwhile, the entry is refused with ErrMoved.
+	// StatementIndex is the size of the release log that the statement was checked against; if it has another
+	// size meanwhile, the entry is refused with ErrMoved.
 	StatementIndex int64
 }
 

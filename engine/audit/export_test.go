@@ -1,7 +1,12 @@
 package audit
 
 import (
+	"crypto/sha256"
+
 	"bytes"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keyring"
+	"golang.org/x/mod/sumdb/tlog"
 	"testing"
 )
 
@@ -17,4 +22,53 @@ func BenchFloor(b *testing.B, body []byte) {
 		commitment(salt, body)
 	}
 	b.ReportMetric(float64(buf.Len()), "sealed-bytes")
+}
+
+// BreakMark makes the next write of the high-water mark fail.
+func BreakMark(l *Log) { l.mark.f.Close() }
+
+// ForgeLeaf edits a stored leaf and puts its own hash right, so that only the tree above shows it.
+func ForgeLeaf(from, to string) func([]byte) []byte {
+	return func(b []byte) []byte {
+		b = bytes.Replace(b, []byte(from), []byte(to), 1)
+		h := tlog.RecordHash(b[1+int(b[0])*tlog.HashSize:])
+		copy(b[1:], h[:])
+		return b
+	}
+}
+
+// Reseal seals another body for a stored record, as somebody with its keys can.
+func Reseal(t testing.TB, ring *keyring.Ring, r *Reader, tn tenant.ID, id RecordID, body []byte) []byte {
+	t.Helper()
+	rec, err := r.Get(t.Context(), tn, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ring.Tenant(t.Context(), string(tn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := keys.Subject(t.Context(), Patient{"https://ehr.example/fhir", "p1"}.tag(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if err := newSealer().pack(&buf, make([]byte, 32), [][]byte{body}); err != nil {
+		t.Fatal(err)
+	}
+	ct, err := s.Seal(buf.Bytes(), keyring.Binding{Record: string(id), Schema: rec.Leaf.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ct
+}
+
+// OpenForged opens other bytes as the body of a record, as if the leaf had their digest.
+func OpenForged(t testing.TB, r *Reader, tn tenant.ID, id RecordID, forged []byte) error {
+	t.Helper()
+	rec, _ := r.Get(t.Context(), tn, id)
+	leaf := rec.Leaf
+	leaf.CTDigest, leaf.CTLen = sha256.Sum256(forged), int64(len(forged))
+	_, err := r.openBody(t.Context(), tn, &leaf, forged)
+	return err
 }

@@ -10,10 +10,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// RecordID is a UUID of version 7 in its usual text form. It starts with the time, so records written together lie together.
+// RecordID is a UUID of version 7 in its usual text form. It starts with the time, so records written together
+// lie together.
 type RecordID string
 
-// NewRecordID makes an id from a time (RFC 9562, method 3: fractions of the millisecond stand in the first random bits).
+// NewRecordID makes an id from a time (RFC 9562, method 3: fractions of the millisecond stand in the first
+// random bits).
 func NewRecordID(now time.Time, rand io.Reader) (RecordID, error) {
 	var u uuid.UUID
 	if _, err := io.ReadFull(rand, u[8:]); err != nil {

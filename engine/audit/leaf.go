@@ -59,7 +59,8 @@ type Leaf struct {
 	Checkpoint   string // signed note; only in a checkpoint leaf
 }
 
-// append adds the leaf's canonical bytes to dst. Strings must have passed plain, so none needs escaping, except the note.
+// append adds the leaf's canonical bytes to dst. Strings must have passed plain, so none needs escaping, except
+// the note.
 func (l *Leaf) append(dst []byte) []byte {
 	text := func(name, value string) {
 		dst = append(append(append(append(append(dst, ',', '"'), name...), `":"`...), value...), '"')
@@ -149,7 +150,8 @@ func ParseLeaf(data []byte) (Leaf, error) {
 	return l, nil
 }
 
-// leaf converts; members that do not convert are caught by the canonical form, so only the impossible is reported here.
+// leaf converts; members that do not convert are caught by the canonical form, so only the impossible is
+// reported here.
 func (w *wireLeaf) leaf() (l Leaf, ok bool) {
 	l = Leaf{
 		Kind: w.Kind, TenantRef: w.TenantRef, RecordID: w.RecordID, Index: w.Index,

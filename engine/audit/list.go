@@ -31,16 +31,17 @@ type Summary struct {
 // A Page is a part of a list, newest first.
 type Page struct {
 	Records []Summary
-	// Next is the cursor of the next page; empty at the end. A page can have fewer records than the limit, or none, and still a next one: a call
-	// looks at a bounded number of records when few of them match.
+	// Next is the cursor of the next page; empty at the end. A page can have fewer records than the limit, or
+	// none, and still a next one: a call looks at a bounded number of records when few of them match.
 	Next string
 }
 
 // maxScan is how many index entries one call of List looks at.
 const maxScan = 100_000
 
-// List finds records by time, patient, rule and kind, newest first. Patients and rules are found through keyed tags, so these need the keys. Time and
-// patient are looked up; rule and kind are filtered from what lies between.
+// List finds records by time, patient, rule and kind, newest first. Patients and rules are found through keyed
+// tags, so these need the keys. Time and patient are looked up; rule and kind are filtered from what lies
+// between.
 func (r *Reader) List(ctx context.Context, t tenant.ID, f Filter) (Page, error) {
 	q, err := r.query(ctx, t, f)
 	if err != nil {

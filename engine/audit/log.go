@@ -13,8 +13,8 @@ import (
 	"github.com/precept-cds/precept/signing/keyring"
 )
 
-// A Log takes records for all tenants of one region. One goroutine writes; everything else may be called from anywhere.
-// The embedded Reader sees every record whose receipt was returned.
+// A Log takes records for all tenants of one region. One goroutine writes; everything else may be called from
+// anywhere. The embedded Reader sees every record whose receipt was returned.
 type Log struct {
 	*Reader
 	node *keyring.Node
@@ -47,8 +47,9 @@ type Stats struct {
 
 var prefixForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,100}[a-z0-9])?$`)
 
-// Open checks the store and starts the writer. It refuses a store of another region (ErrForeign), one whose newest heads do not agree with what lies
-// under them (ErrCorrupt), and one that is behind its high-water mark (ErrCutShort). Close ends it.
+// Open checks the store and starts the writer. It refuses a store of another region (ErrForeign), one whose
+// newest heads do not agree with what lies under them (ErrCorrupt), and one that is behind its high-water mark
+// (ErrCutShort). Close ends it.
 func Open(ctx context.Context, c Config) (*Log, error) {
 	if c.Store == nil || c.Ring == nil || c.Clock == nil || c.Rand == nil {
 		return nil, errors.New("opening audit log: store, key ring, clock and randomness are all required")
@@ -133,8 +134,8 @@ func claim(ctx context.Context, s Store, id identity, fresh []keyring.Named) err
 	return nil
 }
 
-// checkHeads checks every newest head: its signature, that the tree under it has the signed root, that its newest leaf is there and
-// none beyond, and that it is not behind the mark. It is cheap: a few hashes per log.
+// checkHeads checks every newest head: its signature, that the tree under it has the signed root, that its
+// newest leaf is there and none beyond, and that it is not behind the mark. It is cheap: a few hashes per log.
 func (l *Log) checkHeads(ctx context.Context) (marks, error) {
 	var last marks
 	if l.cfg.Mark != "" {
@@ -183,11 +184,12 @@ func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads
 	})
 }
 
-// Append records an entry and returns when it is durable. An entry that repeats an earlier one's idempotency bytes is not stored; its receipt is the first one's,
-// with Repeated set. If ctx ends while the entry is being stored, the error is the context's and the record may or may not exist.
+// Append records an entry and returns when it is durable. An entry that repeats an earlier one's idempotency
+// bytes is not stored; its receipt is the first one's, with Repeated set. If ctx ends while the entry is being
+// stored, the error is the context's and the record may or may not exist.
 func (l *Log) Append(ctx context.Context, e Entry) (Receipt, error) {
-	// A key that was superseded by another node, or erased meanwhile, is replaced and the body sealed anew. More than a
-	// few rounds mean that somebody destroys keys as fast as we make them.
+	// A key that was superseded by another node, or erased meanwhile, is replaced and the body sealed anew. More
+	// than a few rounds mean that somebody destroys keys as fast as we make them.
 	for range 4 {
 		res, err := l.try(ctx, &e)
 		if err == nil {

@@ -19,10 +19,10 @@ import (
 //
 //	{"tenant":"north","log":"audit/2026-03","note":"audit.example/eu/north/audit/2026-03\n7\n…"}
 //
-// The last line of a (tenant, kind of log) counts; older months are held by the chain of checkpoint leaves. A line is written after each commit,
-// before anybody is answered, and is not synced: if the machine crashes the mark may be older than the store, which is
-// harmless; a store older than the mark is what it is there to show. A torn last line is dropped. The file is rewritten, synced, when
-// most of it is history.
+// The last line of a (tenant, kind of log) counts; older months are held by the chain of checkpoint leaves. A
+// line is written after each commit, before anybody is answered, and is not synced: if the machine crashes the
+// mark may be older than the store, which is harmless; a store older than the mark is what it is there to show.
+// A torn last line is dropped. The file is rewritten, synced, when most of it is history.
 
 // maxMark bounds the file: 10,000 tenants stay far below.
 const maxMark = 64 << 20
@@ -93,14 +93,16 @@ type markFile struct {
 	buf  []byte
 }
 
-// openMark opens or makes the file. empty says that the store has no logs yet; then, or if adopt is set, the file may be missing.
+// openMark opens or makes the file. empty says that the store has no logs yet; then, or if adopt is set, the
+// file may be missing.
 func openMark(path string, empty, adopt bool, heads marks) (*markFile, error) {
 	last, size, err := readMarks(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && (empty || adopt):
 		last, size = heads, 0
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("opening high-water mark %s: %w: the file is missing although the store has logs (restore it, or verify the store and start once with a new mark)", path, ErrMark)
+		return nil, fmt.Errorf("opening high-water mark %s: %w: the file is missing although the store has logs"+
+			" (restore it, or verify the store and start once with a new mark)", path, ErrMark)
 	case err != nil:
 		return nil, err
 	}

@@ -134,7 +134,8 @@ func (r *Reader) Logs(ctx context.Context, t tenant.ID) (heads []Head, err error
 	return heads, nil
 }
 
-// headKeys are the keys of a tenant's heads: closed months in order, then the growing logs, whether they are there or not.
+// headKeys are the keys of a tenant's heads: closed months in order, then the growing logs, whether they are
+// there or not.
 func headKeys(v View, t tenant.ID) (keys []string, err error) {
 	err = v.Scan(Heads, t, nil, nil, false, func(k, _ []byte) (bool, error) {
 		if s := string(k); s != streamAudit && s != streamReleases {
@@ -161,8 +162,8 @@ func (r *Reader) Checkpoint(ctx context.Context, t tenant.ID, log LogName) (note
 // tileHeight is the height of tiles of C2SP tlog-tiles: 256 hashes.
 const tileHeight = 8
 
-// Tile gives width hashes (1 to 256) of a log's tree, as C2SP tlog-tiles has them: level counts tiles from the leaves up, n along. A
-// tile that is not complete under the newest head is ErrNotFound.
+// Tile gives width hashes (1 to 256) of a log's tree, as C2SP tlog-tiles has them: level counts tiles from the
+// leaves up, n along. A tile that is not complete under the newest head is ErrNotFound.
 func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, n int64, width int) (data []byte, err error) {
 	if level < 0 || level > 62/tileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<tileHeight {
 		return nil, fmt.Errorf("reading tile: %w", ErrNotFound)

@@ -14,8 +14,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// A Reader reads records, logs and proofs. It is safe for concurrent use, and works on a store that nobody writes to. Every
-// method that takes a tenant sees that tenant's things only. That the access is allowed, and recorded, is the caller's part.
+// A Reader reads records, logs and proofs. It is safe for concurrent use, and works on a store that nobody
+// writes to. Every method that takes a tenant sees that tenant's things only. That the access is allowed, and
+// recorded, is the caller's part.
 type Reader struct {
 	cfg    Config
 	id     identity
@@ -116,8 +117,8 @@ type Record struct {
 	Body  []byte // nil if the error says why
 }
 
-// Get reads one record and opens its body, checking both against each other. If the body's key was destroyed, the error is ErrErased, and without
-// keys at hand ErrFilter; the rest of the Record is good then.
+// Get reads one record and opens its body, checking both against each other. If the body's key was destroyed,
+// the error is ErrErased, and without keys at hand ErrFilter; the rest of the Record is good then.
 func (r *Reader) Get(ctx context.Context, t tenant.ID, id RecordID) (Record, error) {
 	var rec Record
 	var sealed []byte
@@ -215,7 +216,8 @@ func (r *Reader) receipt(v View, t tenant.ID, id []byte) (Receipt, error) {
 	}, nil
 }
 
-// ByIdem finds the record stored with these idempotency bytes; ErrNotFound if there is none. Ask before deciding again.
+// ByIdem finds the record stored with these idempotency bytes; ErrNotFound if there is none. Ask before deciding
+// again.
 func (r *Reader) ByIdem(ctx context.Context, t tenant.ID, idem []byte) (RecordID, error) {
 	return r.lookup(ctx, t, tagIdem, string(idem))
 }

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// A Receipt is what the caller of Append gets: that a record with this leaf hash stands at this place of a log whose head is signed. It
-// holds nothing about a patient and may be shown to anybody. With it and the node's public key its owner can show, against later
-// denial, that the record was taken.
+// A Receipt is what the caller of Append gets: that a record with this leaf hash stands at this place of a log
+// whose head is signed. It holds nothing about a patient and may be shown to anybody. With it and the node's
+// public key its owner can show, against later denial, that the record was taken.
 type Receipt struct {
 	RecordID RecordID
 	Log      string    // origin
@@ -49,7 +49,8 @@ func (r Receipt) String() string {
 	return string(b)
 }
 
-// ParseReceipt reads what String wrote, in that form only. It checks that the parts agree with each other; [Receipt.Verify] checks the signature.
+// ParseReceipt reads what String wrote, in that form only. It checks that the parts agree with each other;
+// [Receipt.Verify] checks the signature.
 func ParseReceipt(s string) (Receipt, error) {
 	bad := func(what string) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("reading receipt: %w: %s", ErrReceipt, what)
@@ -97,7 +98,8 @@ func ParseReceipt(s string) (Receipt, error) {
 	return r, nil
 }
 
-// Verify checks that the head in the receipt was signed by the node with this public key. That the leaf is in the tree is shown by a [Proof].
+// Verify checks that the head in the receipt was signed by the node with this public key. That the leaf is in
+// the tree is shown by a [Proof].
 func (r Receipt) Verify(node ed25519.PublicKey) error {
 	h, err := openNote(r.Log, r.Note, node)
 	if err != nil {

@@ -20,8 +20,8 @@ const (
 	maxPooled   = 1 << 20 // a buffer that grew beyond is not kept
 )
 
-// A sealer compresses bodies and reuses what that needs. It has one encoder and one decoder per processor, each of about 2 MB;
-// more would only wait for a processor.
+// A sealer compresses bodies and reuses what that needs. It has one encoder and one decoder per processor, each
+// of about 2 MB; more would only wait for a processor.
 type sealer struct {
 	encoders chan *zstd.Encoder // nil where none was made yet
 	decoders chan *zstd.Decoder // likewise

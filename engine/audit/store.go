@@ -9,11 +9,13 @@ import (
 	"github.com/precept-cds/precept/signing/keyring"
 )
 
-// Space is one kind of stored thing; a table, or a bucket. Every key lives under a tenant; what belongs to the region lives under tenant "".
+// Space is one kind of stored thing; a table, or a bucket. Every key lives under a tenant; what belongs to the
+// region lives under tenant "".
 type Space uint8
 
-// The spaces. Their keys and values follow. The n hashes before a leaf are those of the subtrees that it completes, its own first. Marks are what lists
-// filter by: kind (1) | rule tags (8 each). Patients and Lookups are deletable without touching a log.
+// The spaces. Their keys and values follow. The n hashes before a leaf are those of the subtrees that it
+// completes, its own first. Marks are what lists filter by: kind (1) | rule tags (8 each). Patients and Lookups
+// are deletable without touching a log.
 const (
 	Meta     Space = iota // "identity" -> prefix/region; "tenant/<id>" -> tenantRef (both under tenant "")
 	Heads                 // "audit", "releases" -> newest head of that kind; "audit/<yyyy-mm>" -> final head of a closed month
@@ -40,7 +42,8 @@ func (s Space) String() string {
 	return [...]string{"meta", "heads", "leaves", "bodies", "records", "patients", "lookups", "keys", "blobs"}[s]
 }
 
-// ErrConflict is returned by [Store.Commit] when nothing was changed because an expectation did not hold. The log reads again and retries.
+// ErrConflict is returned by [Store.Commit] when nothing was changed because an expectation did not hold. The
+// log reads again and retries.
 var ErrConflict = errors.New("store has changed meanwhile")
 
 // A Store keeps bytes under (space, tenant, key). Durability and order are all that the log needs from it:
@@ -51,10 +54,12 @@ var ErrConflict = errors.New("store has changed meanwhile")
 //
 // All methods are safe for concurrent use.
 type Store interface {
-	// View calls fn with a consistent state. It is valid only until fn returns; fn must be quick and must not call Commit.
+	// View calls fn with a consistent state. It is valid only until fn returns; fn must be quick and must not
+	// call Commit.
 	View(ctx context.Context, fn func(View) error) error
-	// Commit checks all expectations, then applies all puts in order, atomically and durably. It copies what it keeps. A put that changes a present value
-	// in an append-only space is a conflict. ctx is honoured only before the transaction begins.
+	// Commit checks all expectations, then applies all puts in order, atomically and durably. It copies what it
+	// keeps. A put that changes a present value in an append-only space is a conflict. ctx is honoured only
+	// before the transaction begins.
 	Commit(ctx context.Context, b *Batch) error
 	// Close waits for running calls and releases the store.
 	Close() error
@@ -64,8 +69,8 @@ type Store interface {
 type View interface {
 	// Get returns the value, or nil if there is none. A present value is never nil.
 	Get(space Space, t tenant.ID, key []byte) ([]byte, error)
-	// Scan calls fn for the keys of a tenant in [from, to) in byte order, or from the end backwards if reverse, until fn returns false or an error.
-	// A nil to means no upper bound.
+	// Scan calls fn for the keys of a tenant in [from, to) in byte order, or from the end backwards if reverse,
+	// until fn returns false or an error. A nil to means no upper bound.
 	Scan(space Space, t tenant.ID, from, to []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error
 }
 

@@ -57,10 +57,11 @@ const verifyChunk = 256
 // Progress is told how far a verification is in a log. It may be nil.
 type Progress func(log LogName, done, total int64)
 
-// Verify reads all of a tenant's logs and recomputes everything: every leaf hash, every tree hash, the signed heads, the chain of months, the digest of every
-// ciphertext and, with keys at hand, every body's commitment; that indexes follow each other, times do not go back and record ids
-// are unique; and that nothing ends before the high-water mark. Findings are in the report; an error means that the verification itself could not be done.
-// It works beside a running writer: what is appended meanwhile is not looked at.
+// Verify reads all of a tenant's logs and recomputes everything: every leaf hash, every tree hash, the signed
+// heads, the chain of months, the digest of every ciphertext and, with keys at hand, every body's commitment;
+// that indexes follow each other, times do not go back and record ids are unique; and that nothing ends before
+// the high-water mark. Findings are in the report; an error means that the verification itself could not be
+// done. It works beside a running writer: what is appended meanwhile is not looked at.
 func (r *Reader) Verify(ctx context.Context, t tenant.ID, progress Progress) (*Report, error) {
 	c := &check{Reader: r, report: &Report{Tenant: t}, ids: map[[16]byte]bool{}, progress: progress}
 	if c.progress == nil {
@@ -112,7 +113,8 @@ func (c *check) run(ctx context.Context) error {
 	return nil
 }
 
-// heads reads all heads in one view, with the reference of the tenant and, per growing log, whether a leaf lies beyond its head.
+// heads reads all heads in one view, with the reference of the tenant and, per growing log, whether a leaf lies
+// beyond its head.
 func (c *check) heads(ctx context.Context) (heads []Head, beyond map[LogName]bool, err error) {
 	t := c.report.Tenant
 	beyond = map[LogName]bool{}

@@ -20,8 +20,9 @@ import (
 // maxKeyFile bounds the region key file: a keyset of a few hundred retired keys stays far below.
 const maxKeyFile = 1 << 16
 
-// FileKMS is a region key in a file: a Tink AES-256-GCM keyset in Tink's JSON form, readable by its owner only. It is for
-// a single machine whose disk is trusted as far as its memory. Whoever reads the file reads the region.
+// FileKMS is a region key in a file: a Tink AES-256-GCM keyset in Tink's JSON form, readable by its owner only.
+// It is for a single machine whose disk is trusted as far as its memory. Whoever reads the file reads the
+// region.
 type FileKMS struct {
 	aead tink.AEAD
 	id   string
@@ -29,8 +30,8 @@ type FileKMS struct {
 
 var _ KMS = (*FileKMS)(nil)
 
-// CreateFileKMS makes a new region key at path (mode 0600), synced together with its directory. It refuses to replace a
-// file that exists: overwriting a region key would destroy every record of the region.
+// CreateFileKMS makes a new region key at path (mode 0600), synced together with its directory. It refuses to
+// replace a file that exists: overwriting a region key would destroy every record of the region.
 func CreateFileKMS(path string) (*FileKMS, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {

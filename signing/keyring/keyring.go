@@ -10,10 +10,10 @@
 //	node key      Ed25519, one per region, signs checkpoints; wrapped by the region key
 //
 // A record is sealed with AES-256-GCM under its record key. The nonce is zero, because a record key seals
-// exactly one stored record: the audit log refuses a second record with the same id in the transaction
-// that stores the first. The associated data binds region, tenant, record id and schema, and every
-// wrapped key binds region, tenant, kind, handle and the version of the key that wraps it; moving a ciphertext or a
-// wrapped key to another tenant, region, record or handle makes it unreadable.
+// exactly one stored record: the audit log refuses a second record with the same id in the transaction that
+// stores the first. The associated data binds region, tenant, record id and schema, and every wrapped key binds
+// region, tenant, kind, handle and the version of the key that wraps it; moving a ciphertext or a wrapped key to
+// another tenant, region, record or handle makes it unreadable.
 //
 // What is stored is only wrapped keys, under these names (see [Named]):
 //
@@ -24,15 +24,15 @@
 //	key/<handle>        subject key               0x01 | uint32 tenant key number | nonce (12) | ciphertext and tag (48)
 //	node/1              node key (tenant "")      0x01 | Ed25519 public key (32) | what the KMS returned
 //
-// A single byte 0x00 stands for a destroyed key. Destroying key/<handle> makes that patient's bodies
-// unreadable ([ErrErased]); destroying tenant/<n> does it for everything under it.
+// A single byte 0x00 stands for a destroyed key. Destroying key/<handle> makes that patient's bodies unreadable
+// ([ErrErased]); destroying tenant/<n> does it for everything under it.
 //
-// The package persists nothing. A new key is handed out together with its wrapped form, again and again,
-// until the caller says that it is durable: so the key can be stored in the same transaction as
-// the first record that needs it, and two first calls of one patient agree on one key.
+// The package persists nothing. A new key is handed out together with its wrapped form, again and again, until
+// the caller says that it is durable: so the key can be stored in the same transaction as the first record that
+// needs it, and two first calls of one patient agree on one key.
 //
-// Not guaranteed: Go cannot promise that key bytes leave memory when they are dropped, and a stale copy
-// of the store's file still holds keys destroyed later, until the tenant key that wraps them is destroyed too.
+// Not guaranteed: Go cannot promise that key bytes leave memory when they are dropped, and a stale copy of the
+// store's file still holds keys destroyed later, until the tenant key that wraps them is destroyed too.
 package keyring
 
 import (
@@ -133,8 +133,9 @@ func (r *Ring) Tenant(ctx context.Context, name string) (*Tenant, error) {
 	return t, nil
 }
 
-// Forget drops all keys of a tenant from memory, so that the next use reads the store again. Call it after keys were
-// rotated or destroyed; leases that are out stay usable, and the log refuses to store what they seal under a destroyed key.
+// Forget drops all keys of a tenant from memory, so that the next use reads the store again. Call it after keys
+// were rotated or destroyed; leases that are out stay usable, and the log refuses to store what they seal under
+// a destroyed key.
 func (r *Ring) Forget(tenant string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

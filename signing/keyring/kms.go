@@ -2,9 +2,9 @@ package keyring
 
 import "context"
 
-// KMS is the region key: a key that wraps other keys and never leaves its place. The file form is [FileKMS]; cloud and
-// HSM forms stand behind the same three methods. Implementations bind aad even where their backend cannot (by
-// sealing its digest with the key), honour ctx, and are safe for concurrent use.
+// KMS is the region key: a key that wraps other keys and never leaves its place. The file form is [FileKMS];
+// cloud and HSM forms stand behind the same three methods. Implementations bind aad even where their backend
+// cannot (by sealing its digest with the key), honour ctx, and are safe for concurrent use.
 type KMS interface {
 	// Wrap seals key under the current version of the region key, bound to aad.
 	Wrap(ctx context.Context, key, aad []byte) ([]byte, error)

@@ -21,8 +21,8 @@ type Node struct {
 	seed   [ed25519.SeedSize]byte
 }
 
-// Node returns the region's signing key. A key made just now comes with its stored form (under tenant ""), which must be durable
-// before anything signed by it leaves the process; otherwise fresh is empty.
+// Node returns the region's signing key. A key made just now comes with its stored form (under tenant ""), which
+// must be durable before anything signed by it leaves the process; otherwise fresh is empty.
 func (r *Ring) Node(ctx context.Context) (n *Node, fresh []Named, err error) {
 	v, ok, err := r.lookup(ctx, "", nameNode)
 	if err != nil {
@@ -97,8 +97,9 @@ func Verifier(name string, public ed25519.PublicKey) (note.Verifier, error) {
 	return v, nil
 }
 
-// PublicNode reads the node's public key from the store without the KMS, for checks that run without secrets. ok is false
-// when the region has none yet. Whoever can write the store can replace it: an auditor pins the key instead.
+// PublicNode reads the node's public key from the store without the KMS, for checks that run without secrets. ok
+// is false when the region has none yet. Whoever can write the store can replace it: an auditor pins the key
+// instead.
 func PublicNode(ctx context.Context, lookup Lookup) (public ed25519.PublicKey, ok bool, err error) {
 	v, ok, err := lookup(ctx, "", nameNode)
 	if err != nil {

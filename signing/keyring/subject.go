@@ -135,8 +135,9 @@ func (t *Tenant) makeKey(tag Tag) (*subjectKey, error) {
 // Handle is the random name of the key; it is not derived from the patient.
 func (s *Subject) Handle() string { return s.key.handle }
 
-// New is the keys to be stored, each only where its name is absent, in the same transaction as what this lease sealed. If a name is taken
-// by other bytes, nothing may be stored: release with [Superseded], and start again from [Ring.Tenant].
+// New is the keys to be stored, each only where its name is absent, in the same transaction as what this lease
+// sealed. If a name is taken by other bytes, nothing may be stored: release with [Superseded], and start again
+// from [Ring.Tenant].
 func (s *Subject) New() []Named { return s.fresh }
 
 // Seal encrypts buf in place and returns it with the tag appended; buf needs Overhead bytes of spare capacity.

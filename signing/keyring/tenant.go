@@ -166,8 +166,9 @@ type tagger struct {
 	buf []byte
 }
 
-// Open opens a sealed record. The key is read from the store each time, so a destroyed key is honoured at once: then the error is ErrErased. ErrOpen means
-// that these bytes were not sealed as this record of this tenant and region.
+// Open opens a sealed record. The key is read from the store each time, so a destroyed key is honoured at once:
+// then the error is ErrErased. ErrOpen means that these bytes were not sealed as this record of this tenant and
+// region.
 func (t *Tenant) Open(ctx context.Context, handle string, b Binding, ciphertext []byte) ([]byte, error) {
 	key, err := t.subjectKey(ctx, handle)
 	if err != nil {

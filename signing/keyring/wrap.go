@@ -22,7 +22,8 @@ const (
 	maxWrappedLength = 1 << 14
 )
 
-// Destroyed is stored in place of a key that was destroyed on purpose, so that nobody takes its absence for "not made yet".
+// Destroyed is stored in place of a key that was destroyed on purpose, so that nobody takes its absence for "not
+// made yet".
 func Destroyed() []byte { return []byte{formatDestroyed} }
 
 // binding appends each part with its length (uint32, big-endian) in front: no two lists of parts give the same bytes.

@@ -18,8 +18,9 @@ import (
 	"github.com/precept-cds/precept/signing/keyring"
 )
 
-// Run checks that a store keeps the promises of [audit.Store]. open returns the same store each time it is called with the same name, and a store of its
-// own for each name; the suite closes what it opened before opening it again.
+// Run checks that a store keeps the promises of [audit.Store]. open returns the same store each time it is
+// called with the same name, and a store of its own for each name; the suite closes what it opened before
+// opening it again.
 func Run(t *testing.T, open func(t *testing.T, name string) audit.Store) {
 	for name, test := range map[string]func(*testing.T, func(*testing.T, string) audit.Store){
 		"values":       testValues,
@@ -295,7 +296,8 @@ func testReopen(t *testing.T, open func(*testing.T, string) audit.Store) {
 	}
 }
 
-// testLog runs a whole log on the store: two nodes append for two tenants, over a change of month; then everything is verified.
+// testLog runs a whole log on the store: two nodes append for two tenants, over a change of month; then
+// everything is verified.
 func testLog(t *testing.T, open func(*testing.T, string) audit.Store) {
 	s := open(t, "log")
 	closing(t, s)

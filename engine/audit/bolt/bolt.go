@@ -1,10 +1,12 @@
 // Package bolt keeps an audit store in one bbolt file, for one process.
 //
-// A commit is one bbolt transaction: it returns nil only after the data pages and then the meta page were synced. An error may mean either, which is what
-// [audit.Store] says of it. The file holds one bucket per space; a key is the tenant, a zero byte, and the key within.
+// A commit is one bbolt transaction: it returns nil only after the data pages and then the meta page were
+// synced. An error may mean either, which is what [audit.Store] says of it. The file holds one bucket per space;
+// a key is the tenant, a zero byte, and the key within.
 //
-// Not guaranteed: bbolt has no checksums on its pages, so a flipped bit in a value is found only by the log's own digests, and one in a page's structure may make reads
-// panic. Deleted values stay readable in the file until their pages are reused. The file never shrinks.
+// Not guaranteed: bbolt has no checksums on its pages, so a flipped bit in a value is found only by the log's
+// own digests, and one in a page's structure may make reads panic. Deleted values stay readable in the file
+// until their pages are reused. The file never shrinks.
 package bolt
 
 import (
@@ -30,7 +32,8 @@ var (
 	ErrDamaged = errors.New("store file damaged (restore a copy; the high-water mark tells whether it is new enough)")
 )
 
-// mapSize is how much address space is reserved at first: below it, reads never wait for a growing file to be mapped anew.
+// mapSize is how much address space is reserved at first: below it, reads never wait for a growing file to be
+// mapped anew.
 const mapSize = 64 << 30
 
 // lockWait is how long Open waits for the file's lock: long enough for a process that is just ending.
@@ -99,7 +102,8 @@ func (s *Store) prepare(readOnly bool) error {
 	})
 }
 
-// preflight refuses a file that is shorter than its own header says: reading it through the memory map would kill the process.
+// preflight refuses a file that is shorter than its own header says: reading it through the memory map would
+// kill the process.
 func preflight(path string, readOnly bool) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && !readOnly {

@@ -7,8 +7,9 @@ import (
 	"io"
 )
 
-// bbolt's two meta pages, as of its file version 2: a page header of 16 bytes, then magic, version, page size and flags (uint32 each), root page and sequence, free list
-// page, number of pages, transaction (uint64 each) and an FNV-1a checksum of all before it, in the byte order of the machine.
+// bbolt's two meta pages, as of its file version 2: a page header of 16 bytes, then magic, version, page size
+// and flags (uint32 each), root page and sequence, free list page, number of pages, transaction (uint64 each)
+// and an FNV-1a checksum of all before it, in the byte order of the machine.
 const (
 	pageHeader = 16
 	metaSize   = 64
