@@ -62,12 +62,16 @@ func (s *Server) router() *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = s.unrouted
 	for _, r := range s.routes() {
-		e.Add(r.method, r.path, func(c echo.Context) error {
-			s.follow(c, &r)
-			return nil
-		})
+		e.Add(r.method, r.path, s.handle(r))
 	}
 	return e
+}
+
+func (s *Server) handle(r route) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		s.follow(c, &r)
+		return nil
+	}
 }
 
 // follow takes a request through its route: who calls, then the answer, and

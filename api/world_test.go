@@ -116,6 +116,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	for _, id := range []tenant.ID{"north", "south"} {
 		w.populate(id, publisher)
 	}
+	w.release("north", "terminology_core", "renal_dosing", "nsaid_anticoagulant", "high_priority_ddi")
 	return w
 }
 
@@ -265,6 +266,7 @@ func (w *world) policy(t tenant.ID) []byte {
 		"tenant": t, "region": "us-east", "name": "Health " + string(t), "zone": fixtures.Zone, "limits": object{"bodyBytes": 1 << 20, "deadlineMs": 5000, "ruleMs": 4000},
 		"services": []object{
 			{"id": "orders", "hook": "order-sign", "title": "Orders", "description": "Checks orders", "packs": packs, "prefetch": prefetch},
+			{"id": "orders", "hook": "order-select", "description": "Checks orders while they are chosen", "packs": packs, "prefetch": prefetch},
 			{"id": "hidden", "hook": "order-sign", "description": "For another client", "packs": packs, "prefetch": prefetch},
 		},
 		"clients": []object{ehr},
@@ -273,24 +275,30 @@ func (w *world) policy(t tenant.ID) []byte {
 	return b
 }
 
-// populate brings a tenant to life over HTTP: policy and packs.
+// apply sends a statement as the operator.
+func (w *world) apply(t tenant.ID, env *signing.Envelope) {
+	w.Helper()
+	_, err := w.as(t, "otto@north.example").Apply(context.Background(), env.Bytes())
+	w.must(err)
+}
+
+// populate gives a tenant its publisher and its policy, over HTTP.
 func (w *world) populate(t tenant.ID, publisher *signing.Envelope) {
 	w.Helper()
-	operator := w.as(t, "otto@north.example")
-	apply := func(env *signing.Envelope) {
-		w.Helper()
-		_, err := operator.Apply(context.Background(), env.Bytes())
-		w.must(err)
-	}
-	apply(publisher)
-	apply(w.say(signing.PackDigest{}, signing.TenantPolicy{Tenant: signing.Tenant(t), Region: "us-east", Seq: 1, Policy: w.policy(t)}, "otto@north.example", "amy@north.example"))
-	for _, name := range []string{"terminology_core", "renal_dosing", "nsaid_anticoagulant", "high_priority_ddi"} {
+	w.apply(t, publisher)
+	w.apply(t, w.say(signing.PackDigest{}, signing.TenantPolicy{Tenant: signing.Tenant(t), Region: "us-east", Seq: 1, Policy: w.policy(t)}, "otto@north.example", "amy@north.example"))
+}
+
+// release uploads packs and puts them to work, over HTTP.
+func (w *world) release(t tenant.ID, names ...string) {
+	w.Helper()
+	for _, name := range names {
 		pack := w.pack(name)
 		var archive bytes.Buffer
 		w.must(pack.WriteArchive(&archive))
-		w.must(operator.PutPack(context.Background(), pack.Digest, archive.Bytes()))
+		w.must(w.as(t, "otto@north.example").PutPack(context.Background(), pack.Digest, archive.Bytes()))
 		for _, env := range w.live(t, pack) {
-			apply(env)
+			w.apply(t, env)
 		}
 	}
 }
