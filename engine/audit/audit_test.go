@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/audittest"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -243,6 +244,7 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 		"card":  func() error { _, err := l.ByCard(t.Context(), "south", e.Cards[0]); return err }(),
 		"idem":  func() error { _, err := l.ByIdem(t.Context(), "south", e.Idem); return err }(),
 		"head":  func() error { _, err := l.Checkpoint(t.Context(), "nobody", "audit/2026-03"); return err }(),
+		"odd":   func() error { _, err := l.Checkpoint(t.Context(), "north", "audit"); return err }(),
 		"month": func() error { _, err := l.Checkpoint(t.Context(), "north", "audit/2026-04"); return err }(),
 		"rel":   func() error { _, err := l.Checkpoint(t.Context(), "north", audit.Releases); return err }(),
 	} {
@@ -610,4 +612,27 @@ func TestFullQueueIsBusyAndCancelledEntriesAreNotStored(t *testing.T) {
 		t.Errorf("stats %+v: a cancelled entry was stored", s)
 	}
 	verified(t, l.Reader, "north")
+}
+
+// TestCompressedSize holds what is stored against a budget: at most 1.2 times what zstd makes of the body at level 3.
+func TestCompressedSize(t *testing.T) {
+	r := newRegion(t)
+	l := r.open(t)
+	level3, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(5) {
+		body := fhirBody(seed, 88<<10)
+		e := r.entry("north", "p1")
+		e.Body = [][]byte{body[:1000], body[1000:]}
+		rec, err := l.Get(t.Context(), "north", appendOK(t, l, e).RecordID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, budget := float64(rec.Leaf.CTLen)+float64(len(rec.Bytes)), 1.2*float64(len(level3.EncodeAll(body, nil)))
+		if stored > budget {
+			t.Errorf("leaf and body take %.0f bytes, budget %.0f", stored, budget)
+		}
+	}
 }

@@ -75,6 +75,9 @@ func (r *Reader) head(v View, t tenant.ID, key string) (Head, []byte, bool, erro
 
 // logHead is the newest head of one log, whether it still grows or is closed.
 func (r *Reader) logHead(v View, t tenant.ID, log LogName) (Head, error) {
+	if _, err := ParseLogName(string(log)); err != nil {
+		return Head{}, fmt.Errorf("%w: no log has such a name", ErrNotFound)
+	}
 	h, _, ok, err := r.head(v, t, log.stream())
 	if err != nil {
 		return Head{}, err
