@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown"
@@ -36,20 +39,19 @@ type Program struct {
 	compiler *ast.Compiler
 	index    map[string]*triggerIndex // by hook
 	store    storage.Store            // empty: rules have no base documents
-	builtins map[string]*topdown.Builtin
+	txn      storage.Transaction      // reads the store; never ended, as nobody writes
 }
 
-// compiledRule is a rule's one query: its answer and, only if that is true,
+// compiledRule is what a rule is asked: its answer and, only if that is true,
 // its card.
-type compiledRule struct {
-	query ast.Body
-	qc    ast.QueryCompiler
+type compiledRule struct{ holds, card compiledQuery }
+
+type compiledQuery struct {
+	body ast.Body
+	qc   ast.QueryCompiler
 }
 
-var (
-	holdsVar = ast.Var("holds")
-	cardsVar = ast.Var("cards")
-)
+const answerVar = ast.Var("answer")
 
 // Compile makes a pack of kind rules ready to run.
 func Compile(pack *rulepacks.Pack) (*Program, error) {
@@ -57,7 +59,10 @@ func Compile(pack *rulepacks.Pack) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}
-	p := &Program{pack: pack, rules: code.Rules, compiler: code.Compiler, store: inmem.New(), builtins: clinical.Functions()}
+	p := &Program{pack: pack, rules: code.Rules, compiler: code.Compiler, store: inmem.New()}
+	if p.txn, err = p.store.NewTransaction(context.Background()); err != nil {
+		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
+	}
 	for _, r := range p.rules {
 		if err := p.prepare(r); err != nil {
 			return nil, fmt.Errorf("compiling pack %s: rule %s: %w (%w)", pack.Manifest.Name, r.ID, err, ErrPack)
@@ -67,19 +72,24 @@ func Compile(pack *rulepacks.Pack) (*Program, error) {
 	return p, nil
 }
 
-func (p *Program) prepare(r *clinical.Rule) error {
-	text := fmt.Sprintf(`holds = data.%s.holds; cards = [c | fact.is(holds, "true"); c = data.%s.card]`, r.Package, r.Package)
-	body, err := ast.ParseBodyWithOpts(text, ast.ParserOptions{RegoVersion: ast.RegoV1})
-	if err != nil {
+func (p *Program) prepare(r *clinical.Rule) (err error) {
+	var c compiledRule
+	if c.holds, err = p.query(r.Package + ".holds"); err != nil {
 		return err
 	}
-	qc := p.compiler.QueryCompiler()
-	query, err := qc.Compile(body)
+	c.card, err = p.query(r.Package + ".card")
+	p.compiled = append(p.compiled, c)
+	return err
+}
+
+func (p *Program) query(path string) (q compiledQuery, err error) {
+	body, err := ast.ParseBodyWithOpts(fmt.Sprintf("%s = data.%s", answerVar, path), ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
-		return err
+		return q, err
 	}
-	p.compiled = append(p.compiled, compiledRule{query, qc})
-	return nil
+	q.qc = p.compiler.QueryCompiler()
+	q.body, err = q.qc.Compile(body)
+	return q, err
 }
 
 // answer is what one rule said about one subject.
@@ -90,49 +100,54 @@ type answer struct {
 	cut  bool
 }
 
-// ask evaluates rule i about a subject, nil for the patient. The stop channel
-// of cancel ends it early.
+// ask evaluates rule i about a subject, nil for the patient: whether it holds,
+// and if so its card. Cancel ends it early.
 func (p *Program) ask(ctx context.Context, i int, s *clinical.Session, pack *clinical.Pack, subject *chart.Order, cancel topdown.Cancel) (a answer) {
 	s.Ask(pack, subject)
-	txn, err := p.store.NewTransaction(ctx)
-	if err != nil {
-		return answer{err: &decision.RuleError{Code: "internal", Message: err.Error()}}
+	holds, err := p.eval(ctx, &p.compiled[i].holds, s, cancel)
+	if err == nil && holds == nil {
+		return answer{err: &decision.RuleError{Code: "undefined", Message: "holds is undefined; it must be a fact for every patient", At: p.rules[i].File}}
 	}
-	defer p.store.Abort(ctx, txn)
-	q := topdown.NewQuery(p.compiled[i].query).WithQueryCompiler(p.compiled[i].qc).WithCompiler(p.compiler).
-		WithStore(p.store).WithTransaction(txn).WithBuiltins(p.builtins).WithStrictBuiltinErrors(true).
-		WithTime(s.Now()).WithCancel(cancel).WithRequestMetadata(s.Metadata())
-	found := false
-	err = q.Iter(ctx, func(r topdown.QueryResult) error {
-		found = true
-		return a.read(s, r)
-	})
+	if err == nil {
+		if a.fact, err = s.Fact(holds); err != nil {
+			err = fmt.Errorf("reading holds: %w", err)
+		}
+	}
+	if err == nil && a.fact.State == fact.True {
+		a.card, err = p.card(ctx, i, s, cancel)
+	}
 	switch {
 	case topdown.IsCancel(err):
 		return answer{cut: true}
 	case err != nil:
 		return answer{err: ruleError(err)}
-	case !found:
-		return answer{err: &decision.RuleError{Code: "undefined", Message: "holds is undefined; it must be a fact for every patient", At: p.rules[i].File}}
 	}
 	return a
 }
 
-func (a *answer) read(s *clinical.Session, r topdown.QueryResult) error {
-	f, err := s.Fact(r[holdsVar])
-	if err != nil {
-		return fmt.Errorf("reading holds: %w", err)
+// card evaluates the card of a rule that holds. It sees what holds evaluated:
+// both queries share one cache.
+func (p *Program) card(ctx context.Context, i int, s *clinical.Session, cancel topdown.Cancel) (*draft, error) {
+	card, err := p.eval(ctx, &p.compiled[i].card, s, cancel)
+	switch {
+	case err != nil:
+		return nil, err
+	case card == nil:
+		return nil, fmt.Errorf("card is undefined although the rule holds")
 	}
-	a.fact = f
-	if f.State != fact.True {
+	return readCard(s, card)
+}
+
+// eval gives the value of a query, nil if it is undefined.
+func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session, cancel topdown.Cancel) (value *ast.Term, err error) {
+	q := topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).WithTransaction(p.txn).
+		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).
+		WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp())
+	err = q.Iter(ctx, func(r topdown.QueryResult) error {
+		value = r[answerVar]
 		return nil
-	}
-	cards, ok := r[cardsVar].Value.(*ast.Array)
-	if !ok || cards.Len() != 1 {
-		return fmt.Errorf("card is undefined although the rule holds")
-	}
-	a.card, err = readCard(s, cards.Elem(0))
-	return err
+	})
+	return value, err
 }
 
 // ruleError puts an evaluator's error into the words of the record. Messages
@@ -191,8 +206,11 @@ func readCard(s *clinical.Session, t *ast.Term) (*draft, error) {
 				if err := readString(o.Get(ast.StringTerm("label")), &link[0]); err != nil {
 					return err
 				}
+				if err := readString(o.Get(ast.StringTerm("url")), &link[1]); err != nil {
+					return err
+				}
 				d.links = append(d.links, link)
-				return readString(o.Get(ast.StringTerm("url")), &d.links[len(d.links)-1][1])
+				return checkLink(link[0], link[1])
 			})
 		}
 		return fmt.Errorf("card has no member %s; it has summary, detail, suggestions, links", k)
@@ -200,10 +218,21 @@ func readCard(s *clinical.Session, t *ast.Term) (*draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading card: %w", err)
 	}
-	if d.summary == "" {
+	if strings.TrimSpace(d.summary) == "" {
 		return nil, fmt.Errorf("reading card: summary is required")
 	}
 	return d, nil
+}
+
+// checkLink refuses what would make the whole answer unusable, or harmful.
+func checkLink(label, to string) error {
+	if u, err := url.Parse(to); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("the url of a link must be an absolute http or https address")
+	}
+	if strings.TrimSpace(label) == "" {
+		return fmt.Errorf("the label of a link is required")
+	}
+	return nil
 }
 
 func readString(t *ast.Term, to *string) error {

@@ -29,6 +29,7 @@ type Snapshot struct {
 	packs            []livePack     // sorted by name
 	terms            *clinical.Terminology
 	unusedParameters []string
+	sessions         clinical.Sessions
 }
 
 type livePack struct {
@@ -82,9 +83,10 @@ func (s *Snapshot) decide(ctx context.Context, in *decision.Inputs, req *chart.R
 		return nil, err
 	}
 	d := &decision.Decision{Findings: []decision.Finding{}}
-	e := &evaluation{snapshot: s, in: in, decision: d, session: clinical.NewSession(c, in.Language), ruleTime: ruleTime}
+	e := &evaluation{snapshot: s, in: in, decision: d, session: s.sessions.Start(c, in.Language), ruleTime: ruleTime}
 	e.findPairs(c, service)
 	e.ask(ctx)
+	s.sessions.End(e.session)
 	resp := e.compose()
 	if d.Response, err = resp.Marshal(); err != nil {
 		return nil, fmt.Errorf("deciding: %w", err)
@@ -115,7 +117,7 @@ type evaluation struct {
 	snapshot *Snapshot
 	in       *decision.Inputs
 	decision *decision.Decision
-	session  *clinical.Session
+	session  *clinical.Session // ended before composing
 	ruleTime time.Duration
 	pairs    []pair
 	results  []*result

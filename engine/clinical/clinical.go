@@ -16,15 +16,10 @@ package clinical
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/types"
-
-	"github.com/precept-cds/precept/engine/chart"
-	"github.com/precept-cds/precept/engine/chart/dates"
-	"github.com/precept-cds/precept/engine/fact"
 )
 
 // Version is the version of this library.
@@ -33,66 +28,7 @@ const Version = "1.0.0"
 // Major is the part of Version that packs name.
 const Major = "1"
 
-// sessionKey is the name under which an evaluation's Session travels in the
-// evaluator's request metadata.
-const sessionKey = "precept"
-
-var (
-	errNoSession = errors.New("called outside of an evaluation of Precept")
-	errNoOrder   = errors.New("this rule is asked about the patient, there is no order; give it an order trigger")
-)
-
-// Session is one call's evaluations: the chart, and for the (rule, subject)
-// pair at hand everything the built-ins made. It belongs to one goroutine.
-type Session struct {
-	chart    *chart.Chart
-	language string
-	metadata map[string]any
-	egfrs    map[dates.Duration]*fact.Value // by the greatest age; many rules ask for it
-
-	pack        *Pack
-	subject     *chart.Order
-	facts       []*fact.Fact
-	values      []*fact.Value
-	suggestions []Suggestion
-	call        call // the call under way; built-ins do not nest
-}
-
-// NewSession starts the evaluations of one call. Language is that of the
-// cards, e.g. "en".
-func NewSession(c *chart.Chart, language string) *Session {
-	s := &Session{chart: c, language: language, egfrs: map[dates.Duration]*fact.Value{}}
-	s.metadata = map[string]any{sessionKey: s}
-	return s
-}
-
-// Ask turns the session to one pair: a rule of pack asked about subject, nil
-// for the patient. Handles of earlier pairs lose their meaning.
-func (s *Session) Ask(pack *Pack, subject *chart.Order) {
-	s.pack, s.subject = pack, subject
-	s.facts, s.values, s.suggestions = s.facts[:0], s.values[:0], s.suggestions[:0]
-}
-
-// Metadata is what the evaluator must carry for the built-ins to find the
-// session.
-func (s *Session) Metadata() map[string]any { return s.metadata }
-
-// Fact returns the fact a rule's answer refers to.
-func (s *Session) Fact(t *ast.Term) (*fact.Fact, error) { return s.fact(t) }
-
-// call is one call of a built-in by a rule.
-type call struct {
-	name string
-	loc  *ast.Location
-}
-
-// at gives file and line of the call.
-func (c *call) at() string {
-	if c.loc == nil || c.loc.File == "" {
-		return ""
-	}
-	return c.loc.File + ":" + strconv.Itoa(c.loc.Row)
-}
+var errNoOrder = errors.New("this rule is asked about the patient, there is no order; give it an order trigger")
 
 type impl func(s *Session, c *call, args []*ast.Term) (*ast.Term, error)
 
@@ -112,26 +48,15 @@ func (b *builtin) decl() *ast.Builtin {
 	return &ast.Builtin{Name: b.name, Description: b.doc, Decl: types.NewFunction(named, b.result)}
 }
 
-func (b *builtin) run(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
-	s, ok := bctx.RequestMetadata[sessionKey].(*Session)
-	if !ok {
-		return fmt.Errorf("%s: %w", b.name, errNoSession)
-	}
-	s.call = call{name: b.name, loc: bctx.Location}
+// run answers one call of a rule. What goes wrong is an error at the place of
+// the call.
+func (b *builtin) run(s *Session, loc *ast.Location, args []*ast.Term, iter func(*ast.Term) error) error {
+	s.call = call{name: b.name, loc: loc}
 	t, err := b.impl(s, &s.call, args[:len(b.args)])
 	if err != nil {
-		return fmt.Errorf("%s: %w", b.name, err)
+		return &topdown.Error{Code: topdown.BuiltinErr, Message: fmt.Sprintf("%s: %v", b.name, err), Location: loc}
 	}
 	return iter(t)
-}
-
-// Functions gives the library in the form the evaluator takes.
-func Functions() map[string]*topdown.Builtin {
-	m := map[string]*topdown.Builtin{}
-	for _, b := range library() {
-		m[b.name] = &topdown.Builtin{Decl: b.decl(), Func: b.run}
-	}
-	return m
 }
 
 // Options gives, for each function that takes an options object, the members

@@ -81,13 +81,13 @@ func (h *handles) index(t *ast.Term, n int) (int, error) {
 
 func (s *Session) newFact(c *call, f *fact.Fact) *ast.Term {
 	f.Op = c.name
-	f.At = c.at()
+	f.At = s.at()
 	s.facts = append(s.facts, f)
 	return factHandles.term(len(s.facts) - 1)
 }
 
 func (s *Session) newValue(c *call, v *fact.Value) *ast.Term {
-	v.At = c.at()
+	v.At = s.at()
 	s.values = append(s.values, v)
 	return valueHandles.term(len(s.values) - 1)
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 )
 
-// Now is the time of the call.
-func (s *Session) Now() time.Time { return s.chart.Now() }
-
 // age gives the completed years of the patient as an interval: one number if
 // the birth date is known to the day.
 func age(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {

@@ -1,0 +1,120 @@
+package clinical
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// Session is one call's evaluations: the chart, and for the (rule, subject)
+// pair at hand everything the built-ins made. It belongs to one goroutine.
+type Session struct {
+	chart    *chart.Chart
+	language string
+	egfrs    map[dates.Duration]*fact.Value // by the greatest age; many rules ask for it
+
+	pack        *Pack
+	subject     *chart.Order
+	facts       []*fact.Fact
+	values      []*fact.Value
+	suggestions []Suggestion
+	answers     answers
+
+	// What follows does not depend on the call and outlives it.
+	functions map[string]*topdown.Builtin // the library, bound to this session
+	call      call                        // the one under way: built-ins do not nest
+	places    map[*ast.Location]string    // of the calls, as records name them
+}
+
+// Sessions makes sessions and uses them again. The zero value is ready, and
+// safe for concurrent use.
+type Sessions struct{ pool sync.Pool }
+
+// Start starts the evaluations of one call. Language is that of the cards,
+// e.g. "en". The session must be ended, unless evaluating it panics.
+func (p *Sessions) Start(c *chart.Chart, language string) *Session {
+	s, ok := p.pool.Get().(*Session)
+	if !ok {
+		s = newSession()
+	}
+	s.chart, s.language = c, language
+	return s
+}
+
+// End takes a session back and forgets all about its call. What the session
+// answered stays valid.
+func (p *Sessions) End(s *Session) {
+	s.Ask(nil, nil)
+	s.chart, s.language, s.call = nil, "", call{}
+	clear(s.egfrs)
+	p.pool.Put(s)
+}
+
+func newSession() *Session {
+	all := library()
+	s := &Session{egfrs: map[dates.Duration]*fact.Value{}, places: map[*ast.Location]string{},
+		functions: make(map[string]*topdown.Builtin, len(all))}
+	for i := range all {
+		b := &all[i]
+		decl := b.decl()
+		decl.CanSkipBctx = true // of the context, run wants nothing but the location, which comes always
+		s.functions[b.name] = &topdown.Builtin{Decl: decl,
+			Func: func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
+				return b.run(s, bctx.Location, args, iter)
+			}}
+	}
+	return s
+}
+
+// Ask turns the session to one pair: a rule of pack asked about subject, nil
+// for the patient. Handles of earlier pairs lose their meaning, and their
+// cached answers are forgotten.
+func (s *Session) Ask(pack *Pack, subject *chart.Order) {
+	s.pack, s.subject = pack, subject
+	clear(s.facts)
+	clear(s.values)
+	clear(s.suggestions)
+	s.facts, s.values, s.suggestions = s.facts[:0], s.values[:0], s.suggestions[:0]
+	s.answers.reset()
+}
+
+// Now is the time of the call.
+func (s *Session) Now() time.Time { return s.chart.Now() }
+
+// Functions gives the library, bound to this session, in the form the
+// evaluator takes.
+func (s *Session) Functions() map[string]*topdown.Builtin { return s.functions }
+
+// Answers is the evaluator's cache of rules already evaluated for the pair at
+// hand. It is empty after Ask.
+func (s *Session) Answers() topdown.VirtualCache { return &s.answers }
+
+// Fact returns the fact a rule's answer refers to.
+func (s *Session) Fact(t *ast.Term) (*fact.Fact, error) { return s.fact(t) }
+
+// call is one call of a built-in by a rule.
+type call struct {
+	name string
+	loc  *ast.Location
+}
+
+// at gives file and line of the call under way.
+func (s *Session) at() string {
+	loc := s.call.loc
+	if loc == nil || loc.File == "" {
+		return ""
+	}
+	place, ok := s.places[loc]
+	if !ok {
+		place = loc.File + ":" + strconv.Itoa(loc.Row)
+		s.places[loc] = place
+	}
+	return place
+}
