@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/precept-cds/precept/engine/clinical"
@@ -20,7 +21,11 @@ func Explain(w io.Writer, in *decision.Inputs, d *decision.Decision) {
 	fmt.Fprintf(w, "call      %s, service %s, client %s\n", in.Hook, in.Service, in.Client)
 	fmt.Fprintf(w, "engine    precept %s, library %s, opa %s\n", in.Engine.Build, in.Engine.Library, in.Engine.OPA)
 	for _, p := range in.Release.Packs {
-		fmt.Fprintf(w, "pack      %s %s, activation %d, sha256 %s\n", p.Name, p.Version, p.Seq, p.Digest)
+		mode := ""
+		if p.Mode == modeSuspended {
+			mode = ", suspended"
+		}
+		fmt.Fprintf(w, "pack      %s %s, activation %d%s, sha256 %s\n", p.Name, p.Version, p.Seq, mode, p.Digest)
 	}
 	if t := in.Release.Terminology; t != nil {
 		fmt.Fprintf(w, "drugs     %s %s, activation %d, sha256 %s\n", t.Name, t.Version, t.Seq, t.Digest)
@@ -29,27 +34,32 @@ func Explain(w io.Writer, in *decision.Inputs, d *decision.Decision) {
 		fmt.Fprintf(w, "note      %s: %s\n", n.Code, n.Text)
 	}
 	for i := range d.Findings {
-		explainFinding(w, &d.Findings[i])
+		explainFinding(w, in, &d.Findings[i])
 	}
 }
 
-func explainFinding(w io.Writer, f *decision.Finding) {
+func explainFinding(w io.Writer, in *decision.Inputs, f *decision.Finding) {
 	fmt.Fprintf(w, "\n%-8s %s %s on %s\n", outcomeWord(f.Outcome), f.Rule, f.Version, f.Subject)
 	switch {
-	case f.Card != "":
+	case f.Card != "" && f.Outcome == decision.Fired:
 		fmt.Fprintf(w, "  shown as %s on card %s\n", f.Severity, f.Card)
+	case f.Card != "":
+		fmt.Fprintf(w, "  named on card %s\n", f.Card)
 	case f.Hidden != "":
 		fmt.Fprintf(w, "  not shown: %s\n", f.Hidden)
 	}
 	if f.Error != nil {
-		fmt.Fprintf(w, "  error %s: %s %s\n", f.Error.Code, f.Error.Message, f.Error.At)
+		fmt.Fprintf(w, "  error %s: %s%s\n", f.Error.Code, f.Error.Message, at(f.Error.At))
+	}
+	if f.Outcome == decision.WasCut {
+		fmt.Fprintf(w, "  not evaluated: %s\n", cutText(in, f))
 	}
 	if f.Fact == nil {
 		return
 	}
 	if f.Outcome == decision.NotFired {
 		for _, miss := range deciding(f.Fact) {
-			fmt.Fprintf(w, "  because this was not so: %s\n", FactText(miss))
+			fmt.Fprintf(w, "  because this was not so: %s%s\n", FactText(miss), found(miss))
 		}
 	}
 	f.Fact.Walk(func(x *fact.Fact, depth int) bool {
@@ -69,6 +79,41 @@ func explainFinding(w io.Writer, f *decision.Finding) {
 	})
 }
 
+// cutText says why a pair was not evaluated.
+func cutText(in *decision.Inputs, f *decision.Finding) string {
+	for _, c := range in.Cut {
+		if c.Rule != f.Rule || c.Subject != f.Subject && c.Subject != anySubject {
+			continue
+		}
+		switch c.Cause {
+		case decision.CutSuspension:
+			return "the rule is out of service"
+		case decision.CutDeadline:
+			return "the time for the whole call was used up"
+		case decision.CutLimit:
+			return "the rule used up its own time"
+		}
+	}
+	return "the record does not say why"
+}
+
+// found says what a fact that was false found instead.
+func found(f *fact.Fact) string {
+	var list []string
+	f.Walk(func(x *fact.Fact, _ int) bool {
+		for _, v := range x.Values {
+			if s := clinical.Plain(v.Name) + " was " + v.String(); v.State == fact.Known && !slices.Contains(list, s) {
+				list = append(list, s)
+			}
+		}
+		return true
+	})
+	if len(list) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(list, ", ") + ")"
+}
+
 func reasons(w io.Writer, pad string, list []fact.Reason) {
 	for _, r := range list {
 		fmt.Fprintf(w, "%s        %s (%s)\n", pad, clinical.ReasonText("en", r), r.Code)
@@ -85,9 +130,9 @@ func at(place string) string {
 func outcomeWord(o decision.Outcome) string { return strings.ToUpper(string(o)) }
 
 // deciding returns the false facts that keep f from being true: the near miss,
-// if there is only one.
+// if there is only one. A fact that the rule's author named is said by its name.
 func deciding(f *fact.Fact) []*fact.Fact {
-	if len(f.Of) == 0 || f.Op == "fact.negate" || f.Op == "fact.lacking" {
+	if len(f.Of) == 0 || f.Label != "" || f.Op == "fact.negate" || f.Op == "fact.lacking" {
 		return []*fact.Fact{f}
 	}
 	var out []*fact.Fact
@@ -110,6 +155,9 @@ func FactText(f *fact.Fact) string {
 	case "fact.any":
 		return "at least one of"
 	case "fact.negate":
+		if len(f.Of) == 1 {
+			return "not: " + FactText(f.Of[0])
+		}
 		return "not"
 	case "fact.count_at_least":
 		return "at least " + f.Limit + " of"

@@ -126,23 +126,32 @@ func (e *Engine) Ready() error { return e.cfg.Log.Err() }
 // current gives what stands for a tenant now, after asking whether the tenant
 // lives here.
 func (e *Engine) current(ctx context.Context, id tenant.ID) (*live, *standing, error) {
+	l, st, _, err := e.moment(ctx, id)
+	return l, st, err
+}
+
+// moment is current with the time that it holds at. The clock is read after
+// the standing, so that what a record names is what was live at its time.
+func (e *Engine) moment(ctx context.Context, id tenant.ID) (*live, *standing, time.Time, error) {
 	l := e.tenants[id]
 	if l == nil {
-		return nil, nil, fmt.Errorf("finding tenant: %w", ErrUnknownTenant)
+		return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", ErrUnknownTenant)
 	}
 	st := l.standing.Load()
-	if !st.until.IsZero() && !e.now().Before(st.until) {
+	now := e.now()
+	for !st.until.IsZero() && !now.Before(st.until) {
 		var err error
 		if st, err = e.refresh(ctx, l); err != nil {
-			return nil, nil, err
+			return nil, nil, time.Time{}, err
 		}
+		now = e.now()
 	}
 	if st.policy != nil {
 		if err := tenant.Resides(st.policy.Region, e.cfg.Region); err != nil {
-			return nil, nil, fmt.Errorf("finding tenant: %w", err)
+			return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", err)
 		}
 	}
-	return l, st, nil
+	return l, st, now, nil
 }
 
 // refresh takes activations out whose time is over.
@@ -182,8 +191,7 @@ func (e *Engine) PersonKey(id tenant.ID, key signing.KeyID, at time.Time) (signi
 // the answer only when the record is durable. The same call again (client,
 // hookInstance, service and body) gets the recorded bytes again.
 func (e *Engine) Call(ctx context.Context, c Caller, service string, body []byte) (*Answer, error) {
-	began := e.now()
-	l, st, err := e.current(ctx, c.Tenant)
+	l, st, now, err := e.moment(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +203,7 @@ func (e *Engine) Call(ctx context.Context, c Caller, service string, body []byte
 		return nil, fmt.Errorf("calling service: %w", ErrBusy)
 	}
 	defer l.calls.Add(-1)
-	in, req, err := e.inputs(st, c, service, body, began)
+	in, req, err := e.inputs(st, c, service, body, now)
 	if err != nil {
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
@@ -219,8 +227,12 @@ func (e *Engine) inputs(st *standing, c Caller, service string, body []byte, now
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, ok := st.policy.Service(service, req.Hook); !ok {
+	offered, ok := st.policy.Service(service, req.Hook)
+	if !ok {
 		return nil, nil, fmt.Errorf("calling service: %w", ErrHook)
+	}
+	if !st.snapshot.serves(offered) {
+		return nil, nil, fmt.Errorf("calling service: %w: no pack of the service is live", ErrNotReady)
 	}
 	if req.PatientID == "" {
 		return nil, nil, &chart.ShapeError{Path: "context.patientId", Want: "the id of the patient"}
@@ -233,14 +245,21 @@ func (e *Engine) inputs(st *standing, c Caller, service string, body []byte, now
 		RecordID: string(id), Tenant: c.Tenant, Region: e.cfg.Region, Time: now, Zone: st.policy.Zone, Language: st.policy.Language,
 		Engine:  decision.Engine{Build: e.cfg.Build, OPA: OPAVersion, Library: clinical.Version},
 		Release: st.snapshot.release, Policy: st.snapshot.policyRef, Service: service, Hook: req.Hook,
-		Client: client.ID, Dialect: string(client.Dialect), Cut: st.suspended(), Request: req.Body,
+		Client: client.ID, Dialect: string(client.Dialect), Cut: suspensions(st.trust, st.snapshot), Request: req.Body,
 	}, req, nil
 }
 
+// serves reports that a pack of the service is live. Without one an answer
+// would say nothing and read as "no finding".
+func (s *Snapshot) serves(service tenant.Service) bool {
+	return slices.ContainsFunc(s.release.Packs, func(r decision.Ref) bool { return slices.Contains(service.Packs, r.Name) })
+}
+
 // decideLive decides within the tenant's deadline. What was cut goes into the
-// inputs, so that a replay cuts the same.
+// inputs, so that a replay cuts the same. A client that goes away changes
+// nothing: when it tries again, it gets this very decision.
 func (e *Engine) decideLive(ctx context.Context, st *standing, in *decision.Inputs, req *chart.Request) (*decision.Decision, error) {
-	ctx, stop := context.WithTimeout(ctx, st.policy.Limits.Deadline())
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), st.policy.Limits.Deadline())
 	defer stop()
 	d, err := st.snapshot.decide(ctx, in, req, st.policy.Limits.RuleTime())
 	if err != nil {
@@ -263,9 +282,8 @@ func (e *Engine) record(ctx context.Context, st *standing, in *decision.Inputs, 
 		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema, Body: body,
 		Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: idempotency(in, req),
 	}
-	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: len(d.Cut), Cards: -1}
 	entry.Rules, entry.Cards = searchable(d)
-	a.Cards = len(entry.Cards)
+	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Cards: len(entry.Cards)}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), entry)
 	if err != nil {
 		return nil, fmt.Errorf("recording decision: %w", err)
@@ -291,8 +309,18 @@ func (e *Engine) repeat(ctx context.Context, t tenant.ID, r audit.Receipt, a *An
 		return fmt.Errorf("repeating the answer of record %s: %w", r.RecordID, err)
 	}
 	_, cards := searchable(d)
-	a.Body, a.RecordID, a.Repeated, a.Cards = d.Response, string(r.RecordID), true, len(cards)
+	a.Body, a.RecordID, a.Repeated, a.Cards, a.Cut = d.Response, string(r.RecordID), true, len(cards), cutPairs(d)
 	return nil
+}
+
+// cutPairs counts the pairs that were not evaluated.
+func cutPairs(d *decision.Decision) (n int) {
+	for i := range d.Findings {
+		if d.Findings[i].Outcome == decision.WasCut {
+			n++
+		}
+	}
+	return n
 }
 
 // idempotency identifies a call: who asked which service what, as one
@@ -323,14 +351,14 @@ func searchable(d *decision.Decision) (rules, cards []string) {
 	return slices.Compact(rules), slices.Compact(cards)
 }
 
-// suspended lists no pairs: a suspended rule is cut on every subject, which
-// the wildcard subject says.
-func (st *standing) suspended() []decision.Cut {
+// suspensions lists the rules of a snapshot that are out of service, alone or
+// with their pack. Such a rule is cut on every subject.
+func suspensions(trust *signing.State, s *Snapshot) []decision.Cut {
 	var cuts []decision.Cut
-	for _, p := range st.snapshot.packs {
+	for _, p := range s.packs {
 		for _, r := range p.rules {
 			name := strings.TrimPrefix(r.ID, p.ref.Name+"/")
-			if st.trust.Suspended(signing.Pack(p.ref.Name), name) {
+			if p.ref.Mode == modeSuspended || trust.Suspended(signing.Pack(p.ref.Name), name) {
 				cuts = append(cuts, decision.Cut{Rule: r.ID, Subject: anySubject, Cause: decision.CutSuspension})
 			}
 		}
@@ -379,7 +407,7 @@ func refusalCode(err error) string {
 		code string
 	}{
 		{chart.ErrJSON, "json"}, {chart.ErrTooDeep, "too-deep"}, {chart.ErrTooLarge, "too-large"}, {chart.ErrShape, "shape"},
-		{ErrUnknownService, "unknown-service"}, {ErrHook, "hook"}, {ErrForbidden, "forbidden"}, {tenant.ErrResidency, "residency"},
+		{ErrUnknownService, "unknown-service"}, {ErrHook, "hook"}, {ErrNotReady, "not-ready"}, {ErrForbidden, "forbidden"}, {tenant.ErrResidency, "residency"},
 		{cdshooks.ErrCard, "card"}, {cdshooks.ErrFeedback, "feedback"},
 	} {
 		if errors.Is(err, known.is) {

@@ -25,6 +25,8 @@ type Materials struct {
 	terms     map[rulepacks.Digest]*clinical.Terminology
 	policies  map[string]*tenant.Policy
 	snapshots map[string]*Snapshot
+
+	history *history // nil unless made from a release log; not changed
 }
 
 // NewMaterials returns an empty shelf.
@@ -158,6 +160,9 @@ func (m *Materials) build(rel decision.Release, pol decision.Policy) (*Snapshot,
 // is a pure function of both: it reads no clock and never times anything; the
 // pairs named in in.Cut are not evaluated.
 func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.Decision, error) {
+	if in.Engine.Library != clinical.Version {
+		return nil, fmt.Errorf("deciding: %w: %s, this program has %s; use one that has it", ErrLibrary, in.Engine.Library, clinical.Version)
+	}
 	s, err := m.Snapshot(in.Release, in.Policy)
 	if err != nil {
 		return nil, err
@@ -166,5 +171,9 @@ func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.
 	if err != nil {
 		return nil, err
 	}
-	return s.decide(ctx, in, req, 0)
+	d, err := s.decide(ctx, in, req, 0)
+	if err == nil && ctx.Err() != nil { // what was cut by that says nothing
+		return nil, fmt.Errorf("deciding: %w", ctx.Err())
+	}
+	return d, err
 }

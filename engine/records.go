@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
+	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -209,7 +211,12 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 	if err != nil {
 		return nil, err
 	}
-	if st.policy == nil || !st.policy.HasService(service) {
+	if st.policy == nil {
+		return nil, fmt.Errorf("taking feedback: %w: no tenant policy was applied yet", ErrNotReady)
+	}
+	if client, ok := st.policy.Client(c.Client); !ok {
+		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: client is not registered: %w", ErrForbidden))
+	} else if !st.policy.HasService(service) || !client.Allows(service) {
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: %w", ErrUnknownService))
 	}
 	entries, refused, err := cdshooks.ParseFeedback(body)
@@ -239,7 +246,10 @@ func (e *Engine) feedback(ctx context.Context, st *standing, c Caller, service s
 	if err != nil {
 		return err
 	}
-	patient, rules := e.ofCard(ctx, st, c.Tenant, f.Card)
+	patient, rules, err := e.ofCard(ctx, st, c.Tenant, f.Card)
+	if err != nil {
+		return fmt.Errorf("recording feedback: %w", err)
+	}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
 		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Version,
 		Release: int64(st.trust.Size()), Schema: "precept-feedback/1", Body: [][]byte{body}, Patient: patient, Rules: rules,
@@ -250,27 +260,22 @@ func (e *Engine) feedback(ctx context.Context, st *standing, c Caller, service s
 }
 
 // ofCard finds whom and which rules a card was about. Feedback for a card that
-// nobody remembers is kept all the same.
-func (e *Engine) ofCard(ctx context.Context, st *standing, t tenant.ID, card string) (p audit.Patient, rules []string) {
+// nobody remembers, or whose patient was erased, is kept all the same.
+func (e *Engine) ofCard(ctx context.Context, st *standing, t tenant.ID, card string) (p audit.Patient, rules []string, err error) {
+	var r audit.Record
 	id, err := e.cfg.Log.ByCard(ctx, t, card)
-	if err != nil {
-		return p, nil
+	if err == nil {
+		r, err = e.cfg.Log.Get(ctx, t, id)
 	}
-	r, err := e.cfg.Log.Get(ctx, t, id)
+	if errors.Is(err, audit.ErrNotFound) || errors.Is(err, audit.ErrErased) {
+		return p, nil, nil
+	}
 	if err != nil {
-		return p, nil
+		return p, nil, err
 	}
 	in, d, err := decision.Decode(r.Body)
 	if err != nil {
-		return p, nil
-	}
-	client, ok := st.policy.Client(in.Client)
-	if !ok {
-		return p, nil
-	}
-	req, err := st.snapshot.parse(in)
-	if err != nil {
-		return p, nil
+		return p, nil, err
 	}
 	for i := range d.Findings {
 		if d.Findings[i].Card == card {
@@ -278,7 +283,16 @@ func (e *Engine) ofCard(ctx context.Context, st *standing, t tenant.ID, card str
 		}
 	}
 	slices.Sort(rules)
-	return audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, slices.Compact(rules)
+	rules = slices.Compact(rules)
+	client, ok := st.policy.Client(in.Client)
+	if !ok {
+		return p, rules, nil // no longer registered: its patients have no identity here
+	}
+	req, err := chart.Parse(in.Request, chart.Limits{Bytes: len(in.Request), Resources: 1 << 20, AnyInstance: true})
+	if err != nil {
+		return p, nil, err
+	}
+	return audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, rules, nil
 }
 
 // Status is what stands for a tenant, for its people.
@@ -308,6 +322,8 @@ type PackStatus struct {
 	Digest  string `json:"digest"`
 	Seq     uint64 `json:"seq"` // of the activation; the next one is one more
 	Rules   int    `json:"rules,omitzero"`
+	// Suspended names the rules that are out of service.
+	Suspended []string `json:"suspended,omitempty"`
 }
 
 // Status says what stands for the caller's tenant.
@@ -325,8 +341,15 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 		return s, nil
 	}
 	s.Policy, s.Unused = PolicyStatus(st.snapshot.policyRef), st.snapshot.unusedParameters
+	stopped := suspensions(st.trust, st.snapshot)
 	for _, p := range st.snapshot.packs {
-		s.Packs = append(s.Packs, PackStatus{Name: p.ref.Name, Kind: "rules", Version: p.ref.Version, Digest: p.ref.Digest, Seq: p.ref.Seq, Rules: len(p.rules)})
+		status := PackStatus{Name: p.ref.Name, Kind: "rules", Version: p.ref.Version, Digest: p.ref.Digest, Seq: p.ref.Seq, Rules: len(p.rules)}
+		for _, cut := range stopped {
+			if strings.HasPrefix(cut.Rule, p.ref.Name+"/") {
+				status.Suspended = append(status.Suspended, cut.Rule)
+			}
+		}
+		s.Packs = append(s.Packs, status)
 	}
 	if t := st.snapshot.release.Terminology; t != nil {
 		s.Packs = append(s.Packs, PackStatus{Name: t.Name, Kind: "terminology", Version: t.Version, Digest: t.Digest, Seq: t.Seq})

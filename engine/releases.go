@@ -72,36 +72,90 @@ func (e *Engine) stand(ctx context.Context, trust *signing.State) (*standing, er
 	if err != nil {
 		return nil, err
 	}
-	rel := decision.Release{Size: int64(trust.Size()), Packs: []decision.Ref{}}
-	now := e.now()
+	rel, until := releaseAt(trust, policy, e.now())
+	for _, ref := range packsOf(rel) {
+		pack, err := e.loadPack(ctx, rulepacks.Digest(ref.Digest))
+		if err != nil {
+			return nil, err
+		}
+		if ref.Mode == modeSuspended || pack.Manifest.Kind == rulepacks.KindTerminology {
+			continue
+		}
+		if a := activationOf(trust, ref); a.Library != clinical.Version {
+			return nil, fmt.Errorf("making pack %s ready: it was approved with clinical library %s, this program has %s: %w; use a node that has it, or approve it anew",
+				ref.Name, a.Library, clinical.Version, ErrStatement)
+		}
+	}
+	st.policy, st.until = policy, until
+	st.snapshot, err = e.materials.Snapshot(rel, decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)})
+	return st, err
+}
+
+// modeSuspended in a reference says that the pack is activated but out of
+// service: its rules are not asked, and what they would have checked is named
+// as not done.
+const modeSuspended = "suspended"
+
+// releaseAt is what a release log makes live at a time, exactly as records of
+// that time name it, and when that ends by itself (zero for never).
+func releaseAt(trust *signing.State, policy *tenant.Policy, now time.Time) (rel decision.Release, until time.Time) {
+	rel = decision.Release{Size: int64(trust.Size()), Packs: []decision.Ref{}}
+	inService := map[signing.Pack]bool{}
 	for _, a := range trust.Live() {
+		inService[a.Pack] = true
 		if !a.DeactivateAt.IsZero() {
 			if !now.Before(a.DeactivateAt) {
 				continue
 			}
-			if st.until.IsZero() || a.DeactivateAt.Before(st.until) {
-				st.until = a.DeactivateAt
+			if until.IsZero() || a.DeactivateAt.Before(until) {
+				until = a.DeactivateAt
 			}
 		}
-		pack, err := e.loadPack(ctx, rulepacks.Digest(a.Archive.SHA256))
-		if err != nil {
-			return nil, err
-		}
 		ref := decision.Ref{Name: string(a.Pack), Version: a.Version, Digest: string(a.Archive.SHA256), Seq: a.Seq, Mode: string(a.Mode)}
-		if pack.Manifest.Kind == rulepacks.KindTerminology {
+		if r, ok := trust.Release(a.Archive.SHA256); ok && r.PackKind == signing.TerminologyPack {
 			rel.Terminology = &ref
 			continue
 		}
-		if a.Library != clinical.Version {
-			return nil, fmt.Errorf("making pack %s ready: it was approved with clinical library %s, this program has %s: %w; use a node that has it, or approve it anew",
-				ref.Name, a.Library, clinical.Version, ErrStatement)
-		}
 		rel.Packs = append(rel.Packs, ref)
 	}
+	for _, name := range servedPacks(policy) {
+		seq, digest := trust.Standing(signing.Pack(name))
+		r, ok := trust.Release(digest)
+		if ok && !inService[signing.Pack(name)] && r.PackKind == signing.RulesPack {
+			rel.Packs = append(rel.Packs, decision.Ref{Name: name, Version: r.Version, Digest: string(digest), Seq: seq, Mode: modeSuspended})
+		}
+	}
 	slices.SortFunc(rel.Packs, func(a, b decision.Ref) int { return strings.Compare(a.Name, b.Name) })
-	st.policy = policy
-	st.snapshot, err = e.materials.Snapshot(rel, decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)})
-	return st, err
+	return rel, until
+}
+
+// servedPacks names the packs of a policy's services, each once.
+func servedPacks(policy *tenant.Policy) []string {
+	var names []string
+	for _, s := range policy.Services {
+		names = append(names, s.Packs...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// packsOf lists everything that a release names.
+func packsOf(rel decision.Release) []decision.Ref {
+	refs := slices.Clone(rel.Packs)
+	if rel.Terminology != nil {
+		refs = append(refs, *rel.Terminology)
+	}
+	return refs
+}
+
+// activationOf gives the activation that a live pack stands by.
+func activationOf(trust *signing.State, ref decision.Ref) signing.Activated {
+	for _, a := range trust.Live() {
+		if string(a.Archive.SHA256) == ref.Digest {
+			return a
+		}
+	}
+	return signing.Activated{}
 }
 
 // loadPack gives a pack by its digest, from memory or the store.
@@ -183,7 +237,7 @@ func (e *Engine) take(ctx context.Context, l *live, st *standing, c Caller, env 
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := e.checkEffect(ctx, next, v); err != nil {
+	if err := e.checkEffect(ctx, st, next, v); err != nil {
 		return nil, nil, err
 	}
 	a := &Applied{Index: int64(st.trust.Size()), Kind: v.Statement().Predicate.Kind(), Digest: string(v.Digest())}
@@ -278,7 +332,7 @@ func (e *Engine) checkInputs(pack *rulepacks.Pack, policy *tenant.Policy, accept
 		for _, typ := range p.reads(s.Hook) {
 			supplied := slices.ContainsFunc(s.Prefetch, func(x tenant.Prefetch) bool { return slices.Contains(x.Types, typ) })
 			if !supplied && !slices.Contains(accepted, typ) {
-				return fmt.Errorf("applying activation: pack %s reads %s, which no prefetch of service %s delivers: %w; add a prefetch to the policy, or sign inputsUnknown [%q]",
+				return fmt.Errorf("checking inputs: pack %s reads %s, which no prefetch of service %s delivers: %w; add a prefetch to the policy, or sign inputsUnknown [%q]",
 					pack.Manifest.Name, typ, s.ID, ErrStatement, typ)
 			}
 		}
@@ -286,36 +340,67 @@ func (e *Engine) checkInputs(pack *rulepacks.Pack, policy *tenant.Policy, accept
 	return nil
 }
 
-// checkEffect runs the golden cases that the statement could have changed: of
-// the pack that goes live, or of all if the terminology does.
-func (e *Engine) checkEffect(ctx context.Context, next *standing, v signing.Verified) error {
-	p, ok := v.Statement().Predicate.(signing.Activation)
-	if !ok || p.Mode == signing.Off || next.snapshot == nil {
+// checkEffect checks what a statement that adds power would lead to: that every
+// live pack gets the inputs it reads, and that the golden cases of every pack
+// hold whose bytes or terminology it changes. What only takes power away is
+// never held up.
+func (e *Engine) checkEffect(ctx context.Context, before, next *standing, v signing.Verified) error {
+	own := ""
+	switch p := v.Statement().Predicate.(type) {
+	case signing.TenantPolicy, signing.Resumption:
+	case signing.Activation:
+		if p.Mode == signing.Off {
+			return nil
+		}
+		own = string(p.Pack)
+	default:
 		return nil
 	}
-	var terms *rulepacks.Pack
-	if next.snapshot.terms != nil {
-		terms = next.snapshot.terms.Pack()
+	if next.snapshot == nil {
+		return nil
 	}
-	changed := string(p.Pack)
-	if terms != nil && terms.Manifest.Name == changed {
-		changed = ""
-	}
-	for _, live := range next.snapshot.packs {
-		if changed != "" && live.ref.Name != changed {
+	for _, p := range next.snapshot.packs {
+		if p.ref.Mode == modeSuspended {
 			continue
 		}
-		if terms == nil {
-			return fmt.Errorf("applying activation: no terminology is active: %w; activate one first, rules need it to tell drugs apart", ErrStatement)
+		a := activationOf(next.trust, p.ref)
+		if err := e.checkInputs(p.pack, next.policy, a.InputsUnknown); err != nil {
+			return err
 		}
-		if r := live.pack.Manifest.Terminology; !r.Includes(terms.Terminology.Release) {
-			return fmt.Errorf("applying activation: pack %s was not tested with terminology release %s: %w", live.ref.Name, terms.Terminology.Release, ErrStatement)
+	}
+	for _, p := range next.snapshot.packs {
+		if p.ref.Name != own && (p.ref.Mode == modeSuspended || before.runs(p.ref, next.snapshot.release.Terminology)) {
+			continue
 		}
-		if err := CheckCases(ctx, live.pack, terms); err != nil {
+		if err := checkPack(ctx, p.pack, next.snapshot.terms); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// runs reports that a pack was in service, with this terminology.
+func (st *standing) runs(ref decision.Ref, terms *decision.Ref) bool {
+	if st.snapshot == nil {
+		return false
+	}
+	old := st.snapshot.release.Terminology
+	if (old == nil) != (terms == nil) || old != nil && old.Digest != terms.Digest {
+		return false
+	}
+	return slices.ContainsFunc(st.snapshot.release.Packs, func(r decision.Ref) bool { return r.Digest == ref.Digest && r.Mode == ref.Mode })
+}
+
+// checkPack holds a pack's golden cases with the terminology they would run with.
+func checkPack(ctx context.Context, pack *rulepacks.Pack, with *clinical.Terminology) error {
+	if with == nil {
+		return fmt.Errorf("making pack %s live: no terminology is active: %w; activate one first, rules need it to tell drugs apart", pack.Manifest.Name, ErrStatement)
+	}
+	terms := with.Pack()
+	if r := pack.Manifest.Terminology; !r.Includes(terms.Terminology.Release) {
+		return fmt.Errorf("making pack %s live: it was not tested with terminology release %s: %w", pack.Manifest.Name, terms.Terminology.Release, ErrStatement)
+	}
+	return CheckCases(ctx, pack, terms)
 }
 
 // PutPack stores an archive under the digest of its canonical form. The pack
@@ -335,15 +420,15 @@ func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest,
 	if pack.Digest != digest {
 		return fmt.Errorf("storing pack: the archive has digest %s, not %s: %w", pack.Digest, digest, rulepacks.ErrDigest)
 	}
-	if err := e.materials.AddPack(pack); err != nil {
+	if err := NewMaterials().AddPack(pack); err != nil { // only tried: an upload keeps no memory
 		return err
 	}
 	_, err = e.cfg.Log.PutBlob(ctx, pack.Archive())
 	return err
 }
 
-// Pack returns the canonical tar of a stored pack. A tenant's people see the
-// packs that their release log names.
+// Pack returns the canonical tar of a stored pack. A tenant's people see every
+// pack that their release log ever named: records of then need it.
 func (e *Engine) Pack(ctx context.Context, c Caller, digest rulepacks.Digest) ([]byte, error) {
 	_, st, err := e.current(ctx, c.Tenant)
 	if err != nil {
@@ -353,9 +438,29 @@ func (e *Engine) Pack(ctx context.Context, c Caller, digest rulepacks.Digest) ([
 		return nil, err
 	}
 	if _, ok := st.trust.Release(signing.Digest(digest)); !ok {
-		return nil, fmt.Errorf("reading pack: %w", audit.ErrNotFound)
+		if err := e.wasReleased(ctx, c.Tenant, signing.Digest(digest)); err != nil {
+			return nil, fmt.Errorf("reading pack: %w", err)
+		}
 	}
 	return e.blob(ctx, digest)
+}
+
+// wasReleased looks for a pack in the whole release log: a release that was
+// withdrawn, as when its author's key was revoked, is no longer in the state.
+func (e *Engine) wasReleased(ctx context.Context, t tenant.ID, digest signing.Digest) error {
+	for s, err := range e.cfg.Log.Statements(ctx, t, 0) {
+		if err != nil {
+			return err
+		}
+		env, err := signing.ReadEnvelope(s.Envelope)
+		if err != nil {
+			return err
+		}
+		if env.Statement().Archive.SHA256 == digest {
+			return nil
+		}
+	}
+	return audit.ErrNotFound
 }
 
 func (e *Engine) blob(ctx context.Context, d rulepacks.Digest) ([]byte, error) {
@@ -385,13 +490,16 @@ func (e *Engine) Statements(ctx context.Context, c Caller) ([]Logged, error) {
 	return list, nil
 }
 
-// member lets every person of the tenant's trust root through.
+// member lets every person through whom the tenant's trust root gives a role
+// and who is in service.
 func (e *Engine) member(st *standing, c Caller) error {
 	root, _ := st.trust.Root()
-	if c.Person != "" && slices.ContainsFunc(root.Persons, func(p signing.Person) bool { return p.ID == c.Person }) {
-		return nil
+	for role := range root.Roles {
+		if c.Person != "" && st.trust.HasRole(c.Person, role) {
+			return nil
+		}
 	}
-	return fmt.Errorf("checking the caller: not a person of the tenant's trust root: %w", ErrForbidden)
+	return fmt.Errorf("checking the caller: nobody with a role in the tenant's trust root: %w", ErrForbidden)
 }
 
 // role lets persons of one role through.

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -34,10 +35,20 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s on %s: was %s, is %s", d.Rule, d.Subject, d.Was, d.Is)
 }
 
+// ErrLibrary says that a decision was made with another version of the clinical
+// library than this program has, so deciding again here would prove nothing.
+var ErrLibrary = errors.New("decided with another version of the clinical library")
+
 // Replay decides again with the inputs of a record and compares with the
 // decision that was recorded, byte by byte. It never times anything: the pairs
-// that were cut then are cut again.
+// that were cut then are cut again. Materials made from a release log refuse a
+// record that names anything but what the log says was live ([ErrNotLive]).
 func (m *Materials) Replay(ctx context.Context, in *decision.Inputs, recorded *decision.Decision) (*Replay, error) {
+	if m.history != nil {
+		if err := m.history.confirm(ctx, m, in); err != nil {
+			return nil, fmt.Errorf("replaying record %s: %w", in.RecordID, err)
+		}
+	}
 	again, err := m.Decide(ctx, in)
 	if err != nil {
 		return nil, fmt.Errorf("replaying record %s: %w", in.RecordID, err)

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/signing"
+)
+
+// ErrNotLive says that a record names packs, a terminology, a policy or
+// suspensions that were not in force by the tenant's release log. Treat it as
+// tampering with one of the two.
+var ErrNotLive = errors.New("record and release log contradict each other")
+
+// MaterialsFromLog rebuilds, away from the server, what a tenant's decisions
+// were made with. The log is checked from its trust root on, whose digest the
+// caller has by another way; a replay fetches the packs that its record names
+// and holds them against the digests that were signed, and the record against
+// what was live after as many statements as it says. Nothing else of the server
+// is believed.
+//
+// The times of the log's entries are the server's word; without witnesses they
+// can not be checked.
+func MaterialsFromLog(ctx context.Context, t tenant.ID, root signing.Digest, log []Logged, fetch func(context.Context, rulepacks.Digest) ([]byte, error)) (*Materials, error) {
+	m := NewMaterials()
+	m.history = &history{tenant: t, fetch: fetch}
+	trust, err := signing.NewState(signing.Tenant(t), regionOf(log), root)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range log {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("checking release log: %w", err)
+		}
+		env, err := signing.ReadEnvelope([]byte(s.Envelope))
+		if err != nil {
+			return nil, fmt.Errorf("reading release log at %d: %w", i, err)
+		}
+		v, err := trust.Check(env, s.Time)
+		if err != nil {
+			return nil, fmt.Errorf("checking release log at %d: %w", i, err)
+		}
+		if trust, err = trust.Apply(v); err != nil {
+			return nil, fmt.Errorf("checking release log at %d: %w", i, err)
+		}
+		if p, ok := env.Statement().Predicate.(signing.TenantPolicy); ok {
+			if _, err := m.AddPolicy(string(env.Digest()), p.Policy); err != nil {
+				return nil, fmt.Errorf("reading release log at %d: %w", i, err)
+			}
+		}
+		m.history.states = append(m.history.states, trust)
+	}
+	return m, nil
+}
+
+// regionOf gives the region that the log's first policy names. A statement
+// for another region is then refused by the check.
+func regionOf(log []Logged) signing.Region {
+	for _, s := range log {
+		env, err := signing.ReadEnvelope([]byte(s.Envelope))
+		if err != nil {
+			continue
+		}
+		if p, ok := env.Statement().Predicate.(signing.TenantPolicy); ok {
+			return p.Region
+		}
+	}
+	return "none"
+}
+
+// history is a checked release log.
+type history struct {
+	tenant tenant.ID
+	states []*signing.State // after each statement
+	fetch  func(context.Context, rulepacks.Digest) ([]byte, error)
+}
+
+// confirm holds what a record says it was decided with against the log, and
+// fetches the packs.
+func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs) error {
+	if in.Tenant != h.tenant || in.Release.Size < 1 || in.Release.Size > int64(len(h.states)) {
+		return fmt.Errorf("%w: the record is of tenant %s after %d statements, the log of tenant %s has %d",
+			ErrNotLive, in.Tenant, in.Release.Size, h.tenant, len(h.states))
+	}
+	trust := h.states[in.Release.Size-1]
+	pol, ok := trust.Policy()
+	if !ok || in.Policy != (decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)}) {
+		return fmt.Errorf("%w: tenant policy %d was not in force after statement %d", ErrNotLive, in.Policy.Seq, in.Release.Size-1)
+	}
+	policy, err := m.AddPolicy(string(pol.Digest), pol.Raw)
+	if err != nil {
+		return err
+	}
+	live, _ := releaseAt(trust, policy, in.Time)
+	if !slices.Equal(packsOf(live), packsOf(in.Release)) {
+		return fmt.Errorf("%w: after statement %d other packs were live", ErrNotLive, in.Release.Size-1)
+	}
+	for _, ref := range packsOf(live) {
+		if err := m.take(ctx, rulepacks.Digest(ref.Digest), h.fetch); err != nil {
+			return err
+		}
+	}
+	s, err := m.Snapshot(in.Release, in.Policy)
+	if err != nil {
+		return err
+	}
+	return confirmCuts(suspensions(trust, s), in.Cut)
+}
+
+// confirmCuts checks that exactly the rules out of service were cut for that.
+func confirmCuts(suspended, recorded []decision.Cut) error {
+	var claimed []decision.Cut
+	for _, c := range recorded {
+		if c.Cause == decision.CutSuspension {
+			claimed = append(claimed, c)
+		}
+	}
+	if !slices.Equal(claimed, suspended) {
+		return fmt.Errorf("%w: other rules were suspended", ErrNotLive)
+	}
+	return nil
+}
+
+// take adds a pack from elsewhere.
+func (m *Materials) take(ctx context.Context, d rulepacks.Digest, fetch func(context.Context, rulepacks.Digest) ([]byte, error)) error {
+	if m.Pack(d) != nil {
+		return nil
+	}
+	tar, err := fetch(ctx, d)
+	if err != nil {
+		return fmt.Errorf("fetching pack %s: %w", d, err)
+	}
+	pack, err := rulepacks.ReadArchive(bytes.NewReader(tar), rulepacks.Limits{})
+	if err != nil {
+		return fmt.Errorf("reading fetched pack %s: %w", d, err)
+	}
+	if pack.Digest != d {
+		return fmt.Errorf("reading fetched pack: it has digest %s, not %s that was signed: %w", pack.Digest, d, rulepacks.ErrDigest)
+	}
+	return m.AddPack(pack)
+}
