@@ -1,0 +1,608 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/bolt"
+	"github.com/precept-cds/precept/engine/cdshooks"
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/fixtures"
+	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+// What the tests of this package stand on: a region as it runs in production,
+// with a bbolt file, a region key in a file, real keys and signed statements.
+// Its two tenants, north and south, share the publisher heartland.
+
+const (
+	testRegion = tenant.Region("us-east")
+	publisher  = signing.Publisher("heartland")
+	terms      = "terminology_core"
+)
+
+// The people. A name before the @ is also the name of the person's key.
+const (
+	author   = "ann@heartland.example"
+	second   = "abe@heartland.example" // another author
+	reviewer = "rex@heartland.example"
+)
+
+// node is a running region. Close and Open are a restart.
+type node struct {
+	testing.TB
+	*Engine
+	dir   string
+	clock *clock
+	roots []Root
+	wrap  func(audit.Store) audit.Store // around the store, if not nil
+	mark  bool                          // keep a high-water mark
+	store audit.Store
+	log   *audit.Log
+}
+
+// clock is a time that only the test moves.
+type clock struct{ ms atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()).UTC() }
+func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+
+func fixtureTime(t testing.TB) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, fixtures.Time)
+	must(t, err)
+	return at.UTC()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantError(t testing.TB, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("error is %v; want one that is %q", err, want)
+	}
+}
+
+// newNode starts an empty region: both tenants have their trust root only.
+func newNode(t testing.TB) *node {
+	t.Helper()
+	n := &node{TB: t, dir: t.TempDir(), clock: &clock{}}
+	n.clock.ms.Store(fixtureTime(t).UnixMilli())
+	_, err := keyring.CreateFileKMS(filepath.Join(n.dir, "region.key"))
+	must(t, err)
+	for _, id := range []tenant.ID{"north", "south"} {
+		env := sign(t, signing.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
+		n.roots = append(n.roots, Root{Tenant: id, Envelope: env.Bytes(), Digest: env.Digest()})
+	}
+	n.open()
+	t.Cleanup(n.close)
+	return n
+}
+
+func (n *node) open() {
+	n.Helper()
+	must(n, n.tryOpen())
+}
+
+func (n *node) tryOpen() error {
+	kms, err := keyring.OpenFileKMS(filepath.Join(n.dir, "region.key"))
+	if err != nil {
+		return err
+	}
+	file, err := bolt.Open(filepath.Join(n.dir, "audit.db"), bolt.Options{})
+	if err != nil {
+		return err
+	}
+	n.store = file
+	if n.wrap != nil {
+		n.store = n.wrap(file)
+	}
+	c := audit.Config{Store: n.store, Prefix: "audit.example", Region: testRegion, Clock: n.clock.now, Rand: rand.Reader}
+	if n.mark {
+		c.Mark = filepath.Join(n.dir, "mark")
+	}
+	if c.Ring, err = keyring.New(keyring.Config{Region: string(testRegion), KMS: kms, Lookup: audit.KeyLookup(n.store), Rand: rand.Reader}); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if n.log, err = audit.Open(n.Context(), c); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	n.Engine, err = Open(n.Context(), Config{Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader, Roots: n.roots})
+	if err != nil {
+		n.close()
+	}
+	return err
+}
+
+func (n *node) close() {
+	if n.log == nil {
+		return
+	}
+	if err := errors.Join(n.log.Close(), n.store.Close()); err != nil {
+		n.Error(err)
+	}
+	n.log = nil
+}
+
+func (n *node) restart() {
+	n.Helper()
+	n.close()
+	n.open()
+}
+
+// prepared holds the files of a region with the reference packs live for both
+// tenants, made once.
+var prepared struct {
+	sync.Once
+	files map[string][]byte
+	at    int64
+}
+
+// newRegion starts a region with the reference packs live for both tenants.
+func newRegion(t testing.TB, change ...func(*node)) *node {
+	t.Helper()
+	prepared.Do(func() {
+		n := newNode(t)
+		for _, id := range []tenant.ID{"north", "south"} {
+			n.setUp(id)
+		}
+		n.close()
+		prepared.at = n.clock.ms.Load()
+		prepared.files = map[string][]byte{}
+		for _, name := range []string{"region.key", "audit.db"} {
+			b, err := os.ReadFile(filepath.Join(n.dir, name))
+			must(t, err)
+			prepared.files[name] = b
+		}
+	})
+	if prepared.files == nil {
+		t.Fatal("preparing a region failed in an earlier test")
+	}
+	n := &node{TB: t, dir: t.TempDir(), clock: &clock{}}
+	n.clock.ms.Store(prepared.at)
+	for name, b := range prepared.files {
+		must(t, os.WriteFile(filepath.Join(n.dir, name), b, 0o600))
+	}
+	for _, id := range []tenant.ID{"north", "south"} {
+		env := sign(t, signing.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
+		n.roots = append(n.roots, Root{Tenant: id, Envelope: env.Bytes(), Digest: env.Digest()})
+	}
+	for _, f := range change {
+		f(n)
+	}
+	n.open()
+	t.Cleanup(n.close)
+	return n
+}
+
+// setUp gives a tenant the publisher, a policy and the reference packs.
+func (n *node) setUp(id tenant.ID) {
+	n.Helper()
+	n.say(id, publisherRoot(n), "pat@heartland.example")
+	n.policy(id, policyFor(n, id))
+	for _, name := range append([]string{terms}, referencePacks...) {
+		n.activate(id, referencePack(n, name))
+	}
+}
+
+// Keys and persons.
+
+// key makes the same key for the same person, of alternating algorithms.
+func key(t testing.TB, person string) signing.PrivateKey {
+	t.Helper()
+	seed := sha256.Sum256([]byte(person))
+	alg := signing.Ed25519
+	if seed[0]&1 == 1 {
+		alg = signing.ECDSAP256
+	}
+	k, err := signing.GenerateKey(alg, mathrand.NewChaCha8(seed))
+	must(t, err)
+	return k
+}
+
+func persons(t testing.TB, ids ...string) []signing.Person {
+	var list []signing.Person
+	at := fixtureTime(t)
+	for _, id := range ids {
+		list = append(list, signing.Person{ID: signing.PersonID(id), Name: id,
+			Keys: []signing.PersonKey{signing.NewPersonKey(key(t, id).Public(), at.AddDate(-1, 0, 0), at.AddDate(2, 0, 0))}})
+	}
+	return list
+}
+
+func role(ids ...string) signing.RoleRule {
+	r := signing.RoleRule{Threshold: 1}
+	for _, id := range ids {
+		r.Persons = append(r.Persons, signing.PersonID(id))
+	}
+	return r
+}
+
+func publisherRoot(t testing.TB) signing.TrustRoot {
+	at := fixtureTime(t)
+	return signing.TrustRoot{RootKind: signing.PublisherRoot, Name: string(publisher), Version: 1,
+		IssuedAt: at.AddDate(0, -1, 0), Expires: at.AddDate(2, 0, 0),
+		Persons: persons(t, author, second, reviewer, "pat@heartland.example"),
+		Roles: map[signing.Role]signing.RoleRule{
+			signing.Author:           role(author, second),
+			signing.ClinicalReviewer: role(reviewer, author),
+			signing.RootAdmin:        role("pat@heartland.example"),
+		}}
+}
+
+// tenantRoot has an operator olga, an approver amy, a revoker rick, an auditor
+// ada and a root-admin rosa, each @<tenant>.
+func tenantRoot(t testing.TB, id tenant.ID) signing.TrustRoot {
+	at := fixtureTime(t)
+	of := func(name string) string { return name + "@" + string(id) }
+	return signing.TrustRoot{RootKind: signing.TenantRoot, Name: string(id), Version: 1,
+		IssuedAt: at.AddDate(0, -1, 0), Expires: at.AddDate(2, 0, 0),
+		Persons: persons(t, of("olga"), of("amy"), of("rick"), of("ada"), of("rosa"), of("nora")),
+		Roles: map[signing.Role]signing.RoleRule{
+			signing.Operator:  role(of("olga")),
+			signing.Approver:  role(of("amy")),
+			signing.Revoker:   role(of("rick")),
+			signing.Auditor:   role(of("ada")),
+			signing.RootAdmin: role(of("rosa")),
+		},
+		TrustedPublishers: []signing.TrustedPublisher{{Name: publisher, Root: sign(t, signing.PackDigest{}, publisherRoot(t), "pat@heartland.example").Digest()}},
+	}
+}
+
+func sign(t testing.TB, about signing.PackDigest, p signing.Predicate, by ...string) *signing.Envelope {
+	t.Helper()
+	payload, err := signing.Statement{Archive: about, Predicate: p}.Payload()
+	must(t, err)
+	var bundles []signing.Bundle
+	for _, person := range by {
+		b, err := signing.Sign(payload, key(t, person))
+		must(t, err)
+		bundles = append(bundles, b)
+	}
+	env, err := signing.NewEnvelope(bundles...)
+	must(t, err)
+	return env
+}
+
+// Callers.
+
+func ehr(id tenant.ID) Caller { return Caller{Tenant: id, Client: "ehr"} }
+
+func person(id tenant.ID, name string) Caller {
+	return Caller{Tenant: id, Person: signing.PersonID(name + "@" + string(id)), Purpose: "complaint 7"}
+}
+
+func auditor(id tenant.ID) Caller { return person(id, "ada") }
+
+// Statements.
+
+func (n *node) apply(id tenant.ID, env *signing.Envelope) (*Applied, error) {
+	return n.Apply(n.Context(), person(id, "olga"), env.Bytes())
+}
+
+// say signs and applies a statement that must be taken.
+func (n *node) say(id tenant.ID, p signing.Predicate, by ...string) *Applied {
+	n.Helper()
+	return n.sayOf(id, signing.PackDigest{}, p, by...)
+}
+
+func (n *node) sayOf(id tenant.ID, about signing.PackDigest, p signing.Predicate, by ...string) *Applied {
+	n.Helper()
+	a, err := n.apply(id, sign(n, about, p, by...))
+	must(n, err)
+	return a
+}
+
+// trust is the state of a tenant's release log.
+func (n *node) trust(id tenant.ID) *signing.State { return n.tenants[id].standing.Load().trust }
+
+// policyFor serves the reference packs to one EHR.
+func policyFor(t testing.TB, id tenant.ID) tenant.Policy {
+	t.Helper()
+	var p tenant.Policy
+	must(t, jsonv2.Unmarshal(fixturePolicy(t), &p))
+	p.Tenant, p.Name = id, string(id)
+	p.Clients[0].FHIRBase = "https://ehr." + string(id) + ".example/fhir/R4"
+	p.Limits = tenant.Limits{DeadlineMS: 10_000, RuleMS: 10_000} // a test machine may be slow
+	return p
+}
+
+func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy, change ...func(*signing.TenantPolicy)) *signing.Envelope {
+	n.Helper()
+	raw, err := jsonv2.Marshal(p, jsonv2.Deterministic(true))
+	must(n, err)
+	now, _ := n.trust(id).Policy()
+	s := signing.TenantPolicy{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Seq: now.Seq + 1, Policy: raw}
+	for _, f := range change {
+		f(&s)
+	}
+	return sign(n, signing.PackDigest{}, s, "olga@"+string(id), "amy@"+string(id))
+}
+
+func (n *node) policy(id tenant.ID, p tenant.Policy) {
+	n.Helper()
+	_, err := n.apply(id, n.policyEnvelope(id, p))
+	must(n, err)
+}
+
+func about(p *rulepacks.Pack) signing.PackDigest {
+	return signing.PackDigest{SHA256: signing.Digest(p.Digest), DirHash1: signing.Digest(p.DirHash1)}
+}
+
+func (n *node) put(id tenant.ID, p *rulepacks.Pack) {
+	n.Helper()
+	must(n, n.PutPack(n.Context(), person(id, "olga"), p.Digest, p.Archive()))
+}
+
+func (n *node) releaseOf(id tenant.ID, p *rulepacks.Pack) signing.PackRelease {
+	seq, latest := n.trust(id).Latest(signing.Pack(p.Manifest.Name))
+	return signing.PackRelease{Publisher: publisher, Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version, Seq: seq + 1, Supersedes: latest,
+		PackKind: signing.PackKind(p.Manifest.Kind), Library: p.Manifest.Library, IssuedAt: n.clock.now(),
+		EffectivePeriod: signing.Period{Start: p.Manifest.EffectivePeriod.Start, End: p.Manifest.EffectivePeriod.End}, ChangeSummary: "for a test"}
+}
+
+func (n *node) reviewOf(p *rulepacks.Pack) signing.ClinicalReview {
+	return signing.ClinicalReview{Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version, Decision: signing.Approve,
+		Role: "clinical pharmacist", ReviewedAt: n.clock.now(), ValidUntil: n.clock.now().AddDate(1, 0, 0), Conditions: []string{}}
+}
+
+func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) signing.Activation {
+	seq, previous := n.trust(id).Standing(signing.Pack(p.Manifest.Name))
+	a := signing.Activation{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version,
+		Seq: seq + 1, Previous: previous, Mode: signing.Active, InputsUnknown: []string{}}
+	if p.Manifest.Kind != rulepacks.KindTerminology {
+		a.Library = clinical.Version
+	}
+	return a
+}
+
+// release uploads, releases and has reviewed.
+func (n *node) release(id tenant.ID, p *rulepacks.Pack) {
+	n.Helper()
+	n.put(id, p)
+	n.sayOf(id, about(p), n.releaseOf(id, p), author)
+	n.sayOf(id, about(p), n.reviewOf(p), reviewer)
+}
+
+func (n *node) activate(id tenant.ID, p *rulepacks.Pack, change ...func(*signing.Activation)) *Applied {
+	n.Helper()
+	if _, ok := n.trust(id).Release(signing.Digest(p.Digest)); !ok {
+		n.release(id, p)
+	}
+	a, err := n.tryActivate(id, p, change...)
+	must(n, err)
+	return a
+}
+
+func (n *node) tryActivate(id tenant.ID, p *rulepacks.Pack, change ...func(*signing.Activation)) (*Applied, error) {
+	n.Helper()
+	a := n.activationOf(id, p)
+	for _, f := range change {
+		f(&a)
+	}
+	return n.apply(id, sign(n, about(p), a, "amy@"+string(id)))
+}
+
+func (n *node) suspend(id tenant.ID, pack, rule, reason string) *Applied {
+	n.Helper()
+	return n.say(id, signing.Suspension{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Pack: signing.Pack(pack), Rule: rule,
+		Reason: reason, SuspendedAt: n.clock.now()}, "rick@"+string(id))
+}
+
+func (n *node) resume(id tenant.ID, a *Applied) {
+	n.Helper()
+	n.say(id, signing.Resumption{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Lifts: signing.Digest(a.Digest),
+		Reason: "mended", ResumedAt: n.clock.now()}, "amy@"+string(id))
+}
+
+func (n *node) revoke(id tenant.ID, target signing.Target, action signing.Action) *Applied {
+	n.Helper()
+	return n.say(id, signing.Revocation{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Target: target, Action: action,
+		Reason: "recalled", EffectiveAt: n.clock.now().Add(-time.Hour)}, "rick@"+string(id))
+}
+
+// Calls.
+
+func (n *node) call(id tenant.ID, body []byte) *Answer {
+	n.Helper()
+	a, err := n.Call(n.Context(), ehr(id), "orders", body)
+	must(n, err)
+	return a
+}
+
+// opened is a decision as its record holds it.
+func (n *node) opened(id tenant.ID, record string) (*decision.Inputs, *decision.Decision) {
+	n.Helper()
+	rec, err := n.log.Get(n.Context(), id, audit.RecordID(record))
+	must(n, err)
+	in, d, err := decision.Decode(rec.Body)
+	must(n, err)
+	return in, d
+}
+
+// records counts the records of a kind.
+func (n *node) records(id tenant.ID, kind audit.Kind) int {
+	n.Helper()
+	page, err := n.log.List(n.Context(), id, audit.Filter{Kind: kind, Limit: 1000})
+	must(n, err)
+	return len(page.Records)
+}
+
+func cards(t testing.TB, response []byte) []cdshooks.Card {
+	t.Helper()
+	var r cdshooks.Response
+	must(t, jsonv2.Unmarshal(response, &r, jsonv2.RejectUnknownMembers(true)))
+	return r.Cards
+}
+
+func patient(t testing.TB, name string) []byte {
+	t.Helper()
+	p, err := fixtures.Load(name)
+	must(t, err)
+	return p.Request
+}
+
+// withInstance makes the n-th other call of the same patient.
+func withInstance(t testing.TB, request []byte, n int) []byte {
+	t.Helper()
+	const start = `"hookInstance":"`
+	i := bytes.Index(request, []byte(start))
+	if i < 0 {
+		t.Fatal("request has no hookInstance")
+	}
+	out := bytes.Clone(request)
+	copy(out[i+len(start):], fmt.Sprintf("%08x", n))
+	return out
+}
+
+// finding gives what a rule said, about its only subject.
+func finding(t testing.TB, d *decision.Decision, rule string) *decision.Finding {
+	t.Helper()
+	var found *decision.Finding
+	for i := range d.Findings {
+		if d.Findings[i].Rule != rule {
+			continue
+		}
+		if found != nil {
+			t.Fatalf("rule %s has more than one finding", rule)
+		}
+		found = &d.Findings[i]
+	}
+	if found == nil {
+		t.Fatalf("rule %s has no finding", rule)
+	}
+	return found
+}
+
+func hasCard(list []cdshooks.Card, summary string) bool {
+	for _, c := range list {
+		if strings.Contains(c.Summary, summary) {
+			return true
+		}
+	}
+	return false
+}
+
+// Packs made for a test.
+
+const trialManifest = `name: trial
+version: "%s"
+title: Trial rules
+status: draft
+publisher: {name: Heartland, contact: rules@heartland.example}
+effective_period: {start: "2020-01-01", end: ""}
+review_due: "2027-01-01"
+library: "1"
+terminology: {min: "2026.1", max: ""}
+languages: [en, de]
+value_sets:
+  - {id: metformin, title: Metformin, source: RxNorm, version: "2026-09", licence: public domain}
+sources:
+  - {id: own, title: Made for a test, url: "https://heartland.example", date: "2026-01-01", strength: none}
+`
+
+// trialRule is one rule of a trial pack. Body defines holds and card.
+type trialRule struct{ id, severity, unknown, trigger, more, body string }
+
+const alwaysTrue = `holds := fact.greater(fhir.age({"unit": "a"}), 0)`
+
+const plainCard = `card := {"summary": fhir.text("It holds", {})}`
+
+func (r trialRule) rego() string {
+	or := func(s, or string) string {
+		if s == "" {
+			return or
+		}
+		return s
+	}
+	return fmt.Sprintf(`# METADATA
+# scope: package
+# title: Trial %[1]s
+# custom:
+#   id: %[1]s
+#   hooks: [order-sign]
+#   trigger: %[4]s
+#   severity: %[2]s
+#   unknown: %[3]s
+%[6]spackage packs.trial.%[5]s
+
+`, r.id, or(r.severity, "warning"), or(r.unknown, "info"), or(r.trigger, "{patient: true}"), strings.ReplaceAll(r.id, "-", "_"), r.more) + r.body + "\n"
+}
+
+func trialPack(t testing.TB, version string, rules ...trialRule) *rulepacks.Pack {
+	t.Helper()
+	return trialFiles(t, version, nil, rules...)
+}
+
+func trialFiles(t testing.TB, version string, extra map[string]string, rules ...trialRule) *rulepacks.Pack {
+	t.Helper()
+	fsys := fstest.MapFS{
+		"pack.yaml": {Data: fmt.Appendf(nil, trialManifest, version)},
+		"README.md": {Data: []byte("# Trial\n")},
+		"NOTICE":    {Data: []byte("No copyright.\n")},
+		"valuesets/metformin.json": {Data: []byte(`{"id": "metformin", "kind": "medication", "codes": [
+  {"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "6809", "display": "metformin"}]}`)},
+	}
+	for name, data := range extra {
+		fsys[name] = &fstest.MapFile{Data: []byte(data)}
+	}
+	for _, r := range rules {
+		fsys["rules/"+strings.ReplaceAll(r.id, "-", "_")+".rego"] = &fstest.MapFile{Data: []byte(r.rego())}
+	}
+	p, err := rulepacks.ReadFolder(fsys)
+	must(t, err)
+	return p
+}
+
+// withTrial adds a trial pack to a tenant's service and makes it live.
+func (n *node) withTrial(id tenant.ID, p *rulepacks.Pack, change ...func(*tenant.Policy)) {
+	n.Helper()
+	pol := policyFor(n, id)
+	for i := range pol.Services {
+		pol.Services[i].Packs = append(pol.Services[i].Packs, "trial")
+	}
+	for _, f := range change {
+		f(&pol)
+	}
+	n.policy(id, pol)
+	n.activate(id, p)
+}
+
+// The rules that trial packs are made of.
+var (
+	ruleFires = trialRule{id: "fires", body: alwaysTrue + "\n\n" + plainCard}
+	ruleLoops = trialRule{id: "a-loop", severity: "critical", body: loop}
+)
+
+// loop takes hours.
+const loop = `d := [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+hits := count([1 | some a in d; some b in d; some c in d; some e in d; some f in d; some g in d; some h in d; some i in d; some j in d; ((((((((a + b) + c) + e) + f) + g) + h) + i) + j) < 0])
+
+holds := fact.greater(fhir.age({"unit": "a"}), 0) if hits == 0
+
+` + plainCard
