@@ -33,6 +33,7 @@ type exchange struct {
 	token    string // digest of the token's id
 	record   string
 	cards    int // -1 if the call had none to give
+	cut      int // pairs of rule and subject that were not asked
 	repeated bool
 	kind     string // code of the problem, if any
 	cause    error  // logged, never shown
@@ -130,6 +131,9 @@ func (s *Server) log(x *exchange, took time.Duration) {
 	}
 	if x.cards >= 0 {
 		a = append(a, slog.Int("cards", x.cards))
+	}
+	if x.cut > 0 {
+		a = append(a, slog.Int("cut", x.cut))
 	}
 	if x.repeated {
 		a = append(a, slog.Bool("repeated", true))

@@ -46,9 +46,10 @@ func (s *Server) call(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	x.cards, x.repeated = a.Cards, a.Repeated
+	x.cards, x.cut, x.repeated = a.Cards, a.Cut, a.Repeated
 	if !a.Repeated {
-		s.metrics.answered(x.caller.Tenant, "decision", a.Body)
+		s.metrics.recorded(x.caller.Tenant, "decision")
+		s.metrics.answered(x.caller.Tenant, a)
 	}
 	x.reply(http.StatusOK, typeJSON, a.Body)
 	return nil
@@ -61,7 +62,7 @@ func (s *Server) feedback(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.answered(x.caller.Tenant, "feedback", nil)
+	s.metrics.recorded(x.caller.Tenant, "feedback")
 	if len(a.Refused) == 0 {
 		x.Header().Set("Cache-Control", "no-store")
 		x.WriteHeader(http.StatusOK)
@@ -96,6 +97,9 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 	}
 	a, err := verb(x.r.Context(), x.caller, service, body)
 	if err != nil {
+		if status := s.problems.find(err).status; status < 500 && status != http.StatusTooManyRequests {
+			s.metrics.recorded(x.caller.Tenant, "refusal")
+		}
 		return nil, err
 	}
 	x.record = a.RecordID
@@ -115,6 +119,6 @@ func (s *Server) turnAway(x *exchange, service string, why error) error {
 	if err := s.engine.Refuse(context.WithoutCancel(x.r.Context()), x.caller, r); err != nil {
 		return err
 	}
-	s.metrics.answered(x.caller.Tenant, "refusal", nil)
+	s.metrics.recorded(x.caller.Tenant, "refusal")
 	return why
 }

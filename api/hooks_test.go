@@ -444,6 +444,35 @@ func TestGracefulShutdown(t *testing.T) {
 	}
 }
 
+func TestSlowBody(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Timeouts.Read = 200 * time.Millisecond })
+	public, private := w.listen(), w.listen()
+	served := make(chan error, 1)
+	go func() { served <- w.server.Serve(public, private) }()
+	conn, err := net.Dial("tcp", public.Addr().String())
+	w.must(err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\n\r\n{", ordersPath, w.ordersToken())
+	w.must(err)
+	answer, err := io.ReadAll(conn)
+	w.must(err)
+	if !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "slow-body") {
+		t.Errorf("%s", answer)
+	}
+	w.must(w.server.Shutdown(t.Context()))
+	w.must(<-served)
+}
+
+func BenchmarkStranger(b *testing.B) {
+	w := newWorld(b, nil)
+	h := w.server.Public()
+	r := must(http.NewRequest("POST", ordersPath, nil))
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(&recorder{header: http.Header{}}, r)
+	}
+}
+
 func TestServeFails(t *testing.T) {
 	w := newWorld(t, nil)
 	public, private := w.listen(), w.listen()

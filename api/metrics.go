@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/tenant"
 )
@@ -30,6 +31,7 @@ type metrics struct {
 	limits          *prometheus.CounterVec
 	records         *prometheus.CounterVec
 	cards           *prometheus.CounterVec
+	cut             *prometheus.CounterVec
 
 	mu      sync.Mutex
 	tenants map[tenant.ID]bool
@@ -45,13 +47,14 @@ func newMetrics(build string) *metrics {
 		}, []string{"route", "status", "tenant"}),
 		unauthenticated: counter("precept_refusals_unauthenticated_total", "Requests whose sender could not be proven, by reason.", "reason"),
 		limits:          counter("precept_limits_hit_total", "Requests refused because of a limit, by problem code.", "limit"),
-		records:         counter("precept_records_total", "Records of calls and refusals appended through this door.", "kind", "tenant"),
+		records:         counter("precept_records_total", "Records made durable for calls of EHRs: decisions, feedback, refusals.", "kind", "tenant"),
 		cards:           counter("precept_cards_total", "Cards given, by indicator; repeated answers not counted again.", "indicator", "tenant"),
+		cut:             counter("precept_cut_total", "Pairs of rule and subject that were not asked: deadline, limit or suspension.", "tenant"),
 		tenants:         map[tenant.ID]bool{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, info,
+	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,16 +97,23 @@ func (m *metrics) limit(p problem) {
 	}
 }
 
-// answered counts the cards of a new answer. A response is written by package
-// cdshooks without spaces, and within a JSON string every quote is escaped, so
-// these bytes stand for a card's indicator and nothing else.
-func (m *metrics) answered(t tenant.ID, kind string, body []byte) {
+// recorded counts a record that the engine has made durable for an EHR's call.
+func (m *metrics) recorded(t tenant.ID, kind string) {
+	m.records.WithLabelValues(kind, m.label(t)).Inc()
+}
+
+// answered counts the cards of a new answer, and what was cut. A response is
+// written by package cdshooks without spaces, and within a JSON string every
+// quote is escaped, so these bytes stand for a card's indicator and nothing else.
+func (m *metrics) answered(t tenant.ID, a *engine.Answer) {
 	name := m.label(t)
-	m.records.WithLabelValues(kind, name).Inc()
 	for _, i := range []cdshooks.Indicator{cdshooks.Critical, cdshooks.Warning, cdshooks.Info} {
-		if n := bytes.Count(body, []byte(`"indicator":"`+string(i)+`"`)); n > 0 {
+		if n := bytes.Count(a.Body, []byte(`"indicator":"`+string(i)+`"`)); n > 0 {
 			m.cards.WithLabelValues(string(i), name).Add(float64(n))
 		}
+	}
+	if a.Cut > 0 {
+		m.cut.WithLabelValues(name).Add(float64(a.Cut))
 	}
 }
 

@@ -121,6 +121,7 @@ func problemTable() problems {
 		{is: rulepacks.ErrManifest, status: 422, code: "pack-manifest", detail: true, title: "The manifest of the pack is not usable."},
 		{is: rulepacks.ErrValueSet, status: 422, code: "pack-value-set", detail: true, title: "A value set of the pack is not usable."},
 		{is: rulepacks.ErrTerminology, status: 422, code: "pack-terminology", detail: true, title: "The terminology of the pack is not usable."},
+		{is: chart.ErrTerminology, status: 422, code: "pack-terminology", detail: true, title: "The terminology of the pack contradicts itself."},
 		{is: rulepacks.ErrMessages, status: 422, code: "pack-messages", detail: true, title: "The messages of the pack are not usable."},
 		{is: rulepacks.ErrCase, status: 422, code: "pack-case", detail: true, title: "A case of the pack is not usable."},
 		{is: rulepacks.ErrParameter, status: 422, code: "pack-parameter", detail: true, title: "A parameter of the pack is not usable."},
