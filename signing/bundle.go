@@ -89,6 +89,11 @@ func Sign(payload []byte, key PrivateKey) (Bundle, error) {
 // KeyID returns the id the bundle claims. It is a hint until the signature is checked.
 func (b Bundle) KeyID() KeyID { return b.key }
 
+// Verify checks the signature over the payload with key, whatever key the bundle
+// claims. It says nothing about whether that key may sign this: ask [State.Check].
+// A signature that does not hold is [ErrSignature].
+func (b Bundle) Verify(key PublicKey) error { return b.verify(key) }
+
 // verify checks the signature with key, whatever the hint says.
 func (b Bundle) verify(key PublicKey) error {
 	verifier, err := key.verifier()

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/spf13/cobra"
+
+	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+func keysCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "keys",
+		Short: "make keys of persons, EHRs and regions",
+		Long: `Keys makes private keys and shows their public part. A private key is a PKCS #8
+PEM file readable by its owner only. Whoever has it signs as that person.`,
+	}
+	return group(c, keysNew(), keysShow(), keysRegion())
+}
+
+// publicPart is what others need of a key.
+type publicPart struct {
+	Person    string          `json:"person,omitempty"`
+	KeyID     signing.KeyID   `json:"keyId"`
+	Algorithm string          `json:"algorithm"`
+	PEM       string          `json:"publicKeyPem"`
+	JWK       jose.JSONWebKey `json:"jwk"`
+}
+
+func newPublicPart(person string, key signing.PublicKey) publicPart {
+	alg := jose.EdDSA
+	if key.Algorithm() == signing.ECDSAP256 {
+		alg = jose.ES256
+	}
+	return publicPart{Person: person, KeyID: key.ID(), Algorithm: string(key.Algorithm()), PEM: string(key.PEM()),
+		JWK: jose.JSONWebKey{Key: key.Crypto(), KeyID: string(key.ID()), Algorithm: string(alg), Use: "sig"}}
+}
+
+func (p publicPart) print(w io.Writer) error {
+	jwk, err := p.JWK.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("writing key: %w", err)
+	}
+	if p.Person != "" {
+		fmt.Fprintf(w, "person     %s\n", p.Person)
+	}
+	_, err = fmt.Fprintf(w, "key id     %s\nalgorithm  %s\njwk        %s\n%s", p.KeyID, p.Algorithm, jwk, p.PEM)
+	return err
+}
+
+// algorithms are the names a person may call an algorithm by.
+func algorithm(name string) (signing.Algorithm, error) {
+	switch name {
+	case "ed25519":
+		return signing.Ed25519, nil
+	case "ecdsa-p256", string(signing.ECDSAP256):
+		return signing.ECDSAP256, nil
+	default:
+		return "", fmt.Errorf("--alg %q: use ed25519 or ecdsa-p256", name)
+	}
+}
+
+func keysNew() *cobra.Command {
+	var asJSON bool
+	var person, alg, out, public string
+	c := &cobra.Command{
+		Use:   "new --person ID --out FILE",
+		Short: "make the private key of a person or an EHR",
+		Long: `New writes a private key into a new file with mode 0600 and prints its public
+part. Give the public part, never the file, to those who make the trust root.
+EHRs sign with ecdsa-p256 (ES256).`,
+		Example: "  precept keys new --person ada@content.example --out ada.pem --public ada.pub",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := algorithm(alg)
+			if err != nil {
+				return err
+			}
+			for _, path := range []string{out, public} {
+				if _, err := os.Lstat(path); path != "" && err == nil {
+					return fmt.Errorf("making key: %s is %w; a key is never replaced, choose another name", path, errExists)
+				}
+			}
+			key, err := signing.GenerateKey(a, rand.Reader)
+			if err != nil {
+				return err
+			}
+			text, err := key.PEM()
+			if err != nil {
+				return err
+			}
+			if err := createFile(out, text, 0o600); err != nil {
+				return err
+			}
+			if public != "" {
+				if err := createFile(public, key.Public().PEM(), 0o644); err != nil {
+					return err
+				}
+			}
+			return printPublic(cmd, newPublicPart(person, key.Public()), asJSON)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&person, "person", "", "whose key it is, an e-mail-like id")
+	fl.StringVar(&alg, "alg", "ed25519", "ed25519 or ecdsa-p256")
+	fl.StringVar(&out, "out", "", "file for the private key")
+	fl.StringVar(&public, "public", "", "file for the public key, if wanted")
+	fl.BoolVar(&asJSON, "json", false, "print JSON")
+	for _, name := range []string{"person", "out"} {
+		_ = c.MarkFlagRequired(name) // the flag is there: defined above
+	}
+	return c
+}
+
+func printPublic(cmd *cobra.Command, p publicPart, asJSON bool) error {
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), p)
+	}
+	return p.print(cmd.OutOrStdout())
+}
+
+func keysShow() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "show FILE",
+		Short:   "show the public part of a private or public key",
+		Example: "  precept keys show ada.pem --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := readPublicKey(args[0])
+			if err != nil {
+				return err
+			}
+			return printPublic(cmd, newPublicPart("", key), asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// readKey reads a person's private key. Errors never quote it.
+func readKey(path string) (signing.PrivateKey, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return signing.PrivateKey{}, fmt.Errorf("reading key: %w; make one with precept keys new", err)
+	}
+	key, err := signing.ParsePrivateKey(text)
+	if err != nil {
+		return signing.PrivateKey{}, fmt.Errorf("reading key %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// readPublicKey reads the public part of a private or public key.
+func readPublicKey(path string) (signing.PublicKey, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return signing.PublicKey{}, fmt.Errorf("reading key: %w", err)
+	}
+	if private, err := signing.ParsePrivateKey(text); err == nil {
+		return private.Public(), nil
+	}
+	public, err := signing.ParsePublicKey(text)
+	if err != nil {
+		return signing.PublicKey{}, fmt.Errorf("reading key %s: %w; give a private or public key in PEM", path, err)
+	}
+	return public, nil
+}
+
+func keysRegion() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "region --out FILE",
+		Short: "make the key of a region, which wraps all keys of its tenants",
+		Long: `Region writes the key that every tenant key of a region is wrapped with into a
+new file with mode 0600. If it is lost, every record of the region is lost;
+whoever reads it can read the region.`,
+		Example: "  precept keys region --out region.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			kms, err := keyring.CreateFileKMS(out)
+			if err != nil {
+				return err
+			}
+			d, err := kms.Describe(cmd.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "region key %s\n", d.Key)
+			fmt.Fprintf(cmd.ErrOrStderr(), "keep a copy of %s where the store's copies are not: without it they can not be read\n", out)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "file for the region key")
+	_ = c.MarkFlagRequired("out") // the flag is there: defined above
+	return c
+}

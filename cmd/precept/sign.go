@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/signing"
+)
+
+func signCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sign",
+		Short: "sign what may change clinical advice",
+		Long: `Sign makes statements: signed files that say who releases, reviews, activates,
+revokes or trusts what. Nothing is sent anywhere; precept apply does that. A
+statement that needs several persons is signed by the first, passed on, and
+signed by the others with "precept sign add".`,
+	}
+	return group(c, signRoot(), signPolicy(), signRelease(), signReview(), signActivation(),
+		signSuspension(), signResumption(), signRevocation(), signAdd(), signShow())
+}
+
+// signFlags are what every command that makes a statement takes.
+type signFlags struct {
+	keys []string
+	out  string
+	at   string
+	json bool
+}
+
+func (f *signFlags) add(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringArrayVar(&f.keys, "key", nil, "private key to sign with; repeat it for several persons at one desk")
+	fl.StringVarP(&f.out, "output", "o", "", "file for the signed statement")
+	fl.StringVar(&f.at, "time", "", "time of the statement, e.g. 2026-03-02T15:00:00Z; default now")
+	fl.BoolVar(&f.json, "json", false, "print JSON")
+	for _, name := range []string{"key", "output"} {
+		_ = c.MarkFlagRequired(name) // the flag is there: defined above
+	}
+}
+
+// now is the time that the statement carries, in whole seconds.
+func (f *signFlags) now() (time.Time, error) {
+	t, err := moment("time", f.at)
+	if t.IsZero() && err == nil {
+		t = time.Now()
+	}
+	return t.UTC().Truncate(time.Second), err
+}
+
+// signed says which statement was written.
+type signed struct {
+	File    string          `json:"file"`
+	Kind    signing.Kind    `json:"kind"`
+	SHA256  signing.Digest  `json:"sha256"` // of the payload
+	Signers []signing.KeyID `json:"signers"`
+}
+
+// write signs a statement with every key and writes it into a new file.
+func (f *signFlags) write(cmd *cobra.Command, s signing.Statement) error {
+	payload, err := s.Payload()
+	if err != nil {
+		return err
+	}
+	bundles, err := signWith(payload, f.keys)
+	if err != nil {
+		return err
+	}
+	env, err := signing.NewEnvelope(bundles...)
+	if err != nil {
+		return err
+	}
+	if err := createFile(f.out, env.Bytes(), 0o644); err != nil {
+		return err
+	}
+	return printSigned(cmd.OutOrStdout(), f.out, env, f.json)
+}
+
+func signWith(payload []byte, keys []string) ([]signing.Bundle, error) {
+	var bundles []signing.Bundle
+	for _, path := range keys {
+		key, err := readKey(path)
+		if err != nil {
+			return nil, err
+		}
+		b, err := signing.Sign(payload, key)
+		if err != nil {
+			return nil, err
+		}
+		bundles = append(bundles, b)
+	}
+	return bundles, nil
+}
+
+func printSigned(w io.Writer, file string, env *signing.Envelope, asJSON bool) error {
+	s := signed{File: file, Kind: env.Statement().Predicate.Kind(), SHA256: env.Digest()}
+	for _, b := range env.Bundles() {
+		s.Signers = append(s.Signers, b.KeyID())
+	}
+	if asJSON {
+		return printJSON(w, s)
+	}
+	_, err := fmt.Fprintf(w, "%s sha256 %s, %s\n", s.Kind, s.SHA256, plural(len(s.Signers), "signature"))
+	return err
+}
+
+// readEnvelope reads a signed statement.
+func readEnvelope(path string) (*signing.Envelope, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading statement: %w", err)
+	}
+	env, err := signing.ReadEnvelope(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading statement %s: %w", path, err)
+	}
+	return env, nil
+}
+
+func signAdd() *cobra.Command {
+	f := &signFlags{}
+	c := &cobra.Command{
+		Use:   "add FILE",
+		Short: "add another person's signature to a statement",
+		Long: `Add signs the very bytes that others signed before. The statement stays the same,
+so its digest does, too. Read it first with "precept sign show". Without -o the
+file itself is replaced, all at once.`,
+		Example: "  precept sign show policy.jsonl && precept sign add policy.jsonl --key amir.pem",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			env, err := readEnvelope(args[0])
+			if err != nil {
+				return err
+			}
+			bundles, err := signWith(env.Payload(), f.keys)
+			if err != nil {
+				return err
+			}
+			for _, b := range bundles {
+				if env, err = env.Add(b); err != nil {
+					return err
+				}
+			}
+			if f.out == "" {
+				f.out, err = args[0], replaceFile(args[0], env.Bytes())
+			} else {
+				err = createFile(f.out, env.Bytes(), 0o644)
+			}
+			if err != nil {
+				return err
+			}
+			return printSigned(cmd.OutOrStdout(), f.out, env, f.json)
+		},
+	}
+	fl := c.Flags()
+	fl.StringArrayVar(&f.keys, "key", nil, "private key to sign with")
+	fl.StringVarP(&f.out, "output", "o", "", "file for the result; default: replace FILE")
+	fl.BoolVar(&f.json, "json", false, "print JSON")
+	_ = c.MarkFlagRequired("key") // the flag is there: defined above
+	return c
+}
+
+// replaceFile puts new content in place of a file in one step: whoever looks
+// sees the old or the new one.
+func replaceFile(path string, data []byte) error {
+	temp := path + ".new"
+	if err := createFile(temp, data, 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(fmt.Errorf("replacing %s: %w", path, err), os.Remove(temp))
+	}
+	return nil
+}
+
+// until reads a time, a day or an ISO 8601 duration counted from a time.
+func until(flag, text string, from time.Time) (time.Time, error) {
+	if d, err := dates.ParseDuration(text); err == nil {
+		return d.After(from), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC().Truncate(time.Second), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s: want a time, a day like 2027-03-02 or a duration like P365D", flag)
+}

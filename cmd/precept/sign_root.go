@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+// rootFile is a trust root as people write it, in YAML or JSON: the members of
+// the statement, with keys as files and times that need not be given.
+type rootFile struct {
+	Kind    signing.RootKind `yaml:"kind"`
+	Name    string           `yaml:"name"`
+	Version uint64           `yaml:"version"`
+	// IssuedAt is the time of signing if it is not given.
+	IssuedAt string `yaml:"issuedAt"`
+	// Expires is a time, a day, or a duration after IssuedAt.
+	Expires string                       `yaml:"expires"`
+	Persons []rootPerson                 `yaml:"persons"`
+	Roles   map[signing.Role]rootRole    `yaml:"roles"`
+	Trusted map[signing.Publisher]string `yaml:"trustedPublishers"` // name -> digest of its first root, or a file with it
+}
+
+type rootPerson struct {
+	ID         signing.PersonID `yaml:"id"`
+	Name       string           `yaml:"name"`
+	Identities []string         `yaml:"identities"`
+	Keys       []rootKey        `yaml:"keys"`
+}
+
+type rootKey struct {
+	// File holds the public key; a private key's file is read for its public part.
+	File string `yaml:"file"`
+	PEM  string `yaml:"publicKeyPem"` // instead of File
+	// ValidFrom is the root's IssuedAt if it is not given; ValidUntil may be left out.
+	ValidFrom  string `yaml:"validFrom"`
+	ValidUntil string `yaml:"validUntil"`
+}
+
+type rootRole struct {
+	Threshold int                `yaml:"threshold"` // default 1
+	Persons   []signing.PersonID `yaml:"persons"`
+}
+
+func signRoot() *cobra.Command {
+	f := &signFlags{}
+	c := &cobra.Command{
+		Use:   "root FILE",
+		Short: "sign a trust root: who may sign what",
+		Long: `Root signs who the persons of a publisher or a tenant are, which roles they have
+and how many of them must sign. Its digest is what others pin. FILE is YAML:
+
+  kind: tenant                  # or publisher
+  name: north
+  version: 1                    # the next one is 2, signed by the admins of both
+  expires: P365D
+  persons:
+    - {id: olga@north.example, name: Olga, keys: [{file: olga.pub}]}
+    - {id: amir@north.example, name: Amir, keys: [{file: amir.pub}]}
+  roles:                        # of a publisher: author, clinical-reviewer, ci, root-admin
+    operator: {persons: [olga@north.example]}
+    approver: {persons: [amir@north.example]}
+    revoker: {persons: [olga@north.example, amir@north.example]}
+    auditor: {persons: [olga@north.example]}
+    root-admin: {threshold: 2, persons: [olga@north.example, amir@north.example]}
+  trustedPublishers:
+    content: publisher.jsonl    # its signed root, or the digest of it`,
+		Example: "  precept sign root north.yaml --key olga.pem --key amir.pem -o north.jsonl",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			now, err := f.now()
+			if err != nil {
+				return err
+			}
+			root, err := readRoot(args[0], now)
+			if err != nil {
+				return fmt.Errorf("reading trust root %s: %w", args[0], err)
+			}
+			return f.write(cmd, signing.Statement{Predicate: *root})
+		},
+	}
+	f.add(c)
+	return c
+}
+
+// maxStatementFile bounds what people write as a root or policy: a statement
+// can not be larger.
+const maxStatementFile = signing.MaxEnvelopeSize
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxStatementFile+1))
+	if err == nil && len(text) > maxStatementFile {
+		err = fmt.Errorf("more than %d bytes: %w", maxStatementFile, signing.ErrTooLarge)
+	}
+	return text, err
+}
+
+func readRoot(path string, now time.Time) (*signing.TrustRoot, error) {
+	text, err := readBounded(path)
+	if err != nil {
+		return nil, err
+	}
+	var r rootFile
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(&r); err != nil {
+		return nil, yamlError(err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one document in the file")
+	}
+	return r.root(filepath.Dir(path), now)
+}
+
+// yamlError puts what the YAML reader found into one line.
+func yamlError(err error) error {
+	text := strings.ReplaceAll(err.Error(), " in type main.rootFile", "")
+	text = strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors:\n  "), "\n  ", "; ")
+	return fmt.Errorf("%s; see precept sign root --help for the members", text)
+}
+
+// root fills in what follows. Paths are relative to dir.
+func (r *rootFile) root(dir string, now time.Time) (*signing.TrustRoot, error) {
+	root := &signing.TrustRoot{RootKind: r.Kind, Name: r.Name, Version: r.Version, IssuedAt: now, Roles: map[signing.Role]signing.RoleRule{}}
+	var err error
+	if r.IssuedAt != "" {
+		if root.IssuedAt, err = until("issuedAt", r.IssuedAt, now); err != nil {
+			return nil, err
+		}
+	}
+	if root.Expires, err = until("expires", r.Expires, root.IssuedAt); err != nil {
+		return nil, err
+	}
+	for _, p := range r.Persons {
+		person, err := p.person(dir, root.IssuedAt)
+		if err != nil {
+			return nil, fmt.Errorf("person %s: %w", p.ID, err)
+		}
+		root.Persons = append(root.Persons, person)
+	}
+	for role, rule := range r.Roles {
+		root.Roles[role] = signing.RoleRule{Threshold: max(rule.Threshold, 1), Persons: rule.Persons}
+	}
+	for _, name := range sortedNames(r.Trusted) {
+		digest, err := rootDigest(dir, name, r.Trusted[name])
+		if err != nil {
+			return nil, fmt.Errorf("trusted publisher %s: %w", name, err)
+		}
+		root.TrustedPublishers = append(root.TrustedPublishers, signing.TrustedPublisher{Name: name, Root: digest})
+	}
+	return root, nil
+}
+
+func (p *rootPerson) person(dir string, issued time.Time) (signing.Person, error) {
+	person := signing.Person{ID: p.ID, Name: p.Name, Identities: append([]string{}, p.Identities...)}
+	for _, k := range p.Keys {
+		key, err := k.key(dir)
+		if err != nil {
+			return person, err
+		}
+		from, to := issued, time.Time{}
+		if k.ValidFrom != "" {
+			if from, err = until("validFrom", k.ValidFrom, issued); err != nil {
+				return person, err
+			}
+		}
+		if k.ValidUntil != "" {
+			if to, err = until("validUntil", k.ValidUntil, from); err != nil {
+				return person, err
+			}
+		}
+		person.Keys = append(person.Keys, signing.NewPersonKey(key, from, to))
+	}
+	return person, nil
+}
+
+func (k *rootKey) key(dir string) (signing.PublicKey, error) {
+	if (k.File == "") == (k.PEM == "") {
+		return signing.PublicKey{}, errors.New("a key needs either file or publicKeyPem")
+	}
+	if k.PEM != "" {
+		return signing.ParsePublicKey([]byte(k.PEM))
+	}
+	return readPublicKey(under(dir, k.File))
+}
+
+// rootDigest takes a digest, or the file of a signed publisher root.
+func rootDigest(dir string, name signing.Publisher, text string) (signing.Digest, error) {
+	if len(text) == 64 && filepath.Base(text) == text && filepath.Ext(text) == "" {
+		return signing.Digest(text), nil
+	}
+	env, err := readEnvelope(under(dir, text))
+	if err != nil {
+		return "", err
+	}
+	root, ok := env.Statement().Predicate.(signing.TrustRoot)
+	if !ok || root.RootKind != signing.PublisherRoot || root.Name != string(name) {
+		return "", fmt.Errorf("%s is not the root of publisher %s", text, name)
+	}
+	return env.Digest(), nil
+}
+
+func signPolicy() *cobra.Command {
+	f := &signFlags{}
+	var p signing.TenantPolicy
+	c := &cobra.Command{
+		Use:   "policy FILE",
+		Short: "sign a tenant's policy: services, EHR clients, limits, parameters",
+		Long: `Policy signs how Precept serves a tenant. It needs an operator and an approver of
+the tenant's root, two persons. FILE is YAML or JSON; docs/formats.md lists its
+members.`,
+		Example: "  precept sign policy north.yaml --tenant north --region us-east --seq 1 --key olga.pem --key amir.pem -o policy.jsonl",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := readPolicy(args[0], p)
+			if err != nil {
+				return fmt.Errorf("reading policy %s: %w", args[0], err)
+			}
+			p.Policy = raw
+			return f.write(cmd, signing.Statement{Predicate: p})
+		},
+	}
+	f.add(c)
+	addTenant(c, &p.Tenant, &p.Region)
+	addSeq(c, &p.Seq, "1 for the first policy of a tenant, then one more each time")
+	return c
+}
+
+// readPolicy reads a policy from YAML or JSON, checks it and gives its JSON.
+func readPolicy(path string, want signing.TenantPolicy) (jsontext.Value, error) {
+	text, err := readBounded(path)
+	if err != nil {
+		return nil, err
+	}
+	raw := jsontext.Value(text)
+	if filepath.Ext(path) != ".json" {
+		var v any
+		if err := yaml.Unmarshal(text, &v); err != nil {
+			return nil, err
+		}
+		if raw, err = jsonv2.Marshal(v, jsonv2.Deterministic(true)); err != nil {
+			return nil, err
+		}
+	}
+	if err := raw.Compact(); err != nil {
+		return nil, errors.New("not valid JSON")
+	}
+	policy, err := tenant.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if string(policy.Tenant) != string(want.Tenant) || string(policy.Region) != string(want.Region) {
+		return nil, fmt.Errorf("it is for tenant %s in region %s, not for %s in %s; correct the file or the flags", policy.Tenant, policy.Region, want.Tenant, want.Region)
+	}
+	return raw, nil
+}
+
+func addTenant(c *cobra.Command, t *signing.Tenant, r *signing.Region) {
+	c.Flags().StringVar((*string)(t), "tenant", "", "tenant that the statement is for")
+	c.Flags().StringVar((*string)(r), "region", "", "region the tenant lives in")
+	for _, name := range []string{"tenant", "region"} {
+		_ = c.MarkFlagRequired(name) // the flag is there: defined above
+	}
+}
+
+func addSeq(c *cobra.Command, seq *uint64, meaning string) {
+	c.Flags().Uint64Var(seq, "seq", 0, meaning)
+	_ = c.MarkFlagRequired("seq") // the flag is there: defined above
+}
