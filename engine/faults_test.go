@@ -1,0 +1,317 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/audittest"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+// clean fails unless a full verification of a tenant finds nothing.
+func (n *node) clean(id tenant.ID) {
+	n.Helper()
+	r, err := n.Verify(n.Context(), auditor(id))
+	must(n, err)
+	if !r.OK() {
+		n.Errorf("verification of %s: %v", id, r.Findings)
+	}
+}
+
+func TestNoAnswerWithoutARecord(t *testing.T) {
+	for _, fault := range []audittest.Fault{audittest.Lost, audittest.Kept} {
+		t.Run(fault.String(), func(t *testing.T) {
+			var store *audittest.Faulty
+			n := newRegion(t, func(n *node) {
+				n.wrap = func(s audit.Store) audit.Store { store = audittest.NewFaulty(s); return store }
+			})
+			must(t, n.Ready())
+			body := patient(t, "metformin-egfr-27")
+			store.Break(0, fault)
+			a, err := n.Call(t.Context(), ehr("north"), "orders", body)
+			wantError(t, err, audit.ErrStore)
+			if a != nil {
+				t.Fatalf("an answer left without a durable record: %s", a.Body)
+			}
+			wantError(t, n.Ready(), audit.ErrStore)
+			// Nothing else leaves either, not for the other tenant and not for people.
+			for name, do := range verbs(n, fixtureRecord, patient(t, "clean")) {
+				if oneOf(forEHRs, name) || oneOf(forAuditors, name) {
+					c := auditor("south")
+					if oneOf(forEHRs, name) {
+						c = ehr("south")
+					}
+					if err := do(t.Context(), c); !errors.Is(err, audit.ErrStore) {
+						t.Errorf("%s after the fault: %v", name, err)
+					}
+				}
+			}
+			n.restart()
+			again := n.call("north", body)
+			if again.Repeated != (fault == audittest.Kept) || again.Cards != 1 {
+				t.Errorf("after the restart: %+v", again)
+			}
+			if got := n.records("north", audit.Decision); got != 1 {
+				t.Errorf("%d decisions recorded, want 1", got)
+			}
+			n.clean("north")
+		})
+	}
+}
+
+func TestStatementThatIsNotDurableIsNotLive(t *testing.T) {
+	for _, fault := range []audittest.Fault{audittest.Lost, audittest.Kept} {
+		t.Run(fault.String(), func(t *testing.T) {
+			var store *audittest.Faulty
+			n := newRegion(t, func(n *node) {
+				n.wrap = func(s audit.Store) audit.Store { store = audittest.NewFaulty(s); return store }
+			})
+			size := n.trust("north").Size()
+			env := sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion), Pack: "renal_dosing",
+				Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
+			store.Break(0, fault)
+			_, err := n.apply("north", env)
+			wantError(t, err, audit.ErrStore)
+			if n.trust("north").Size() != size {
+				t.Error("it took effect in memory")
+			}
+			n.restart()
+			want := size
+			if fault == audittest.Kept {
+				want++
+			}
+			if got := n.trust("north").Size(); got != want {
+				t.Errorf("%d statements after the restart, want %d", got, want)
+			}
+			n.clean("north")
+		})
+	}
+}
+
+// gate is a store whose commits wait.
+type gate struct {
+	audit.Store
+	entered chan struct{}
+	open    chan struct{} // closed to let everybody through
+}
+
+func (g *gate) Commit(ctx context.Context, b *audit.Batch) error {
+	select {
+	case g.entered <- struct{}{}:
+	default:
+	}
+	<-g.open
+	return g.Store.Commit(ctx, b)
+}
+
+func TestNoAnswerWhileTheStoreBlocks(t *testing.T) {
+	n := newRegion(t)
+	p := policyFor(t, "north")
+	p.Limits.Concurrency = 1
+	n.policy("north", p)
+	n.close()
+	g := &gate{entered: make(chan struct{}, 1), open: make(chan struct{})}
+	n.wrap = func(s audit.Store) audit.Store { g.Store = s; return g }
+	n.open()
+	ctx, gone := context.WithCancel(t.Context())
+	answered := make(chan *Answer, 1)
+	go func() {
+		a, err := n.Call(ctx, ehr("north"), "orders", patient(t, "metformin-egfr-27"))
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- a
+	}()
+	<-g.entered
+	gone() // the client hangs up: its record is waited for all the same
+	_, err := n.Call(t.Context(), ehr("north"), "orders", patient(t, "clean"))
+	wantError(t, err, ErrBusy)
+	select {
+	case a := <-answered:
+		t.Fatalf("an answer left before its record was durable: %+v", a)
+	default:
+	}
+	close(g.open)
+	if a := <-answered; a == nil || a.Cards != 1 {
+		t.Errorf("answer: %+v", a)
+	}
+	if n.records("north", audit.Decision) != 1 {
+		t.Error("the record is missing")
+	}
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	must(t, err)
+	must(t, os.WriteFile(to, b, 0o600))
+}
+
+func TestLogCutShortIsNoticed(t *testing.T) {
+	n := newNode(t)
+	n.close()
+	must(t, os.Remove(filepath.Join(n.dir, "audit.db")))
+	n.mark = true
+	n.open()
+	n.setUp("north")
+	n.call("north", patient(t, "clean"))
+	n.close()
+	file := filepath.Join(n.dir, "audit.db")
+	copyFile(t, file, file+".old")
+	n.open()
+	n.call("north", patient(t, "metformin-egfr-27"))
+	n.clean("north")
+	n.close()
+	must(t, os.Rename(file+".old", file)) // somebody puts yesterday's copy back
+	err := n.tryOpen()
+	wantError(t, err, audit.ErrCutShort)
+}
+
+// leafKey is where a leaf and its body lie.
+func leafKey(rec audit.Record) []byte {
+	return binary.BigEndian.AppendUint64(append([]byte(rec.Log), 0), uint64(rec.Leaf.Index))
+}
+
+// edit changes a stored value behind the log's back, as somebody with the file
+// can: append-only values are removed first.
+func (n *node) edit(space audit.Space, id tenant.ID, key []byte, change func([]byte) []byte) {
+	n.Helper()
+	var old []byte
+	must(n, n.store.View(n.Context(), func(v audit.View) error {
+		b, err := v.Get(space, id, key)
+		old = bytes.Clone(b)
+		return err
+	}))
+	if old == nil {
+		n.Fatal("nothing is stored there")
+	}
+	item := audit.Item{Space: space, Tenant: id, Key: key}
+	must(n, n.store.Commit(n.Context(), &audit.Batch{Put: []audit.Item{item}}))
+	if item.Value = change(old); item.Value != nil {
+		must(n, n.store.Commit(n.Context(), &audit.Batch{Put: []audit.Item{item}}))
+	}
+}
+
+func (n *node) value(space audit.Space, id tenant.ID, key []byte) (out []byte) {
+	n.Helper()
+	must(n, n.store.View(n.Context(), func(v audit.View) error {
+		b, err := v.Get(space, id, key)
+		out = bytes.Clone(b)
+		return err
+	}))
+	return out
+}
+
+func TestTamperedRecordsAreDetected(t *testing.T) {
+	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
+	for _, c := range []struct {
+		name   string
+		tamper func(n *node, a, b audit.Record)
+		check  string // that fails
+	}{
+		{"sealed bodies of two records swapped", func(n *node, a, b audit.Record) {
+			bodyA, bodyB := n.value(audit.Bodies, "north", leafKey(a)), n.value(audit.Bodies, "north", leafKey(b))
+			n.edit(audit.Bodies, "north", leafKey(a), func([]byte) []byte { return bodyB })
+			n.edit(audit.Bodies, "north", leafKey(b), func([]byte) []byte { return bodyA })
+		}, "body"},
+		{"a body of the other tenant put in", func(n *node, a, _ audit.Record) {
+			other, err := n.log.Get(n.Context(), "south", audit.RecordID(n.call("south", patient(n, "standard")).RecordID))
+			must(n, err)
+			body := n.value(audit.Bodies, "south", leafKey(other))
+			n.edit(audit.Bodies, "north", leafKey(a), func([]byte) []byte { return body })
+		}, "body"},
+		{"a byte of a body flipped", func(n *node, a, _ audit.Record) { n.edit(audit.Bodies, "north", leafKey(a), flip) }, "body"},
+		{"a body removed", func(n *node, a, _ audit.Record) {
+			n.edit(audit.Bodies, "north", leafKey(a), func([]byte) []byte { return nil })
+		}, "body"},
+		{"a byte of a leaf flipped", func(n *node, a, _ audit.Record) { n.edit(audit.Leaves, "north", leafKey(a), flip) }, "tree"},
+		{"a leaf removed", func(n *node, a, _ audit.Record) {
+			n.edit(audit.Leaves, "north", leafKey(a), func([]byte) []byte { return nil })
+		}, "leaf"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newRegion(t)
+			open := func(id string) audit.Record {
+				rec, err := n.log.Get(t.Context(), "north", audit.RecordID(id))
+				must(t, err)
+				return rec
+			}
+			a := open(n.call("north", patient(t, "metformin-egfr-27")).RecordID)
+			b := open(n.call("north", patient(t, "clean")).RecordID)
+			n.clean("north")
+			c.tamper(n, a, b)
+			_, err := n.Record(t.Context(), auditor("north"), string(a.Leaf.RecordID))
+			wantError(t, err, audit.ErrCorrupt)
+			_, err = n.Explain(t.Context(), auditor("north"), string(a.Leaf.RecordID))
+			wantError(t, err, audit.ErrCorrupt)
+			r, err := n.Verify(t.Context(), auditor("north"))
+			must(t, err)
+			named := false
+			for _, f := range r.Findings {
+				named = named || f.Check == c.check && (f.Index == a.Leaf.Index || f.Index < 0)
+			}
+			if !named {
+				t.Errorf("verification does not name check %q on leaf %d: %v", c.check, a.Leaf.Index, r.Findings)
+			}
+			// The same call again must not answer with what can not be trusted.
+			if got, err := n.Call(t.Context(), ehr("north"), "orders", patient(t, "metformin-egfr-27")); err == nil {
+				t.Errorf("the call was answered from the damaged record: %+v", got)
+			}
+			n.clean("south")
+		})
+	}
+}
+
+func TestDamagedPackDoesNotStart(t *testing.T) {
+	n := newRegion(t)
+	digest, err := audit.ParseDigest(referencePackDigest(t, "renal_dosing"))
+	must(t, err)
+	n.edit(audit.Blobs, "", digest[:], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
+	n.close()
+	err = n.tryOpen()
+	wantError(t, err, audit.ErrCorrupt)
+	if !strings.Contains(err.Error(), digest.String()) {
+		t.Errorf("error does not name the pack: %v", err)
+	}
+}
+
+func referencePackDigest(t testing.TB, name string) string {
+	return string(referencePack(t, name).Digest)
+}
+
+// The clock of a machine may go back; the log does not.
+func TestClockGoesBack(t *testing.T) {
+	n := newRegion(t)
+	n.call("north", patient(t, "clean"))
+	n.clock.advance(-time.Hour)
+	n.call("north", patient(t, "metformin-egfr-27"))
+	n.clean("north")
+	n.restart()
+	n.clean("north")
+}
+
+func TestMonthTurns(t *testing.T) {
+	n := newRegion(t)
+	first := n.call("north", patient(t, "clean"))
+	n.clock.advance(31 * 24 * time.Hour)
+	second := n.call("north", patient(t, "metformin-egfr-27"))
+	n.restart()
+	for _, a := range []*Answer{first, second} {
+		if _, err := n.Record(t.Context(), auditor("north"), a.RecordID); err != nil {
+			t.Error(err)
+		}
+	}
+	if again := n.call("north", patient(t, "clean")); !again.Repeated {
+		t.Error("a call of last month was decided anew")
+	}
+	n.clean("north")
+}

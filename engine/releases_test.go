@@ -1,0 +1,464 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/signing"
+)
+
+// editedPack is a reference pack of another version, with one text in one of
+// its files replaced.
+func editedPack(t testing.TB, name, version string, edits ...[3]string) *rulepacks.Pack {
+	t.Helper()
+	old := referencePack(t, name)
+	edits = append(edits, [3]string{"pack.yaml", `version: "` + old.Manifest.Version + `"`, `version: "` + version + `"`})
+	var files []rulepacks.File
+	for _, f := range old.Files {
+		if f.Name == ".manifest" {
+			continue // generated anew
+		}
+		f.Data = bytes.Clone(f.Data)
+		for _, e := range edits {
+			if e[0] != f.Name {
+				continue
+			}
+			if !bytes.Contains(f.Data, []byte(e[1])) {
+				t.Fatalf("%s of %s holds no %q", f.Name, name, e[1])
+			}
+			f.Data = bytes.Replace(f.Data, []byte(e[1]), []byte(e[2]), 1)
+		}
+		files = append(files, f)
+	}
+	p, err := rulepacks.FromFiles(files)
+	must(t, err)
+	return p
+}
+
+// A renal pack whose first case wants the opposite.
+func wrongCases(t testing.TB) *rulepacks.Pack {
+	return editedPack(t, "renal_dosing", "1.0.1", [3]string{"cases/creatinine.yaml", `state: "true"`, `state: "false"`})
+}
+
+func goodUpdate(t testing.TB) *rulepacks.Pack {
+	return editedPack(t, "renal_dosing", "1.0.1", [3]string{"README.md", "a", "b"})
+}
+
+// unchanged runs do, which must fail with want, and checks that nothing came of it.
+func (n *node) unchanged(id tenant.ID, want error, do func() error) error {
+	n.Helper()
+	size, snapshot, logged := n.trust(id).Size(), n.tenants[id].standing.Load().snapshot, n.records(id, audit.Statement)
+	err := do()
+	wantError(n, err, want)
+	if n.trust(id).Size() != size || n.tenants[id].standing.Load().snapshot != snapshot || n.records(id, audit.Statement) != logged {
+		n.Errorf("a refused statement changed what stands: %v", err)
+	}
+	return err
+}
+
+func TestReleaseIsHeldAgainstTheArchive(t *testing.T) {
+	n := newRegion(t)
+	p := goodUpdate(t)
+	n.put("north", p)
+	for _, c := range []struct {
+		name   string
+		about  func(*signing.PackDigest)
+		change func(*signing.PackRelease)
+		want   error
+	}{
+		{"never uploaded", func(d *signing.PackDigest) { d.SHA256 = signing.DigestOf([]byte("x")) }, nil, ErrStatement},
+		{"other dirHash1", func(d *signing.PackDigest) { d.DirHash1 = signing.DigestOf([]byte("x")) }, nil, ErrStatement},
+		{"other version", nil, func(r *signing.PackRelease) { r.Version = "9.9.9" }, ErrStatement},
+		{"other kind", nil, func(r *signing.PackRelease) { r.PackKind, r.Library = signing.TerminologyPack, "" }, ErrStatement},
+		{"other library", nil, func(r *signing.PackRelease) { r.Library = "2" }, ErrStatement},
+		{"out of order", nil, func(r *signing.PackRelease) { r.Seq = 5 }, signing.ErrSequence},
+		{"another's pack name", nil, func(r *signing.PackRelease) { r.Pack, r.Seq, r.Supersedes = "other", 1, "" }, ErrStatement},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			digest, release := about(p), n.releaseOf("north", p)
+			if c.about != nil {
+				c.about(&digest)
+			}
+			if c.change != nil {
+				c.change(&release)
+			}
+			_ = n.unchanged("north", c.want, func() error {
+				_, err := n.apply("north", sign(n, digest, release, author))
+				return err
+			})
+		})
+	}
+}
+
+func TestUploads(t *testing.T) {
+	n := newRegion(t)
+	p := goodUpdate(t)
+	tar := p.Archive()
+	for _, c := range []struct {
+		name    string
+		archive []byte
+		want    error
+	}{
+		{"changed after signing", bytes.Replace(tar, []byte("Metformin"), []byte("Metfornin"), 1), rulepacks.ErrDigest},
+		{"with a file that no pack has", renamed(t, tar, "NOTICE", "NOTIXE"), rulepacks.ErrUnknownFile},
+		{"cut short", tar[:len(tar)/2], rulepacks.ErrMalformed},
+		{"rules that do not compile", broken(t), ErrPack},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			digest := p.Digest
+			if errors.Is(c.want, ErrPack) {
+				digest = rulepacks.Digest(signing.DigestOf(c.archive))
+			}
+			err := n.PutPack(t.Context(), person("north", "olga"), digest, c.archive)
+			wantError(t, err, c.want)
+			if _, err := n.blob(t.Context(), digest); !errors.Is(err, audit.ErrNotFound) {
+				t.Errorf("it was stored: %v", err)
+			}
+		})
+	}
+	must(t, n.PutPack(t.Context(), person("north", "olga"), p.Digest, tar))
+	must(t, n.PutPack(t.Context(), person("south", "olga"), p.Digest, tar)) // the same again is fine
+	if n.materials.Pack(p.Digest) != nil {
+		t.Error("an upload that no release names is kept in memory")
+	}
+	_, err := n.Pack(t.Context(), auditor("north"), p.Digest)
+	wantError(t, err, audit.ErrNotFound) // not named by the release log yet
+}
+
+// renamed changes the name of one entry of a tar archive.
+func renamed(t testing.TB, tar []byte, from, to string) []byte {
+	t.Helper()
+	out := bytes.Clone(tar)
+	i := bytes.Index(out, append([]byte(from), 0))
+	if i < 0 || i%512 != 0 {
+		t.Fatalf("no entry %s", from)
+	}
+	head := out[i : i+512]
+	copy(head, to)
+	copy(head[148:], "        ")
+	sum := 0
+	for _, b := range head {
+		sum += int(b)
+	}
+	for k := 5; k >= 0; k-- {
+		head[148+k] = byte('0' + sum&7)
+		sum >>= 3
+	}
+	head[154] = 0
+	return out
+}
+
+func broken(t testing.TB) []byte {
+	return trialPack(t, "1.0.0", trialRule{id: "bad", body: "holds := nothing(1)\n\n" + plainCard}).Archive()
+}
+
+func TestStatementsChangedAfterSigning(t *testing.T) {
+	n := newRegion(t)
+	p := policyFor(t, "north")
+	env := n.policyEnvelope("north", p)
+	other := p
+	other.Language = "de"
+	forged := n.policyEnvelope("north", other)
+	mixed := swapPayload(t, env.Bytes(), forged.Bytes())
+	_ = n.unchanged("north", signing.ErrSignature, func() error {
+		_, err := n.Apply(t.Context(), person("north", "olga"), mixed)
+		return err
+	})
+	_ = n.unchanged("north", signing.ErrMalformed, func() error {
+		_, err := n.Apply(t.Context(), person("north", "olga"), env.Bytes()[:200])
+		return err
+	})
+}
+
+// swapPayload puts the payload of one envelope under the signatures of another.
+func swapPayload(t testing.TB, signed, other []byte) []byte {
+	t.Helper()
+	payload := func(b []byte) []byte {
+		_, rest, ok := bytes.Cut(b, []byte(`"payload":"`))
+		p, _, ok2 := bytes.Cut(rest, []byte(`"`))
+		if !ok || !ok2 {
+			t.Fatal("no payload")
+		}
+		return p
+	}
+	return bytes.ReplaceAll(signed, payload(signed), payload(other))
+}
+
+func TestActivationNeedsTheChain(t *testing.T) {
+	n := newRegion(t)
+	p := goodUpdate(t)
+	n.put("north", p)
+	n.sayOf("north", about(p), n.releaseOf("north", p), author)
+	try := func() error { _, err := n.tryActivate("north", p); return err }
+
+	_ = n.unchanged("north", signing.ErrUnreviewed, try) // signed by the author alone
+	_ = n.unchanged("north", signing.ErrSelfReview, func() error {
+		_, err := n.apply("north", sign(n, about(p), n.reviewOf(p), author))
+		return err
+	})
+	_ = n.unchanged("north", signing.ErrThreshold, func() error { // an author who is no reviewer
+		_, err := n.apply("north", sign(n, about(p), n.reviewOf(p), second))
+		return err
+	})
+	n.sayOf("north", about(p), n.reviewOf(p), reviewer)
+	_ = n.unchanged("north", signing.ErrThreshold, func() error { // the operator does not approve
+		_, err := n.apply("north", sign(n, about(p), n.activationOf("north", p), "olga@north"))
+		return err
+	})
+	_ = n.unchanged("north", signing.ErrUntrustedSigner, func() error { // nor does the other tenant's approver
+		_, err := n.apply("north", sign(n, about(p), n.activationOf("north", p), "amy@south"))
+		return err
+	})
+	for name, change := range map[string]func(*signing.Activation){
+		"shadow":        func(a *signing.Activation) { a.Mode = signing.Shadow },
+		"in the future": func(a *signing.Activation) { a.ActivateAt = n.clock.now().AddDate(0, 0, 1) },
+		"other library": func(a *signing.Activation) { a.Library = "1.0.9" },
+	} {
+		err := n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", p, change); return err })
+		t.Logf("%s: %v", name, err)
+	}
+	must(t, try())
+	if st := n.tenants["north"].standing.Load().snapshot.release.Packs; !slices.ContainsFunc(st, func(r decision.Ref) bool { return r.Digest == string(p.Digest) }) {
+		t.Error("the new version is not live")
+	}
+}
+
+func TestActivationBeforePolicy(t *testing.T) {
+	n := newNode(t)
+	n.say("north", publisherRoot(t), "pat@heartland.example")
+	p := referencePack(t, terms)
+	n.release("north", p)
+	_ = n.unchanged("north", ErrNotReady, func() error { _, err := n.tryActivate("north", p); return err })
+}
+
+func TestRulesNeedATerminology(t *testing.T) {
+	n := newNode(t)
+	n.say("north", publisherRoot(t), "pat@heartland.example")
+	n.policy("north", policyFor(t, "north"))
+	p := referencePack(t, "renal_dosing")
+	n.release("north", p)
+	err := n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", p); return err })
+	if !strings.Contains(err.Error(), "terminology") {
+		t.Errorf("error does not say what is missing: %v", err)
+	}
+}
+
+func TestInputsThatNoPrefetchDelivers(t *testing.T) {
+	without := func(key string) tenant.Policy {
+		p := policyFor(t, "north")
+		for i := range p.Services {
+			p.Services[i].Prefetch = slices.DeleteFunc(slices.Clone(p.Services[i].Prefetch), func(x tenant.Prefetch) bool { return x.Key == key })
+		}
+		return p
+	}
+	n := newRegion(t)
+	// A policy may not starve what is live.
+	err := n.unchanged("north", ErrStatement, func() error { _, err := n.apply("north", n.policyEnvelope("north", without("labs"))); return err })
+	if !strings.Contains(err.Error(), "renal_dosing reads Observation") {
+		t.Errorf("error does not name pack and type: %v", err)
+	}
+	renal := referencePack(t, "renal_dosing")
+	off := n.activationOf("north", renal)
+	off.Mode = signing.Off
+	n.sayOf("north", about(renal), off, "rick@north")
+	n.policy("north", without("labs"))
+	_ = n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", renal); return err })
+	n.activate("north", renal, func(a *signing.Activation) { a.InputsUnknown = []string{"Observation"} })
+	// What was signed stays true after a restart, and for the next policy.
+	n.restart()
+	n.policy("north", without("labs"))
+	_, d := n.opened("north", n.call("north", patient(t, "metformin-egfr-27")).RecordID)
+	if f := finding(t, d, "renal_dosing/metformin-contraindicated"); f.Outcome != "unknown" || f.Card == "" {
+		t.Errorf("without lab results: %+v", f)
+	}
+}
+
+func TestCasesGuardWhatGoesLive(t *testing.T) {
+	t.Run("a new pack", func(t *testing.T) {
+		n := newRegion(t)
+		p := wrongCases(t)
+		n.release("north", p)
+		err := n.unchanged("north", ErrCases, func() error { _, err := n.tryActivate("north", p); return err })
+		if !strings.Contains(err.Error(), "man-70-creatinine-2.5") {
+			t.Errorf("error does not name the case: %v", err)
+		}
+		if a := n.call("north", patient(t, "metformin-egfr-27")); a.Cards != 1 {
+			t.Error("the live release did not stay")
+		}
+	})
+	t.Run("a new terminology", func(t *testing.T) {
+		n := newRegion(t)
+		bad := editedPack(t, terms, "2026.2.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
+			[3]string{"tables/products.json", `{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["11289"]`, `{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["519"]`},
+			[3]string{"tables/products.json", `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`, `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`})
+		n.release("north", bad)
+		_ = n.unchanged("north", ErrCases, func() error { _, err := n.tryActivate("north", bad); return err })
+	})
+	t.Run("a terminology that packs were not tested with", func(t *testing.T) {
+		n := newRegion(t)
+		old := editedPack(t, terms, "2025.1.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2025.1"`})
+		n.release("north", old)
+		_ = n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", old); return err })
+	})
+	t.Run("what comes back from a suspension", func(t *testing.T) {
+		n := newRegion(t)
+		stop := n.suspend("north", "renal_dosing", "", "wrong")
+		p := wrongCases(t)
+		n.release("north", p)
+		// Also while it is out of service: a resumption must not be the way around the cases.
+		_ = n.unchanged("north", ErrCases, func() error { _, err := n.tryActivate("north", p); return err })
+		n.resume("north", stop)
+		if a := n.call("north", patient(t, "metformin-egfr-27")); a.Cards != 1 {
+			t.Errorf("after the resumption: %s", a.Body)
+		}
+		// A terminology that its cases do not hold with came meanwhile.
+		stop = n.suspend("north", "nsaid_anticoagulant", "", "wrong")
+		n.activate("north", editedPack(t, terms, "2026.2.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
+			[3]string{"tables/products.json", `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`, `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`}))
+		resumption := signing.Resumption{Tenant: "north", Region: signing.Region(testRegion), Lifts: signing.Digest(stop.Digest), Reason: "mended", ResumedAt: n.clock.now()}
+		_ = n.unchanged("north", ErrCases, func() error {
+			_, err := n.apply("north", sign(t, signing.PackDigest{}, resumption, "amy@north"))
+			return err
+		})
+	})
+}
+
+func TestPolicyForAnother(t *testing.T) {
+	n := newRegion(t)
+	for _, c := range []struct {
+		name  string
+		inner func(*tenant.Policy)
+		outer func(*signing.TenantPolicy)
+		want  error
+	}{
+		{"statement for another tenant", nil, func(s *signing.TenantPolicy) { s.Tenant = "south" }, signing.ErrWrongTenant},
+		{"statement for another region", nil, func(s *signing.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
+		{"policy for another tenant", func(p *tenant.Policy) { p.Tenant = "south" }, nil, ErrStatement},
+		{"policy for another region", func(p *tenant.Policy) { p.Region = "eu-central" }, nil, ErrStatement},
+		{"both for another region", func(p *tenant.Policy) { p.Region = "eu-central" }, func(s *signing.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
+		{"an older one again", nil, func(s *signing.TenantPolicy) { s.Seq = 1 }, signing.ErrSequence},
+		{"parameters that do not fit", func(p *tenant.Policy) {
+			p.Parameters = map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(`"a year"`)}}
+		}, nil, rulepacks.ErrParameter},
+		{"nonsense", func(p *tenant.Policy) { p.Limits.DeadlineMS = -1 }, nil, tenant.ErrPolicy},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := policyFor(t, "north")
+			if c.inner != nil {
+				c.inner(&p)
+			}
+			if c.outer == nil {
+				c.outer = func(*signing.TenantPolicy) {}
+			}
+			_ = n.unchanged("north", c.want, func() error { _, err := n.apply("north", n.policyEnvelope("north", p, c.outer)); return err })
+		})
+	}
+}
+
+func TestRollBackIsANewActivation(t *testing.T) {
+	n := newRegion(t)
+	old := referencePack(t, "renal_dosing")
+	first := n.activationOf("north", old)
+	n.sayOf("north", about(old), first, "amy@north") // a second time, so that its envelope is at hand
+	n.activate("north", goodUpdate(t))
+	_ = n.unchanged("north", signing.ErrSequence, func() error { _, err := n.apply("north", sign(n, about(old), first, "amy@north")); return err })
+	n.activate("north", old)
+	if _, digest := n.trust("north").Standing("renal_dosing"); digest != signing.Digest(old.Digest) {
+		t.Error("the roll-back did not take effect")
+	}
+}
+
+func TestConcurrentStatements(t *testing.T) {
+	n := newRegion(t)
+	env := n.policyEnvelope("north", policyFor(t, "north"))
+	size := n.trust("north").Size()
+	errs := make([]error, 8)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = n.Apply(t.Context(), person("north", "olga"), env.Bytes()) })
+	}
+	wg.Wait()
+	taken := 0
+	for _, err := range errs {
+		if err == nil {
+			taken++
+		} else if !errors.Is(err, signing.ErrSequence) {
+			t.Errorf("error is %v", err)
+		}
+	}
+	if taken != 1 || n.trust("north").Size() != size+1 {
+		t.Errorf("%d of the same statements were taken", taken)
+	}
+}
+
+// Another node took a statement meanwhile: this one takes in what it did.
+func TestAnotherNodeWasFirst(t *testing.T) {
+	n := newRegion(t)
+	other, err := Open(t.Context(), Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots})
+	must(t, err)
+	_, err = other.Apply(t.Context(), person("north", "rick"), sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion),
+		Pack: "renal_dosing", Rule: "egfr-needed", Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
+	must(t, err)
+	n.policy("north", policyFor(t, "north"))
+	if !n.trust("north").Suspended("renal_dosing", "egfr-needed") {
+		t.Error("what the other node took in was lost")
+	}
+}
+
+func TestStatementsFoldTheSame(t *testing.T) {
+	n := newRegion(t)
+	before, err := n.Statements(t.Context(), auditor("north"))
+	must(t, err)
+	n.restart()
+	after, err := n.Statements(t.Context(), auditor("north"))
+	must(t, err)
+	if !slices.Equal(before, after) || len(before) != int(n.trust("north").Size()) {
+		t.Errorf("%d statements before, %d after", len(before), len(after))
+	}
+	for i, s := range after {
+		if s.Index != int64(i) || s.Time.IsZero() {
+			t.Errorf("statement %d: %+v", i, s)
+		}
+	}
+}
+
+func TestRevokedPersonIsOut(t *testing.T) {
+	n := newRegion(t)
+	must(t, n.member(n.tenants["north"].standing.Load(), person("north", "olga")))
+	n.revoke("north", signing.Target{Type: signing.TargetPerson, Value: "ada@north"}, signing.Suspend)
+	n.revoke("north", signing.Target{Type: signing.TargetPerson, Value: "olga@north"}, signing.Revoke)
+	for name, do := range map[string]func() error{
+		"apply":      func() error { _, err := n.Apply(t.Context(), person("north", "olga"), nil); return err },
+		"status":     func() error { _, err := n.Status(t.Context(), person("north", "olga")); return err },
+		"statements": func() error { _, err := n.Statements(t.Context(), person("north", "olga")); return err },
+		"put":        func() error { return n.PutPack(t.Context(), person("north", "olga"), "", nil) },
+		"records":    func() error { _, err := n.Records(t.Context(), auditor("north"), audit.Filter{}); return err },
+		"no role":    func() error { _, err := n.Status(t.Context(), person("north", "nora")); return err },
+		"nobody":     func() error { _, err := n.Status(t.Context(), Caller{Tenant: "north"}); return err },
+	} {
+		if err := do(); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNodeWithoutTheLibraryRefuses(t *testing.T) {
+	p := editedPack(t, "renal_dosing", "1.0.1", [3]string{"pack.yaml", `library: "1"`, `library: "2"`})
+	n := newRegion(t)
+	err := n.PutPack(t.Context(), person("north", "olga"), p.Digest, p.Archive())
+	wantError(t, err, ErrPack)
+	if !strings.Contains(err.Error(), clinical.Version) {
+		t.Errorf("error does not name the library at hand: %v", err)
+	}
+}
