@@ -120,11 +120,15 @@ func (c *composer) add(card cdshooks.Card, key [3]string, of ...*result) {
 // uuid gives a version 8 UUID of the record and the parts: the same record
 // always has the same ids, and no two cards share one.
 func (c *composer) uuid(parts ...string) string {
-	h := sha256.New()
-	for _, p := range append([]string{"precept-uuid/1", c.in.RecordID}, parts...) {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+	text := make([]byte, 0, 256)
+	field := func(s string) { text = append(append(strconv.AppendInt(text, int64(len(s)), 10), ':'), s...) }
+	field("precept-uuid/1")
+	field(c.in.RecordID)
+	for _, p := range parts {
+		field(p)
 	}
-	u := uuid.UUID(h.Sum(nil)[:16])
+	sum := sha256.Sum256(text)
+	u := uuid.UUID(sum[:16])
 	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80
 	return u.String()
 }

@@ -138,11 +138,17 @@ func (p *Program) card(ctx context.Context, i int, s *clinical.Session, cancel t
 	return readCard(s, card)
 }
 
+// noDocuments is the evaluator's cache of base documents: there are none.
+type noDocuments struct{}
+
+func (noDocuments) Get(ast.Ref) ast.Value  { return nil }
+func (noDocuments) Put(ast.Ref, ast.Value) {}
+
 // eval gives the value of a query, nil if it is undefined.
 func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session, cancel topdown.Cancel) (value *ast.Term, err error) {
 	q := topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).WithTransaction(p.txn).
 		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).
-		WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp())
+		WithBaseCache(noDocuments{}).WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp())
 	err = q.Iter(ctx, func(r topdown.QueryResult) error {
 		value = r[answerVar]
 		return nil

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
@@ -82,7 +81,7 @@ func (s *Snapshot) decide(ctx context.Context, in *decision.Inputs, req *chart.R
 	if err != nil {
 		return nil, err
 	}
-	d := &decision.Decision{Findings: []decision.Finding{}}
+	d := &decision.Decision{}
 	e := &evaluation{snapshot: s, in: in, decision: d, session: s.sessions.Start(c, in.Language), ruleTime: ruleTime}
 	e.findPairs(c, service)
 	e.ask(ctx)
@@ -119,6 +118,7 @@ type evaluation struct {
 	decision *decision.Decision
 	session  *clinical.Session // ended before composing
 	ruleTime time.Duration
+	late     stop // set at the call's deadline
 	pairs    []pair
 	results  []*result
 }
@@ -195,6 +195,10 @@ func (e *evaluation) ask(ctx context.Context) {
 		c.Cause = ""
 		cut[c] = true
 	}
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, e.late.Cancel)()
+	}
+	e.results = slices.Grow(e.results, len(e.pairs))
 	for i := range e.pairs {
 		p := &e.pairs[i]
 		r := p.ruleOf()
@@ -221,11 +225,9 @@ func (e *evaluation) askOne(ctx context.Context, p *pair) (answer, decision.CutR
 	if ctx.Err() != nil {
 		return answer{}, decision.CutDeadline
 	}
-	cancel := topdown.NewCancel()
-	if ctx.Done() != nil {
-		defer context.AfterFunc(ctx, cancel.Cancel)()
-	}
+	cancel := &e.late
 	if e.ruleTime > 0 {
+		cancel = &stop{call: &e.late}
 		defer time.AfterFunc(e.ruleTime, cancel.Cancel).Stop()
 	}
 	a := p.pack.ask(ctx, p.rule, e.session, p.pack.bound, p.subject, cancel)
@@ -239,14 +241,28 @@ func (e *evaluation) askOne(ctx context.Context, p *pair) (answer, decision.CutR
 	}
 }
 
+// stop ends the evaluation of a call, or of one rule of it: when its own time
+// is up, or the call's.
+type stop struct {
+	now  atomic.Bool
+	call *stop // nil for the call itself
+}
+
+// Cancel stops.
+func (s *stop) Cancel() { s.now.Store(true) }
+
+// Cancelled reports whether to stop.
+func (s *stop) Cancelled() bool { return s.now.Load() || s.call != nil && s.call.now.Load() }
+
 func (e *evaluation) compose() cdshooks.Response {
 	slices.SortStableFunc(e.results, func(a, b *result) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Subject, b.Subject))
 	})
 	c := &composer{in: e.in, results: e.results, maxCards: e.snapshot.policy.Limits.Cards}
 	out := c.compose()
-	for _, r := range e.results {
-		e.decision.Findings = append(e.decision.Findings, *r.Finding)
+	e.decision.Findings = make([]decision.Finding, len(e.results))
+	for i, r := range e.results {
+		e.decision.Findings[i] = *r.Finding
 	}
 	return out
 }

@@ -40,6 +40,7 @@ type Chart struct {
 	urls      map[string]*item
 	orders    []*Order
 	exposures []*Exposure
+	codings   []Coding // of routes, one after the other
 	read      struct{ orders, exposures bool }
 }
 

@@ -16,9 +16,8 @@ var ErrTerminology = errors.New("inconsistent terminology")
 // Terminology maps drug codes of one system to ingredients, as one release
 // has them. It is not changed after NewTerminology and may be shared.
 type Terminology struct {
-	Release     string
-	ingredients map[codeKey]Coding
-	products    map[codeKey]product
+	Release string
+	drugs   map[codeKey]drugEntry
 }
 
 // Product is a drug product of a terminology release.
@@ -28,8 +27,10 @@ type Product struct {
 	Form        string   // dose form: oral, topical, ...
 }
 
-type product struct {
-	ingredients []Coding
+// drugEntry is what a drug code stands for. An ingredient is its own only
+// ingredient and has no form.
+type drugEntry struct {
+	ingredients []Coding // each once
 	form        string
 }
 
@@ -37,32 +38,30 @@ type product struct {
 // a code is listed twice or a product has no or an unknown ingredient.
 func NewTerminology(system, release string, ingredients []Coding, products []Product) (*Terminology, error) {
 	system = CanonicalSystem(system)
-	t := &Terminology{Release: release,
-		ingredients: make(map[codeKey]Coding, len(ingredients)), products: make(map[codeKey]product, len(products))}
+	t := &Terminology{Release: release, drugs: make(map[codeKey]drugEntry, len(ingredients)+len(products))}
+	byCode := make(map[string]Coding, len(ingredients))
 	for _, in := range ingredients {
 		in.System = system
-		key := codeKey{system, in.Code}
-		if _, twice := t.ingredients[key]; twice || in.Code == "" {
+		if _, twice := byCode[in.Code]; twice || in.Code == "" {
 			return nil, fmt.Errorf("%w: ingredient %q is listed twice or has no code", ErrTerminology, in.Code)
 		}
-		t.ingredients[key] = in
+		byCode[in.Code] = in
+		t.drugs[codeKey{system, in.Code}] = drugEntry{ingredients: []Coding{in}}
 	}
 	for _, p := range products {
 		key := codeKey{system, p.Code}
-		_, twice := t.products[key]
-		_, both := t.ingredients[key]
-		if twice || both || p.Code == "" || len(p.Ingredients) == 0 {
+		if _, twice := t.drugs[key]; twice || p.Code == "" || len(p.Ingredients) == 0 {
 			return nil, fmt.Errorf("%w: product %q is listed twice or has no code or ingredient", ErrTerminology, p.Code)
 		}
-		entry := product{form: p.Form}
+		entry := drugEntry{form: p.Form}
 		for _, code := range p.Ingredients {
-			in, ok := t.ingredients[codeKey{system, code}]
+			in, ok := byCode[code]
 			if !ok {
 				return nil, fmt.Errorf("%w: product %q has unknown ingredient %q", ErrTerminology, p.Code, code)
 			}
-			entry.ingredients = append(entry.ingredients, in)
+			entry.ingredients = union(entry.ingredients, in)
 		}
-		t.products[key] = entry
+		t.drugs[key] = entry
 	}
 	return t, nil
 }
@@ -74,14 +73,8 @@ func (t *Terminology) Ingredients(system, code string) (ingredients []Coding, fo
 	if t == nil {
 		return nil, "", false
 	}
-	key := codeKey{CanonicalSystem(system), code}
-	if p, ok := t.products[key]; ok {
-		return p.ingredients, p.form, true
-	}
-	if in, ok := t.ingredients[key]; ok {
-		return []Coding{in}, "", true
-	}
-	return nil, "", false
+	entry, ok := t.drugs[codeKey{CanonicalSystem(system), code}]
+	return entry.ingredients, entry.form, ok
 }
 
 // Drug is what an order or exposure is about.
@@ -216,10 +209,20 @@ func (c *Chart) identify(d *Drug) {
 	}
 }
 
+// add adds ingredients, each once. The first to come are not copied.
 func (d *Drug) add(ingredients []Coding) {
-	for _, in := range ingredients {
-		if !slices.ContainsFunc(d.Ingredients, in.same) {
-			d.Ingredients = append(d.Ingredients, in)
-		}
+	if len(d.Ingredients) == 0 {
+		d.Ingredients = slices.Clip(ingredients)
+		return
 	}
+	for _, in := range ingredients {
+		d.Ingredients = union(d.Ingredients, in)
+	}
+}
+
+func union(list []Coding, c Coding) []Coding {
+	if slices.ContainsFunc(list, c.same) {
+		return list
+	}
+	return append(list, c)
 }

@@ -130,10 +130,16 @@ func (c *Chart) Exposures() []*Exposure {
 		return c.exposures
 	}
 	c.read.exposures = true
-	for _, typ := range [...]string{"MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration"} {
-		idx := c.index(typ)
+	indexes := [...]*typeIndex{c.index("MedicationRequest"), c.index("MedicationStatement"), c.index("MedicationDispense"), c.index("MedicationAdministration")}
+	count := 0
+	for _, idx := range indexes {
+		count += len(idx.list)
+	}
+	all := make([]Exposure, count)
+	c.exposures = make([]*Exposure, 0, count)
+	for _, idx := range indexes {
 		for n := range idx.list {
-			if e := c.exposure(&idx.list[n]); e != nil {
+			if e := &all[len(c.exposures)]; c.exposure(e, &idx.list[n]) {
 				c.exposures = append(c.exposures, e)
 			}
 		}
@@ -141,16 +147,16 @@ func (c *Chart) Exposures() []*Exposure {
 	return c.exposures
 }
 
-// exposure decodes one resource; nil if it states none.
-func (c *Chart) exposure(r *Resource) *Exposure {
-	e := &Exposure{Resource: r, Draft: r.Source == DraftsKey, now: c.now}
+// exposure decodes one resource. It reports false if the resource states none.
+func (c *Chart) exposure(e *Exposure, r *Resource) bool {
+	*e = Exposure{Resource: r, Draft: r.Source == DraftsKey, now: c.now}
 	var medRef rawjson.Value
 	var when timing
 	for m := r.JSON.Members(); m.Next(); {
 		switch m.Name {
 		case "doNotPerform":
 			if m.Value == "true" {
-				return nil
+				return false
 			}
 		case "intent":
 			e.Intent = m.Value.Text()
@@ -165,17 +171,17 @@ func (c *Chart) exposure(r *Resource) *Exposure {
 		case "basedOn", "authorizingPrescription", "request", "priorPrescription":
 			e.BasedOn = c.references(e.BasedOn, m.Value)
 		case "dosageInstruction", "dosage":
-			e.Routes, _ = dosage(m.Value)
+			e.Routes = c.routes(m.Value)
 			c.bounds(&when, m.Value)
 		default:
 			c.when(&when, m.Name, m.Value)
 		}
 	}
 	if !e.judge(when) {
-		return nil
+		return false
 	}
 	e.Drug = c.drug(r, medRef)
-	return e
+	return true
 }
 
 // timing collects the dates of an exposure.

@@ -47,6 +47,7 @@ func (r *Resource) Ref() string {
 // entered in error.
 type typeIndex struct {
 	list       []Resource // never grown, so that pointers into it hold
+	all        []*Resource
 	byID       map[string]*Resource
 	byURL      map[string]*Resource // made when first asked for
 	codings    []Coding             // of all of list, one after the other
@@ -61,14 +62,16 @@ type codeKey struct{ system, code string }
 
 // Resources gives the resources of a type in the order of the call: drafts
 // first, then the sources. Resources entered in error are not among them; one
-// that several sources carry is there once.
+// that several sources carry is there once. The list must not be changed.
 func (c *Chart) Resources(typ string) []*Resource {
 	idx := c.index(typ)
-	all := make([]*Resource, len(idx.list))
-	for n := range idx.list {
-		all[n] = &idx.list[n]
+	if idx.all == nil {
+		idx.all = make([]*Resource, len(idx.list))
+		for n := range idx.list {
+			idx.all[n] = &idx.list[n]
+		}
 	}
-	return all
+	return idx.all
 }
 
 // Find gives the resources of a type that carry one of the codes, in the

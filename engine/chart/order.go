@@ -111,7 +111,6 @@ func (c *Chart) Selected() []*Order {
 func (c *Chart) order(r *Resource) *Order {
 	o := &Order{Resource: r}
 	var medRef rawjson.Value
-	var doses []string
 	for m := r.JSON.Members(); m.Next(); {
 		switch m.Name {
 		case "doNotPerform":
@@ -127,10 +126,9 @@ func (c *Chart) order(r *Resource) *Order {
 		case "priorPrescription", "basedOn", "replaces":
 			o.Predecessors = c.references(o.Predecessors, m.Value)
 		case "dosageInstruction":
-			o.Routes, doses = dosage(m.Value)
+			o.Routes, o.Dosage = c.routes(m.Value), doses(m.Value)
 		}
 	}
-	o.Dosage = strings.Join(doses, "; ")
 	switch r.Type {
 	case "MedicationRequest", "MedicationOrder":
 		o.Drug = c.drug(r, medRef)
@@ -155,19 +153,26 @@ func uncoded(r *Resource) fact.Reason {
 	}
 }
 
-// dosage reads the routes and texts of dosage instructions.
-func dosage(v rawjson.Value) (routes []Coding, texts []string) {
+// routes reads the routes of dosage instructions.
+func (c *Chart) routes(v rawjson.Value) []Coding {
+	first := len(c.codings)
 	for e := v.Elements(); e.Next(); {
 		for m := e.Value.Members(); m.Next(); {
-			switch m.Name {
-			case "route":
-				routes, _, _ = concept(m.Value, routes)
-			case "text":
-				if t := m.Value.Text(); t != "" {
-					texts = append(texts, t)
-				}
+			if m.Name == "route" {
+				c.codings, _, _ = concept(m.Value, c.codings)
 			}
 		}
 	}
-	return routes, texts
+	return slices.Clip(c.codings[first:])
+}
+
+// doses reads the texts of dosage instructions.
+func doses(v rawjson.Value) string {
+	var texts []string
+	for e := v.Elements(); e.Next(); {
+		if t := e.Value.Get("text").Text(); t != "" {
+			texts = append(texts, t)
+		}
+	}
+	return strings.Join(texts, "; ")
 }

@@ -140,7 +140,7 @@ func newParser(text string, lim Limits) *parser {
 
 // request reads the top level.
 func (p *parser) request(r *Request) error {
-	p.items = make([]item, 0, len(p.s.Src)/512+4)
+	p.items = make([]item, 0, len(p.s.Src)/400+4) // a resource is mostly larger
 	r.Drafts = Source{Key: DraftsKey}
 	hasContext := false
 	var err error

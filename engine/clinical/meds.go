@@ -37,7 +37,8 @@ func orderIn(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if s.subject == nil {
 		return nil, errNoOrder
 	}
-	f := &fact.Fact{Label: "the order is of " + set.title}
+	f := s.blank()
+	f.Label = set.ordered
 	switch {
 	case inSet(set, s.subject.Codings) || inSet(set, s.subject.Drug.Codings) || inSet(set, s.subject.Drug.Ingredients):
 		f.State, f.Evidence = fact.True, []fact.Evidence{s.subject.Evidence()}
@@ -119,7 +120,8 @@ func takes(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fact.Fact{Label: label, State: fact.False}
+	f := s.blank()
+	f.Label, f.State = label, fact.False
 	for _, e := range s.chart.Exposures() {
 		if s.subject != nil && s.subject.Concerns(e.Ref()) || e.Draft && !q.drafts {
 			continue
@@ -141,7 +143,7 @@ func (s *Session) exposureQuery(t *ast.Term) (q exposureQuery, label string, err
 	if q.set, err = s.pack.set(id); err != nil {
 		return q, "", err
 	}
-	label = "takes " + q.set.title
+	label = q.set.takes
 	window, err := o.str(optWithin, false)
 	if err != nil {
 		return q, "", err

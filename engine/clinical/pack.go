@@ -24,8 +24,9 @@ type Pack struct {
 // look for them.
 type valueSet struct {
 	*rulepacks.ValueSet
-	title   string
-	codings []chart.Coding
+	title                        string
+	codings                      []chart.Coding
+	ordered, takes, has, everHad string // labels of facts about it
 }
 
 // Bind gives the pack with the tenant's parameters; what is not set takes the
@@ -69,6 +70,10 @@ func valueSets(pack *rulepacks.Pack) map[string]*valueSet {
 		if s := sets[v.ID]; s != nil && v.Title != "" {
 			s.title = v.Title
 		}
+	}
+	for _, s := range sets {
+		s.ordered, s.takes = "the order is of "+s.title, "takes "+s.title
+		s.has, s.everHad = "has "+s.title, "ever had "+s.title
 	}
 	return sets
 }

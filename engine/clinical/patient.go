@@ -108,9 +108,9 @@ func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fact.Fact{Label: "has " + set.title, State: fact.False}
-	if ever {
-		f.Label = "ever had " + set.title
+	f := s.blank()
+	if f.Label, f.State = set.has, fact.False; ever {
+		f.Label = set.everHad
 	}
 	for _, r := range s.chart.Resources("Condition") {
 		matches := fact.False

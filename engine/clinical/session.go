@@ -23,6 +23,7 @@ type Session struct {
 	pack        *Pack
 	subject     *chart.Order
 	facts       []*fact.Fact
+	blanks      []fact.Fact
 	values      []*fact.Value
 	suggestions []Suggestion
 	answers     answers
@@ -52,7 +53,7 @@ func (p *Sessions) Start(c *chart.Chart, language string) *Session {
 // answered stays valid.
 func (p *Sessions) End(s *Session) {
 	s.Ask(nil, nil)
-	s.chart, s.language, s.call = nil, "", call{}
+	s.chart, s.language, s.call, s.blanks = nil, "", call{}, nil
 	clear(s.egfrs)
 	p.pool.Put(s)
 }

@@ -19,6 +19,9 @@ const maxName = 80
 // give a meaning to. Renderers differ in what they escape, so look-alikes
 // replace them.
 func Plain(s string) string {
+	if isPlain(s) {
+		return s
+	}
 	var b strings.Builder
 	n, space := 0, false
 	for _, r := range s {
@@ -41,6 +44,23 @@ func Plain(s string) string {
 		n++
 	}
 	return b.String()
+}
+
+// isPlain reports that Plain would leave a text as it is, which it does with
+// nearly every name.
+func isPlain(s string) bool {
+	if len(s) > maxName {
+		return false
+	}
+	space := true // no space at the beginning, the end, or after another
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c < ' ' || c > '~' || harmless(rune(c)) != rune(c) || space && c == ' ' {
+			return false
+		}
+		space = c == ' '
+	}
+	return !space || s == ""
 }
 
 func harmless(r rune) rune {
