@@ -69,14 +69,6 @@ type live struct {
 	calls    atomic.Int64 // under way
 }
 
-// standing is what a tenant's release log adds up to.
-type standing struct {
-	trust    *signing.State
-	policy   *tenant.Policy // nil before the first
-	snapshot *Snapshot      // nil before the first policy
-	until    time.Time      // when an activation ends by itself; zero for never
-}
-
 // Open folds the release log of every tenant and gets their packs ready. A
 // tenant whose log is empty starts with its trust root.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
@@ -249,12 +241,6 @@ func (e *Engine) inputs(st *standing, c Caller, service string, body []byte, now
 	}, req, nil
 }
 
-// serves reports that a pack of the service is live. Without one an answer
-// would say nothing and read as "no finding".
-func (s *Snapshot) serves(service tenant.Service) bool {
-	return slices.ContainsFunc(s.release.Packs, func(r decision.Ref) bool { return slices.Contains(service.Packs, r.Name) })
-}
-
 // decideLive decides within the tenant's deadline. What was cut goes into the
 // inputs, so that a replay cuts the same. A client that goes away changes
 // nothing: when it tries again, it gets this very decision.
@@ -350,24 +336,6 @@ func searchable(d *decision.Decision) (rules, cards []string) {
 	slices.Sort(cards)
 	return slices.Compact(rules), slices.Compact(cards)
 }
-
-// suspensions lists the rules of a snapshot that are out of service, alone or
-// with their pack. Such a rule is cut on every subject.
-func suspensions(trust *signing.State, s *Snapshot) []decision.Cut {
-	var cuts []decision.Cut
-	for _, p := range s.packs {
-		for _, r := range p.rules {
-			name := strings.TrimPrefix(r.ID, p.ref.Name+"/")
-			if p.ref.Mode == modeSuspended || trust.Suspended(signing.Pack(p.ref.Name), name) {
-				cuts = append(cuts, decision.Cut{Rule: r.ID, Subject: anySubject, Cause: decision.CutSuspension})
-			}
-		}
-	}
-	return cuts
-}
-
-// anySubject in a cut stands for every subject of the rule.
-const anySubject = "*"
 
 // Refusal is what is recorded of an authenticated call that was refused: never
 // its body.

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+func TestSuspension(t *testing.T) {
+	const rule, notDone = "renal_dosing/metformin-contraindicated", "1 safety check was not done"
+	body := patient(t, "metformin-egfr-27")
+	for _, c := range []struct {
+		name string
+		stop func(*node) *Applied
+		cut  int // rules out of service
+	}{
+		{"of a rule", func(n *node) *Applied {
+			return n.suspend("north", "renal_dosing", "metformin-contraindicated", "wrong limit")
+		}, 1},
+		{"of a pack", func(n *node) *Applied { return n.suspend("north", "renal_dosing", "", "wrong limit") }, 3},
+		{"of an archive", func(n *node) *Applied {
+			_, digest := n.trust("north").Standing("renal_dosing")
+			return n.revoke("north", signing.Target{Type: signing.TargetDigest, Value: string(digest)}, signing.Suspend)
+		}, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newRegion(t)
+			stopped := c.stop(n)
+			for _, when := range []string{"at once", "after a restart"} {
+				a := n.call("north", withInstance(t, body, len(when)))
+				in, d := n.opened("north", a.RecordID)
+				if f := finding(t, d, rule); f.Outcome != decision.WasCut || f.Card == "" {
+					t.Errorf("%s: finding %+v", when, f)
+				}
+				if len(in.Cut) != c.cut || in.Cut[0].Cause != decision.CutSuspension {
+					t.Errorf("%s: cut list %v, want %d", when, in.Cut, c.cut)
+				}
+				list := cards(t, a.Body)
+				if !hasCard(list, "not done") || hasCard(list, "27.0 mL/min/1.73 m² (contraindicated") {
+					t.Errorf("%s: cards %s", when, a.Body)
+				}
+				r, err := n.materials.Replay(t.Context(), in, d)
+				must(t, err)
+				if !r.Same {
+					t.Errorf("%s: the replay differs: %v", when, r.Differences)
+				}
+				st, err := n.Status(t.Context(), auditor("north"))
+				must(t, err)
+				for _, p := range st.Packs {
+					if want := c.cut; p.Name == "renal_dosing" && len(p.Suspended) != want {
+						t.Errorf("%s: status names %v", when, p.Suspended)
+					}
+				}
+				if quiet := n.call("south", withInstance(t, body, len(when))); !hasCard(cards(t, quiet.Body), "27.0") {
+					t.Errorf("%s: the other tenant lost the rule, too", when)
+				}
+				n.restart()
+			}
+			n.resume("north", stopped)
+			if a := n.call("north", withInstance(t, body, 99)); hasCard(cards(t, a.Body), notDone) || !hasCard(cards(t, a.Body), "27.0") {
+				t.Errorf("after the resumption: %s", a.Body)
+			}
+		})
+	}
+}
+
+func TestRevokedPackIsGone(t *testing.T) {
+	n := newRegion(t)
+	_, digest := n.trust("north").Standing("renal_dosing")
+	n.revoke("north", signing.Target{Type: signing.TargetDigest, Value: string(digest)}, signing.Revoke)
+	a := n.call("north", patient(t, "metformin-egfr-27"))
+	in, d := n.opened("north", a.RecordID)
+	if len(in.Release.Packs) != 2 || len(d.Findings) != 0 || len(cards(t, a.Body)) != 0 {
+		t.Errorf("packs %v, cards %s", in.Release.Packs, a.Body)
+	}
+	_, err := n.tryActivate("north", referencePack(t, "renal_dosing"))
+	wantError(t, err, signing.ErrRevoked)
+}
+
+func TestTerminologyOutOfServiceIsNotSilence(t *testing.T) {
+	n := newRegion(t)
+	terms := referencePack(t, terms)
+	a := n.activationOf("north", terms)
+	a.Mode = signing.Off
+	n.sayOf("north", about(terms), a, "rick@north")
+	list := cards(t, n.call("north", patient(t, "standard")).Body)
+	if !hasCard(list, "could not be") {
+		t.Errorf("without a terminology nothing is said: %v", list)
+	}
+}
+
+func TestActivationEndsByItself(t *testing.T) {
+	n := newRegion(t)
+	end := n.clock.now().Add(time.Hour)
+	n.activate("north", referencePack(t, "renal_dosing"), func(a *signing.Activation) { a.DeactivateAt = end })
+	body := patient(t, "metformin-egfr-27")
+	before := n.call("north", body)
+	n.clock.advance(time.Hour - time.Millisecond)
+	last := n.call("north", withInstance(t, body, 1))
+	n.clock.advance(time.Millisecond)
+	after := n.call("north", withInstance(t, body, 2))
+	if before.Cards != 1 || last.Cards != 1 || after.Cards != 0 {
+		t.Errorf("%d cards before, %d just before, %d at the end", before.Cards, last.Cards, after.Cards)
+	}
+	n.restart()
+	if a := n.call("north", withInstance(t, body, 3)); a.Cards != 0 {
+		t.Error("a restart brought the activation back")
+	}
+}
+
+func TestStatusAndFoldSurviveRestart(t *testing.T) {
+	n := newRegion(t)
+	n.suspend("north", "renal_dosing", "egfr-needed", "too many")
+	before, err := n.Status(t.Context(), auditor("north"))
+	must(t, err)
+	in := newInputs(t, n, "north", patient(t, "standard"))
+	d, err := n.materials.Decide(t.Context(), in)
+	must(t, err)
+	n.restart()
+	after, err := n.Status(t.Context(), auditor("north"))
+	must(t, err)
+	if fmt.Sprintf("%+v", before) != fmt.Sprintf("%+v", after) {
+		t.Errorf("status before %+v, after %+v", before, after)
+	}
+	in.Release, in.Policy = n.tenants["north"].standing.Load().snapshot.release, n.tenants["north"].standing.Load().snapshot.policyRef
+	again, err := n.materials.Decide(t.Context(), in)
+	must(t, err)
+	r, err := Compare(d, again)
+	must(t, err)
+	if !r.Same {
+		t.Errorf("after the restart: %v", r.Differences)
+	}
+}
+
+// newInputs gives the inputs of a call with a fixed record id, as the tenant
+// stands now.
+func newInputs(t testing.TB, n *node, id tenant.ID, body []byte) *decision.Inputs {
+	t.Helper()
+	st := n.tenants[id].standing.Load()
+	in, _, err := n.inputs(st, ehr(id), "orders", body, n.clock.now())
+	must(t, err)
+	in.RecordID = fixtureRecord
+	return in
+}
