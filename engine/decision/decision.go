@@ -62,7 +62,7 @@ type Ref struct {
 	Version string `json:"version"`
 	Digest  string `json:"digest"` // SHA-256 of the canonical archive, hex
 	Seq     uint64 `json:"seq"`    // activation sequence number
-	Mode    string `json:"mode"`   // active or shadow
+	Mode    string `json:"mode"`   // active, shadow, or suspended: live but out of service, every rule cut
 }
 
 // Policy names the tenant policy in force.
