@@ -34,7 +34,7 @@ import (
 	"github.com/precept-cds/precept/signing"
 )
 
-// Config is what an Engine is made of. All fields are required.
+// Config is what an Engine is made of. All fields but Elsewhere are required.
 type Config struct {
 	Region tenant.Region
 	Build  string // version of the program
@@ -42,6 +42,9 @@ type Config struct {
 	Clock  func() time.Time
 	Rand   io.Reader // safe for concurrent use
 	Roots  []Root    // the tenants of this node
+	// Elsewhere names tenants that live in other regions, so that a call that
+	// went astray is told so. It may be empty.
+	Elsewhere map[tenant.ID]tenant.Region
 }
 
 // Root is how a tenant's trust begins: its first trust root, and the digest
@@ -73,6 +76,11 @@ type live struct {
 // tenant whose log is empty starts with its trust root.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, materials: NewMaterials(), tenants: map[tenant.ID]*live{}}
+	for id, home := range cfg.Elsewhere {
+		if home == cfg.Region {
+			return nil, fmt.Errorf("opening tenant %s: it lives in this region, so it needs a trust root", id)
+		}
+	}
 	for _, r := range cfg.Roots {
 		l := &live{id: r.Tenant, pin: r.Digest}
 		if e.tenants[r.Tenant] != nil {

@@ -11,6 +11,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -131,6 +132,13 @@ func (e *Engine) admit(ctx context.Context, l *live, st *standing, v signing.Ver
 		if policy.Tenant != l.id || policy.Region != tenant.Region(p.Region) {
 			return fmt.Errorf("applying tenant policy: the policy names tenant %s in %s, the statement %s in %s: %w",
 				policy.Tenant, policy.Region, p.Tenant, p.Region, ErrStatement)
+		}
+		for _, svc := range policy.Services {
+			for _, p := range svc.Prefetch {
+				if err := cdshooks.CheckTemplate(svc.Hook, p.Query); err != nil {
+					return fmt.Errorf("applying tenant policy: service %s, prefetch %s: %w (%w)", svc.ID, p.Key, err, ErrStatement)
+				}
+			}
 		}
 		return tenant.Resides(policy.Region, e.cfg.Region)
 	case signing.PackRelease:

@@ -74,7 +74,7 @@ const Dialect2 Dialect = "2.0"
 
 // Limits bound one tenant's use of a node. Zero fields take the defaults.
 type Limits struct {
-	BodyBytes   int64 `json:"bodyBytes,omitzero"`   // largest request; default 8 MiB, at most 64 MiB
+	BodyBytes   int64 `json:"bodyBytes,omitzero"`   // largest request; default 8 MiB, at most 24 MiB: a record must hold it
 	DeadlineMS  int   `json:"deadlineMs,omitzero"`  // time to decide; default 400, at most 10000
 	RuleMS      int   `json:"ruleMs,omitzero"`      // one rule on one subject; default 100
 	Resources   int   `json:"resources,omitzero"`   // resources in one request; default 20000
@@ -173,8 +173,8 @@ func unique[T any](what string, list []T, key func(T) string) error {
 
 func (l Limits) check() error {
 	switch {
-	case l.BodyBytes < 1024 || l.BodyBytes > 64<<20:
-		return fmt.Errorf("bodyBytes must lie between 1024 and %d", 64<<20)
+	case l.BodyBytes < 1024 || l.BodyBytes > 24<<20:
+		return fmt.Errorf("bodyBytes must lie between 1024 and %d", 24<<20)
 	case l.DeadlineMS < 10 || l.DeadlineMS > 10000:
 		return fmt.Errorf("deadlineMs must lie between 10 and 10000")
 	case l.RuleMS < 1 || l.RuleMS > l.DeadlineMS:

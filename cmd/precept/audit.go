@@ -1,0 +1,408 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/bolt"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+// auditFlags are what every command against a running region takes.
+type auditFlags struct {
+	server, audience, tenant, person, key, purpose string
+	json                                           bool
+}
+
+func (f *auditFlags) add(c *cobra.Command) {
+	fl := c.PersistentFlags()
+	fl.StringVar(&f.server, "server", "http://127.0.0.1:8480", "public URL of the service")
+	fl.StringVar(&f.audience, "audience", "", "public URL as the service knows it, if it is reached by another one")
+	fl.StringVar(&f.tenant, "tenant", "", "tenant whose records to look at")
+	fl.StringVar(&f.person, "person", "", "who is looking: a person of the tenant's trust root with the role auditor")
+	fl.StringVar(&f.key, "key", "", "that person's private key")
+	fl.StringVar(&f.purpose, "purpose", "", "why; it is recorded with the access")
+	fl.BoolVar(&f.json, "json", false, "print JSON")
+}
+
+func (f *auditFlags) client() (*client.Client, error) {
+	for _, flag := range []struct{ name, value string }{{"tenant", f.tenant}, {"person", f.person}, {"key", f.key}, {"purpose", f.purpose}} {
+		if flag.value == "" {
+			return nil, fmt.Errorf("--%s is required", flag.name)
+		}
+	}
+	text, err := os.ReadFile(f.key)
+	if err != nil {
+		return nil, fmt.Errorf("reading key: %w", err)
+	}
+	key, err := signing.ParsePrivateKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading key %s: %w", f.key, err)
+	}
+	c, err := client.New(f.server, tenant.ID(f.tenant), signing.PersonID(f.person), key, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	if f.audience != "" {
+		c = c.WithAudience(f.audience)
+	}
+	return c.WithPurpose(f.purpose), nil
+}
+
+func auditCommand() *cobra.Command {
+	f := &auditFlags{}
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "find, show, explain, replay and verify what was recorded",
+		Long: `Audit asks a running region for its records. Every access needs the role auditor
+in the tenant's trust root and a purpose, and is itself recorded.`,
+	}
+	f.add(c)
+	c.AddCommand(auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f))
+	return c
+}
+
+func auditList(f *auditFlags) *cobra.Command {
+	var q client.Search
+	var from, to, patient, base string
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "find records by time, patient, rule or kind, newest first",
+		Example: `  precept audit list --tenant north --person avery@north.example --key avery.pem \
+    --purpose "complaint 17" --rule renal_dosing/metformin-contraindicated`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if q.From, err = moment("from", from); err != nil {
+				return err
+			}
+			if q.To, err = moment("to", to); err != nil {
+				return err
+			}
+			if (patient == "") != (base == "") {
+				return errors.New("--patient and --fhir-base go together: an id means nothing without the EHR it is of")
+			}
+			if patient != "" {
+				q.Patient = &client.Patient{Base: base, ID: patient}
+			}
+			c, err := f.client()
+			if err != nil {
+				return err
+			}
+			page, err := c.Records(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(cmd.OutOrStdout(), page)
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, r := range page.Records {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s[%d]\n", r.ID, r.Decided.Format(time.RFC3339), r.Kind, r.Log, r.Index)
+			}
+			if page.Next != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "more: --cursor %s\n", page.Next)
+			}
+			return w.Flush()
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&from, "from", "", "decided at or after (RFC 3339)")
+	fl.StringVar(&to, "to", "", "decided before (RFC 3339)")
+	fl.StringVar(&patient, "patient", "", "patient id as the EHR knows it")
+	fl.StringVar(&base, "fhir-base", "", "FHIR base URL of that EHR")
+	fl.StringVar(&q.Rule, "rule", "", "rule that said something, as pack/rule")
+	fl.StringVar(&q.Kind, "kind", "", "decision, refusal, feedback, statement, access or event")
+	fl.IntVar(&q.Limit, "limit", 0, "most records to list; default 100")
+	fl.StringVar(&q.Cursor, "cursor", "", "go on where an earlier list ended")
+	return c
+}
+
+func moment(flag, text string) (t time.Time, err error) {
+	if text == "" {
+		return t, nil
+	}
+	if t, err = time.Parse(time.RFC3339, text); err != nil {
+		return t, fmt.Errorf("--%s: want a time like 2026-03-02T15:00:00Z", flag)
+	}
+	return t, nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func auditShow(f *auditFlags) *cobra.Command {
+	var body string
+	c := &cobra.Command{
+		Use:   "show RECORD",
+		Short: "show one record: its leaf, its inputs, its answer",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.client()
+			if err != nil {
+				return err
+			}
+			r, err := c.Record(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if body != "" {
+				if err := os.WriteFile(body, r.Body, 0o600); err != nil {
+					return fmt.Errorf("writing body: %w", err)
+				}
+			}
+			if f.json {
+				return printJSON(cmd.OutOrStdout(), r)
+			}
+			return showRecord(cmd.OutOrStdout(), r)
+		},
+	}
+	c.Flags().StringVar(&body, "body", "", "file to write the opened body to")
+	return c
+}
+
+func showRecord(w io.Writer, r *engine.Record) error {
+	fmt.Fprintf(w, "record  %s (%s)\nlog     %s\nleaf    %s\n", r.ID, r.Kind, r.Log, r.Leaf)
+	if r.Kind != string(audit.Decision) {
+		fmt.Fprintf(w, "body    %s\n", r.Body)
+		return nil
+	}
+	in, d, err := decision.Decode(r.Body)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "call    %s at %s by %s\nrequest %d bytes\n", in.Hook, in.Time.Format(time.RFC3339Nano), in.Client, len(in.Request))
+	for _, x := range d.Findings {
+		fmt.Fprintf(w, "        %-8s %s on %s\n", x.Outcome, x.Rule, x.Subject)
+	}
+	fmt.Fprintln(w, "answer")
+	return printCards(w, d.Response)
+}
+
+func auditExplain(f *auditFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain RECORD",
+		Short: "say why: every rule and subject, its facts, values, sources and near misses",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.client()
+			if err != nil {
+				return err
+			}
+			text, err := c.Explain(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+}
+
+func auditReplay(f *auditFlags) *cobra.Command {
+	var root, request string
+	c := &cobra.Command{
+		Use:   "replay RECORD...",
+		Short: "decide again in this process, and compare byte by byte",
+		Long: `Replay fetches a record, the tenant's release log and the packs the record names,
+checks every signature of the log from the trust root on, decides again here, and compares
+the findings and the answer byte by byte. With --request it decides about another request
+instead and names the findings that differ.`,
+		Example: `  precept audit replay --tenant north --person avery@north.example --key avery.pem \
+    --purpose "quarterly sample" --root north.root.jsonl 019cb2a0-...`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.client()
+			if err != nil {
+				return err
+			}
+			p := &replayer{client: c, flags: f, out: cmd.OutOrStdout(), talk: cmd.ErrOrStderr()}
+			if err := p.prepare(cmd.Context(), root); err != nil {
+				return err
+			}
+			if request != "" {
+				if p.request, err = readInput(request, cmd.InOrStdin()); err != nil {
+					return fmt.Errorf("reading request: %w", err)
+				}
+			}
+			return p.run(cmd.Context(), args)
+		},
+	}
+	c.Flags().StringVar(&root, "root", "", "the tenant's first trust root, received by another way than from the server")
+	c.Flags().StringVar(&request, "request", "", "decide about this request instead of the recorded one")
+	return c
+}
+
+// replayer decides records again, with nothing of the server but bytes that
+// are checked.
+type replayer struct {
+	client    *client.Client
+	flags     *auditFlags
+	materials *engine.Materials
+	request   []byte
+	out, talk io.Writer
+}
+
+// prepare rebuilds what was live from the release log.
+func (p *replayer) prepare(ctx context.Context, root string) error {
+	log, err := p.client.Statements(ctx)
+	if err != nil {
+		return err
+	}
+	var pin signing.Digest
+	switch {
+	case root != "":
+		text, err := os.ReadFile(root)
+		if err != nil {
+			return fmt.Errorf("reading trust root: %w", err)
+		}
+		env, err := signing.ReadEnvelope(text)
+		if err != nil {
+			return fmt.Errorf("reading trust root %s: %w", root, err)
+		}
+		pin = env.Digest()
+	case len(log) > 0:
+		env, err := signing.ReadEnvelope([]byte(log[0].Envelope))
+		if err != nil {
+			return fmt.Errorf("reading the server's trust root: %w", err)
+		}
+		pin = env.Digest()
+		fmt.Fprintf(p.talk, "taking the server's word for the trust root %s; give --root to check it\n", pin)
+	}
+	p.materials, err = engine.MaterialsFromLog(ctx, tenant.ID(p.flags.tenant), pin, log, p.client.Pack)
+	return err
+}
+
+func (p *replayer) run(ctx context.Context, ids []string) error {
+	differ := false
+	for _, id := range ids {
+		same, err := p.replay(ctx, id)
+		if err != nil {
+			return err
+		}
+		differ = differ || !same
+	}
+	if differ {
+		return errSaid
+	}
+	return nil
+}
+
+func (p *replayer) replay(ctx context.Context, id string) (same bool, err error) {
+	rec, err := p.client.Record(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	in, d, err := decision.Decode(rec.Body)
+	if err != nil {
+		return false, err
+	}
+	if p.request != nil {
+		in.Request = p.request
+	}
+	r, err := p.materials.Replay(ctx, in, d)
+	if err != nil {
+		return false, err
+	}
+	if p.flags.json {
+		return r.Same, printJSON(p.out, struct {
+			Record string `json:"record"`
+			*engine.Replay
+			Decision any `json:"Decision,omitempty"` // left out
+		}{Record: id, Replay: r})
+	}
+	if r.Same {
+		fmt.Fprintf(p.out, "%s: same bytes (%d findings, %d bytes of answer)\n", id, len(d.Findings), len(d.Response))
+		return true, nil
+	}
+	fmt.Fprintf(p.out, "%s: differs\n", id)
+	for _, x := range r.Differences {
+		fmt.Fprintf(p.out, "  %s\n", x)
+	}
+	return false, nil
+}
+
+func auditVerify(f *auditFlags) *cobra.Command {
+	var store string
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "recompute everything the tenant's logs promise",
+		Long: `Verify has every leaf hashed again, every tree rebuilt, every head's signature
+checked, and every body opened and held against its leaf. With --store it reads a store file
+directly, read-only and without keys: bodies are then checked by their digests.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var report *audit.Report
+			var err error
+			if store != "" {
+				report, err = verifyStore(cmd.Context(), store, tenant.ID(f.tenant))
+			} else {
+				var c *client.Client
+				if c, err = f.client(); err == nil {
+					report, err = c.Verify(cmd.Context())
+				}
+			}
+			if err != nil {
+				return err
+			}
+			return f.printReport(cmd.OutOrStdout(), report)
+		},
+	}
+	c.Flags().StringVar(&store, "store", "", "store file to read instead of asking a server")
+	return c
+}
+
+// verifyStore checks a store file that no server has open.
+func verifyStore(ctx context.Context, path string, t tenant.ID) (*audit.Report, error) {
+	if t == "" {
+		return nil, errors.New("--tenant is required")
+	}
+	s, err := bolt.Open(path, bolt.Options{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	r, err := audit.OpenReader(ctx, audit.Config{Store: s})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	report, err := r.Verify(ctx, t, nil)
+	return report, errors.Join(err, s.Close())
+}
+
+func (f *auditFlags) printReport(w io.Writer, r *audit.Report) error {
+	if f.json {
+		if err := printJSON(w, r); err != nil {
+			return err
+		}
+	} else {
+		for _, l := range r.Logs {
+			fmt.Fprintf(w, "%s  %d leaves, %d bodies opened, %d sealed, %d erased\n", l.Head.Origin, l.Leaves, l.Opened, l.Sealed, l.Erased)
+		}
+		for _, x := range r.Findings {
+			fmt.Fprintf(w, "WRONG  %s\n", x)
+		}
+	}
+	if !r.OK() {
+		fmt.Fprintf(w, "log NOT verified: %d findings\n", len(r.Findings))
+		return errSaid
+	}
+	if !f.json {
+		fmt.Fprintln(w, "log verified")
+	}
+	return nil
+}

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/fixtures"
+)
+
+func benchCommand() *cobra.Command {
+	b := &bench{}
+	c := &cobra.Command{
+		Use:   "bench --opa FILE",
+		Short: "measure this program beside a plain OPA server on this machine",
+		Long: `Bench starts, in turn and several times, the floor (a server that reads a body, checks it
+as strict JSON and hashes it), Precept with everything on, and a plain OPA server with and
+without decision logs. All get the same patients with the same clinical decisions to make, over
+the same number of connections. Before it measures it checks that the decisions are equal.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b.out, b.talk = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return b.run(cmd.Context())
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&b.opa, "opa", "bin/opa", "OPA program to measure against")
+	fl.IntVar(&b.rounds, "rounds", 3, "times each server is measured")
+	fl.DurationVar(&b.time, "time", 8*time.Second, "longest time of one measurement")
+	fl.IntVar(&b.requests, "requests", 6000, "most requests of one measurement, all different")
+	fl.IntVar(&b.connections, "connections", 8, "connections at once")
+	c.AddCommand(floorCommand())
+	return c
+}
+
+type bench struct {
+	opa                           string
+	rounds, requests, connections int
+	time                          time.Duration
+	out, talk                     io.Writer
+
+	dir    string
+	region *demoRegion
+	bodies [][]byte
+}
+
+// contender is one of the servers that are measured.
+type contender struct {
+	name  string
+	start func(ctx context.Context) (*child, error)
+	load  func(*child) (target, error)
+	runs  []measurement
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	if _, err := os.Stat(b.opa); err != nil {
+		return fmt.Errorf("finding OPA: %w; make bench builds it", err)
+	}
+	if b.dir, err = os.MkdirTemp("", "precept-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	fmt.Fprintln(b.talk, "making a region")
+	if b.region, err = makeDemoRegion(ctx, filepath.Join(b.dir, "region"), io.Discard); err != nil {
+		return err
+	}
+	if err := b.region.stop(); err != nil {
+		return err
+	}
+	fmt.Fprintf(b.talk, "making %d different requests\n", b.requests)
+	for i := range b.requests {
+		b.bodies = append(b.bodies, b.region.current(fixtures.Standard(1, i)))
+	}
+	contenders := []*contender{
+		{name: "floor", start: b.startFloor, load: b.loadFloor},
+		{name: "precept", start: b.startPrecept, load: b.loadPrecept},
+		{name: "opa, decision logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, true) }, load: b.loadOPA},
+		{name: "opa, no logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, false) }, load: b.loadOPA},
+	}
+	if err := b.checkEqual(ctx); err != nil {
+		return err
+	}
+	for round := range b.rounds {
+		for _, c := range contenders {
+			fmt.Fprintf(b.talk, "round %d of %d: %s\n", round+1, b.rounds, c.name)
+			m, err := b.measure(ctx, c)
+			if err != nil {
+				return fmt.Errorf("measuring %s: %w", c.name, err)
+			}
+			c.runs = append(c.runs, m)
+		}
+	}
+	b.report(contenders)
+	return nil
+}
+
+func (b *bench) measure(ctx context.Context, c *contender) (measurement, error) {
+	p, err := c.start(ctx)
+	if err != nil {
+		return measurement{}, err
+	}
+	defer p.stop()
+	t, err := c.load(p)
+	if err != nil {
+		return measurement{}, err
+	}
+	// A few requests first: connections, caches, the heap's first growth.
+	warm := min(200, len(b.bodies)/10)
+	if _, err := t.run(ctx, b.bodies[:warm], b.connections, b.time); err != nil {
+		return measurement{}, err
+	}
+	before, err := p.usage()
+	if err != nil {
+		return measurement{}, err
+	}
+	m, err := t.run(ctx, b.bodies[warm:], b.connections, b.time)
+	if err != nil {
+		return measurement{}, err
+	}
+	after, err := p.usage()
+	if err != nil {
+		return measurement{}, err
+	}
+	m.cpu = (after.cpu - before.cpu) / time.Duration(m.requests)
+	m.allocs = (after.mallocs - before.mallocs) / float64(m.requests)
+	return m, nil
+}
+
+func (b *bench) report(contenders []*contender) {
+	fmt.Fprintf(b.out, "%d connections, bodies of %d kB, %d rounds in turn; medians\n\n", b.connections, len(b.bodies[0])/1000, b.rounds)
+	fmt.Fprintf(b.out, "%-20s %10s %9s %9s %12s %12s\n", "", "requests/s", "p50 ms", "p99 ms", "CPU ms/call", "allocs/call")
+	for _, c := range contenders {
+		fmt.Fprintf(b.out, "%-20s %10.0f %9.2f %9.2f %12.3f %12.0f\n", c.name, c.median(measurement.rate), c.median(measurement.p50),
+			c.median(measurement.p99), c.median(measurement.cpuMS), c.median(func(m measurement) float64 { return m.allocs }))
+	}
+	floor, precept, logs, plain := contenders[0], contenders[1], contenders[2], contenders[3]
+	fmt.Fprintf(b.out, "\nCPU per call: %.1f times less than OPA with decision logs, %.1f times less than OPA without\n",
+		ratio(logs, precept, measurement.cpuMS), ratio(plain, precept, measurement.cpuMS))
+	fmt.Fprintf(b.out, "throughput: %.1f times OPA with decision logs, %.1f times OPA without, cost %.1f times the floor\n",
+		ratio(precept, logs, measurement.rate), ratio(precept, plain, measurement.rate), ratio(precept, floor, measurement.cpuMS))
+}
+
+// ratio is the median of the ratios of the same round: the machine's speed
+// drifts, and both drift with it.
+func ratio(a, b *contender, of func(measurement) float64) float64 {
+	var all []float64
+	for i := range a.runs {
+		all = append(all, of(a.runs[i])/of(b.runs[i]))
+	}
+	return median(all)
+}
+
+func (c *contender) median(of func(measurement) float64) float64 {
+	var all []float64
+	for _, m := range c.runs {
+		all = append(all, of(m))
+	}
+	return median(all)
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func (b *bench) startPrecept(ctx context.Context) (*child, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return startChild(ctx, b.region.private+"/readyz", b.region.private+"/metrics", exe, "serve", "--config", b.region.config)
+}
+
+func (b *bench) loadPrecept(*child) (target, error) {
+	ehr, err := b.region.ehr("north")
+	if err != nil {
+		return target{}, err
+	}
+	token, err := ehr.Token("orders")
+	if err != nil {
+		return target{}, err
+	}
+	return target{address: b.region.address, path: "/t/north/cds-services/orders", header: "Authorization: Bearer " + token + "\r\n",
+		require: client.ReceiptHeader}, nil
+}
+
+func (b *bench) startFloor(ctx context.Context) (*child, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return startChild(ctx, "http://"+address+"/metrics", "http://"+address+"/metrics", exe, "bench", "floor", "--listen", address)
+}
+
+func (b *bench) loadFloor(p *child) (target, error) {
+	return target{address: p.address(), path: "/"}, nil
+}
+
+func (b *bench) startOPA(ctx context.Context, logs bool) (*child, error) {
+	policy, data, err := fixtures.OPA()
+	if err != nil {
+		return nil, err
+	}
+	if data, err = b.atPresent(data); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(b.dir, "opa")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "policy.rego"), policy, 0o600), os.WriteFile(filepath.Join(dir, "data.json"), data, 0o600)); err != nil {
+		return nil, err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"run", "--server", "--addr", address, "--log-level", "error", "--disable-telemetry", "--optimize-store-for-read-speed"}
+	if logs {
+		args = append(args, "--set", "decision_logs.console=true")
+	}
+	return startChild(ctx, "http://"+address+"/health", "http://"+address+"/metrics", append([]string{b.opa}, append(args, dir)...)...)
+}
+
+// atPresent gives OPA's policy the time of the requests.
+func (b *bench) atPresent(data []byte) ([]byte, error) {
+	var doc map[string]json.RawMessage
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, err
+	}
+	now, err := json.Marshal(b.region.now.Format(time.RFC3339))
+	if err != nil {
+		return nil, err
+	}
+	doc["time"] = now
+	return json.Marshal(doc)
+}
+
+func (b *bench) loadOPA(p *child) (target, error) {
+	return target{address: p.address(), path: "/v1/data/precept/bench/findings", wrap: true}, nil
+}
+
+// checkEqual holds OPA's findings against Precept's on every fixture and on
+// some of the requests that will be measured.
+func (b *bench) checkEqual(ctx context.Context) error {
+	p, err := b.startOPA(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	patients, err := fixtures.Patients()
+	if err != nil {
+		return err
+	}
+	bodies := slices.Clone(b.bodies[:min(20, len(b.bodies))])
+	for _, x := range patients {
+		bodies = append(bodies, b.region.current(x.Request))
+	}
+	for i, body := range bodies {
+		mine, err := b.region.findings(ctx, body)
+		if err != nil {
+			return err
+		}
+		theirs, err := opaFindings(ctx, p, body)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(mine, theirs) {
+			return fmt.Errorf("checking equality: request %d is decided differently: precept %v, opa %v", i, mine, theirs)
+		}
+	}
+	fmt.Fprintf(b.talk, "decisions are equal on %d requests\n", len(bodies))
+	return nil
+}
+
+func opaFindings(ctx context.Context, p *child, body []byte) ([]string, error) {
+	answer, err := post(ctx, "http://"+p.address()+"/v1/data/precept/bench/findings", slices.Concat([]byte(`{"input":`), body, []byte("}")))
+	if err != nil {
+		return nil, err
+	}
+	var r struct {
+		Result []fixtures.Finding `json:"result"`
+	}
+	if err := json.Unmarshal(answer, &r); err != nil {
+		return nil, fmt.Errorf("reading OPA's answer: %w", err)
+	}
+	return findingNames(r.Result), nil
+}
+
+func findingNames(list []fixtures.Finding) []string {
+	names := make([]string, len(list))
+	for i, f := range list {
+		names[i] = f.Rule + " " + f.Subject + " " + f.State
+	}
+	slices.SortFunc(names, cmp.Compare[string])
+	return names
+}
+
+// child is a server in a process of its own.
+type child struct {
+	cmd     *exec.Cmd
+	metrics string
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/agnivade/levenshtein"
+	"gopkg.in/yaml.v3"
+
+	"github.com/precept-cds/precept/api"
+	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+// config is the file that precept serve reads. Paths are relative to the file.
+// docs/configuration.md says the same at length; a test holds the two together.
+type config struct {
+	// Region this node serves; tenants of others are refused.
+	Region string `yaml:"region"`
+	// Public URL that EHRs and people use; tokens must name it.
+	PublicURL string `yaml:"public_url"`
+	// Address to listen on for EHRs and people.
+	Listen string `yaml:"listen"`
+	// Address for health and metrics; keep it on a private network.
+	PrivateListen string `yaml:"private_listen"`
+	// First part of the names of all logs; a DNS name you own.
+	LogPrefix string `yaml:"log_prefix"`
+	// Certificate and key in PEM; without them something in front must speak TLS.
+	TLS tlsConfig `yaml:"tls"`
+	// The audit store.
+	Store storeConfig `yaml:"store"`
+	// The region key, made by "precept keys region".
+	RegionKey string `yaml:"region_key"`
+	// The tenants of this node.
+	Tenants []tenantConfig `yaml:"tenants"`
+	// Browser origins that may call the CDS Hooks routes.
+	Origins []string `yaml:"origins"`
+	// How long connections may take.
+	Timeouts timeoutConfig `yaml:"timeouts"`
+	// Records that may wait to be stored before calls are refused.
+	Queue int `yaml:"queue"`
+}
+
+type tlsConfig struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+type storeConfig struct {
+	// File of the embedded store.
+	Path string `yaml:"path"`
+	// File that remembers how far the logs were, best on another volume.
+	HighWater string `yaml:"high_water"`
+	// Largest size of the store in bytes; 0 means no limit.
+	MaxBytes int `yaml:"max_bytes"`
+}
+
+type tenantConfig struct {
+	ID string `yaml:"id"`
+	// File with the tenant's first trust root, signed.
+	Root string `yaml:"root"`
+	// SHA-256 of that root's payload, received by another way than the file.
+	RootSHA256 string `yaml:"root_sha256"`
+	// Region of a tenant that lives elsewhere; it then needs no root.
+	Region string `yaml:"region,omitempty"`
+}
+
+type timeoutConfig struct {
+	Header   time.Duration `yaml:"header"`
+	Read     time.Duration `yaml:"read"`
+	Write    time.Duration `yaml:"write"`
+	Slow     time.Duration `yaml:"slow"`
+	Idle     time.Duration `yaml:"idle"`
+	Shutdown time.Duration `yaml:"shutdown"`
+}
+
+// errConfig says that the configuration can not be used.
+var errConfig = errors.New("configuration is not usable")
+
+// readConfig reads a configuration file strictly and fills in the defaults.
+func readConfig(path string) (*config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w; see docs/configuration.md, or let precept demo make one", err)
+	}
+	c := &config{Listen: "127.0.0.1:8480", PrivateListen: "127.0.0.1:8481", Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(c); err != nil {
+		return nil, fmt.Errorf("reading configuration %s: %w%s (%w)", path, err, nearestKey(err), errConfig)
+	}
+	dir := filepath.Dir(path)
+	for _, p := range []*string{&c.TLS.Cert, &c.TLS.Key, &c.Store.Path, &c.Store.HighWater, &c.RegionKey} {
+		*p = under(dir, *p)
+	}
+	for i := range c.Tenants {
+		c.Tenants[i].Root = under(dir, c.Tenants[i].Root)
+	}
+	for name, value := range map[string]string{"region": c.Region, "public_url": c.PublicURL, "log_prefix": c.LogPrefix, "store.path": c.Store.Path, "region_key": c.RegionKey} {
+		if value == "" {
+			return nil, fmt.Errorf("reading configuration %s: %s is required; see docs/configuration.md (%w)", path, name, errConfig)
+		}
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		return nil, fmt.Errorf("reading configuration %s: tls needs both cert and key (%w)", path, errConfig)
+	}
+	return c, nil
+}
+
+func under(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// nearestKey turns "field regoin not found in type ..." into a hint.
+func nearestKey(err error) string {
+	_, after, ok := strings.Cut(err.Error(), "field ")
+	wrong, _, ok2 := strings.Cut(after, " not found")
+	if !ok || !ok2 {
+		return ""
+	}
+	best, distance := "", len(wrong)/2+1
+	for _, key := range yamlKeys(reflect.TypeFor[config]()) {
+		if d := levenshtein.ComputeDistance(wrong, key); d < distance {
+			best, distance = key, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", best)
+}
+
+// yamlKeys lists the keys of a configuration type and of what it holds.
+func yamlKeys(t reflect.Type) []string {
+	if t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	var keys []string
+	for i := range t.NumField() {
+		keys = append(append(keys, t.Field(i).Tag.Get("yaml")), yamlKeys(t.Field(i).Type)...)
+	}
+	return keys
+}
+
+// roots reads how the tenants' trust begins.
+func (c *config) roots() ([]engine.Root, error) {
+	var roots []engine.Root
+	for _, t := range c.Tenants {
+		id, err := tenant.ParseID(t.ID)
+		if err != nil {
+			return nil, fmt.Errorf("reading tenant %q: %w", t.ID, err)
+		}
+		if c.elsewhere(t) {
+			continue
+		}
+		env, err := os.ReadFile(t.Root)
+		if err != nil {
+			return nil, fmt.Errorf("reading trust root of tenant %s: %w", id, err)
+		}
+		roots = append(roots, engine.Root{Tenant: id, Envelope: env, Digest: signing.Digest(t.RootSHA256)})
+	}
+	return roots, nil
+}
+
+func (c *config) elsewhere(t tenantConfig) bool { return t.Region != "" && t.Region != c.Region }
+
+// foreign lists the tenants of other regions.
+func (c *config) foreign() map[tenant.ID]tenant.Region {
+	m := map[tenant.ID]tenant.Region{}
+	for _, t := range c.Tenants {
+		if c.elsewhere(t) {
+			m[tenant.ID(t.ID)] = tenant.Region(t.Region)
+		}
+	}
+	return m
+}
+
+// tls reads the certificate; nil without one.
+func (c *config) tls() (*tls.Config, error) {
+	if c.TLS.Cert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("reading TLS certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+func (t timeoutConfig) api() api.Timeouts {
+	return api.Timeouts{Header: t.Header, Read: t.Read, Write: t.Write, Slow: t.Slow, Idle: t.Idle}
+}

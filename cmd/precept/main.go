@@ -1,0 +1,66 @@
+// Command precept is the whole of Precept in one program: the service, the
+// tools of people who write and release rule packs, and those of people who
+// audit what the service did.
+//
+// Data goes to standard output, talk to standard error. The exit status is 0
+// for yes, 1 for no (a check failed, a record differs), 2 for could not.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// build is the version of the program, set when it is built.
+var build = "dev"
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit status, so that tests can call it in a process of
+// their own.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := root().ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errSaid) {
+		fmt.Fprintf(os.Stderr, "precept: %v\n", err)
+	}
+	return exitStatus(err)
+}
+
+// errNo says that the question was answered, and the answer is no.
+var errNo = errors.New("no")
+
+// errSaid is errNo where the command has already said why.
+var errSaid = fmt.Errorf("%w", errNo)
+
+// exitStatus is the one table from errors to exit statuses.
+func exitStatus(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNo):
+		return 1
+	default:
+		return 2
+	}
+}
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:           "precept",
+		Short:         "clinical decision support with signed rules and a record of every answer",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       build,
+	}
+	c.AddCommand(packCommand(), keysCommand(), signCommand(), applyCommand(), statusCommand(),
+		serveCommand(), callCommand(), auditCommand(), demoCommand(), benchCommand())
+	return c
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/precept-cds/precept/api"
+	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/bolt"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keyring"
+)
+
+func serveCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:     "serve --config FILE",
+		Short:   "answer EHRs and people of a region",
+		Example: "  precept serve --config /etc/precept/precept.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path == "" {
+				return errors.New("starting service: --config is required; precept demo makes a region with a configuration to start from, docs/configuration.md explains every key")
+			}
+			cfg, err := readConfig(path)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, os.Stderr)
+		},
+	}
+	c.Flags().StringVar(&path, "config", "", "configuration file (YAML)")
+	return c
+}
+
+// serve runs a region until ctx ends or its store fails.
+func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
+	r, err := openRegion(ctx, cfg, logTo)
+	if err != nil {
+		return fmt.Errorf("starting service: %w", err)
+	}
+	err = r.run(ctx)
+	return errors.Join(err, r.close())
+}
+
+// region is everything a running node is made of: the only place where the
+// concrete parts meet.
+type region struct {
+	cfg             *config
+	log             *slog.Logger
+	store           *bolt.Store
+	audit           *audit.Log
+	engine          *engine.Engine
+	server          *api.Server
+	public, private net.Listener
+}
+
+func openRegion(ctx context.Context, cfg *config, logTo io.Writer) (r *region, err error) {
+	r = &region{cfg: cfg, log: slog.New(slog.NewJSONHandler(logTo, nil))}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	id, err := tenant.ParseRegion(cfg.Region)
+	if err != nil {
+		return nil, err
+	}
+	kms, err := keyring.OpenFileKMS(cfg.RegionKey)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.Store.Path), 0o700); err != nil {
+		return nil, fmt.Errorf("making the store's folder: %w", err)
+	}
+	if r.store, err = bolt.Open(cfg.Store.Path, bolt.Options{MaxSize: cfg.Store.MaxBytes}); err != nil {
+		return nil, err
+	}
+	ring, err := keyring.New(keyring.Config{Region: cfg.Region, KMS: kms, Lookup: audit.KeyLookup(r.store), Rand: rand.Reader})
+	if err != nil {
+		return nil, err
+	}
+	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
+		Mark: cfg.Store.HighWater, Clock: time.Now, Rand: rand.Reader, Queue: cfg.Queue})
+	if err != nil {
+		return nil, err
+	}
+	roots, err := cfg.roots()
+	if err != nil {
+		return nil, err
+	}
+	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now, Rand: rand.Reader, Roots: roots, Elsewhere: cfg.foreign()}); err != nil {
+		return nil, err
+	}
+	return r, r.listen()
+}
+
+func (r *region) listen() (err error) {
+	cert, err := r.cfg.tls()
+	if err != nil {
+		return err
+	}
+	r.server, err = api.New(api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build, Origins: r.cfg.Origins,
+		TLS: cert, Timeouts: r.cfg.Timeouts.api()}, r.engine)
+	if err != nil {
+		return err
+	}
+	if r.public, err = net.Listen("tcp", r.cfg.Listen); err != nil {
+		return fmt.Errorf("listening: %w; is another precept running? set listen in the configuration", err)
+	}
+	if r.private, err = net.Listen("tcp", r.cfg.PrivateListen); err != nil {
+		return fmt.Errorf("listening for operators: %w; set private_listen in the configuration", err)
+	}
+	return nil
+}
+
+// run serves until ctx ends, then lets running calls finish. If the store
+// fails nobody knows what is durable: the process ends, and the next start
+// checks.
+func (r *region) run(ctx context.Context) error {
+	r.log.Info("serving", "region", r.cfg.Region, "build", build, "public", r.public.Addr().String(), "private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants))
+	ended := make(chan error, 1)
+	go func() { ended <- r.server.Serve(r.public, r.private) }()
+	var cause error
+	select {
+	case err := <-ended:
+		return err
+	case <-r.audit.Failed():
+		cause = fmt.Errorf("serving: %w", r.audit.Err())
+		r.log.Error("store failed", "error", cause.Error())
+	case <-ctx.Done():
+		r.log.Info("stopping")
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Timeouts.Shutdown)
+	defer cancel()
+	return errors.Join(cause, r.server.Shutdown(stop), <-ended)
+}
+
+func (r *region) close() error {
+	var errs []error
+	for _, l := range []net.Listener{r.public, r.private} {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if r.audit != nil {
+		errs = append(errs, r.audit.Close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
