@@ -197,14 +197,14 @@ func (r *testReport) failed() (n int) {
 func (t *tester) print(w io.Writer, r *testReport) {
 	for _, c := range r.Cases {
 		if c.Holds && t.verbose {
-			fmt.Fprintf(w, "holds    %s (%s)\n", c.Name, c.Vector)
+			fmt.Fprintf(w, "holds    %s (%s)\n", c.Name, workbench.Visible(c.Vector))
 		}
 		if c.Holds {
 			continue
 		}
-		fmt.Fprintf(w, "differs  %s (%s) in %s/%s:%d\n", c.Name, c.Vector, strings.TrimSuffix(r.Pack, "/"), c.File, c.Line)
+		fmt.Fprintf(w, "differs  %s (%s) in %s/%s:%d\n", c.Name, workbench.Visible(c.Vector), strings.TrimSuffix(r.Pack, "/"), c.File, c.Line)
 		for _, d := range c.Differs {
-			fmt.Fprintf(w, "         %s\n", d)
+			fmt.Fprintf(w, "         %s\n", workbench.Visible(d))
 		}
 	}
 	r.printCoverage(w)

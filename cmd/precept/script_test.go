@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/precept-cds/precept/signing"
 )
 
 // TestMain makes the test program be precept when it is called by that name.
@@ -31,6 +36,9 @@ func TestMain(m *testing.M) {
 //	alter FILE OLD NEW       replace text inside the payloads of a statement
 //	unsign FILE              empty the signatures of a statement
 //	join OUT FILE...         write files one after the other
+//	capture VAR REGEXP       set a variable to the first group of a match in the last output
+//	addresses VAR...         set variables to addresses that are free
+//	ready URL                wait until the address answers with 200
 //	opa ...                  run the evaluator's own command line
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
@@ -46,7 +54,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "mode": mode, "flip": flip, "replace": replace, "alter": alter, "unsign": unsign, "join": join, "opa": opa,
+			"status": status, "mode": mode, "flip": flip, "replace": replace, "alter": alter, "unsign": unsign, "join": join,
+			"capture": capture, "addresses": addresses, "ready": ready, "opa": opa,
 		},
 	})
 }
@@ -138,6 +147,38 @@ func join(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), all, 0o600))
 }
 
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("no match for %s", args[1])
+	}
+	ts.Setenv(args[0], m[1])
+}
+
+func addresses(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		a, err := freeAddress()
+		ts.Check(err)
+		ts.Setenv(name, a)
+	}
+}
+
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	var last error
+	for range 200 {
+		resp, err := http.Get(args[0])
+		if last = err; err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+			last = errors.New(resp.Status)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("waiting for %s: %v", args[0], last)
+}
+
 // opa runs the evaluator in the version this module uses.
 func opa(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command("go", append([]string{"tool", "opa"}, args...)...)
@@ -147,4 +188,34 @@ func opa(ts *testscript.TestScript, neg bool, args []string) {
 	if (err != nil) != neg {
 		ts.Fatalf("opa %s: %v", strings.Join(args, " "), err)
 	}
+}
+
+// FuzzRootFile reads trust roots as people write them. What is accepted makes
+// a statement or a refusal with a reason, and nothing else.
+func FuzzRootFile(f *testing.F) {
+	f.Add([]byte("kind: tenant\nname: north\nversion: 1\nexpires: P365D\npersons: []\nroles:\n  root-admin: {threshold: 1, persons: [a@b]}\n"))
+	f.Add([]byte("kind: publisher\npersons: [{id: a@b, keys: [{publicKeyPem: x}]}]\ntrustedPublishers: {content: publisher.jsonl}\n"))
+	f.Add([]byte("a: &a [*a]\n---\nb"))
+	dir := f.TempDir()
+	now := time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(dir, "root.yaml")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		root, err := readRoot(path, now)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("the refusal has more than one line: %v", err)
+			}
+			return
+		}
+		payload, err := signing.Statement{Predicate: *root}.Payload()
+		if err != nil {
+			return
+		}
+		if _, err := signing.ParseStatement(payload); err != nil {
+			t.Errorf("the root makes a statement that can not be read: %v", err)
+		}
+	})
 }

@@ -225,8 +225,26 @@ func signPolicy() *cobra.Command {
 		Use:   "policy FILE",
 		Short: "sign a tenant's policy: services, EHR clients, limits, parameters",
 		Long: `Policy signs how Precept serves a tenant. It needs an operator and an approver of
-the tenant's root, two persons. FILE is YAML or JSON; docs/formats.md lists its
-members.`,
+the tenant's root, two persons. FILE is YAML or JSON, for example
+
+  tenant: north
+  region: us-east
+  name: North Health
+  services:
+    - id: medication
+      hook: order-sign
+      description: Checks medication orders.
+      packs: [renal_dosing]
+      prefetch:
+        - {key: labs, query: "Observation?patient={{context.patientId}}", types: [Observation]}
+  clients:
+    - id: ehr
+      issuer: https://ehr.north.example
+      fhirBase: https://ehr.north.example/fhir
+      algorithms: [ES256]
+      jwks: {keys: []}          # the EHR's public keys, as precept keys show prints them
+  parameters:
+    renal_dosing: {egfr_max_age: P180D}`,
 		Example: "  precept sign policy north.yaml --tenant north --region us-east --seq 1 --key olga.pem --key amir.pem -o policy.jsonl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

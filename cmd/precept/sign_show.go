@@ -12,6 +12,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 
+	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -138,10 +139,12 @@ func printShown(w io.Writer, list []shown, withRoots bool) error {
 				}
 			}
 		}
-		if err := statement.Predicate.Indent(jsontext.WithIndentPrefix("           "), jsontext.WithIndent("  ")); err != nil {
+		if err := statement.Predicate.Indent(jsontext.WithIndent("  ")); err != nil {
 			return fmt.Errorf("reading statement %s: %w", s.File, err)
 		}
-		fmt.Fprintf(w, "says       %s\n", strings.TrimSpace(string(statement.Predicate)))
+		for i, line := range strings.Split(strings.TrimSpace(string(statement.Predicate)), "\n") {
+			fmt.Fprintf(w, "%-11s%s\n", map[bool]string{true: "says"}[i == 0], workbench.Visible(line))
+		}
 		for _, x := range s.Signatures {
 			fmt.Fprintf(w, "signed by  %s\n", x.text(withRoots))
 		}

@@ -179,7 +179,7 @@ func (s *Summary) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(t, "%s\t%s\n", name, value)
+			fmt.Fprintf(t, "%s\t%s\n", name, Visible(value))
 		}
 	}
 	line("pack", s.Name+" "+s.Version+" ("+s.Kind+", "+s.Status+")")

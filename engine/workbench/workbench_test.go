@@ -185,6 +185,24 @@ func TestShow(t *testing.T) {
 	}
 }
 
+// A pack from a stranger can not write to the reader's terminal.
+func TestShowIsVisible(t *testing.T) {
+	s, err := Show(changed(t, [3]string{"pack.yaml", "A first rule", `A \e[2J\u202egood\u202c rule\n`}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := s.Print(&text); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(text.String(), "\x1b\u202e") || strings.Contains(text.String(), "rule\n:") {
+		t.Errorf("control characters are printed: %q", &text)
+	}
+	if p := (Problem{File: "a", What: "x\x1b[2Jy\nz"}); strings.ContainsAny(p.String(), "\x1b\n") {
+		t.Errorf("control characters are printed: %q", p)
+	}
+}
+
 func TestReadsThroughHelpersAndElse(t *testing.T) {
 	helper := "package packs.first_pack.lib_more\n\nmaybe := fact.negate(fhir.condition({\"set\": \"potassium\"})) if {\n\t1 == 2\n} else := fhir.takes({\"set\": \"spironolactone\", \"within\": \"P7D\"})\n"
 	s, err := Show(changed(t, [3]string{"rules/lib_more.rego", "", helper},
