@@ -475,7 +475,8 @@ func (d *demoRegion) current(body []byte) []byte {
 func (d *demoRegion) findings(ctx context.Context, body []byte) ([]string, error) {
 	m := engine.NewMaterials()
 	in := &decision.Inputs{RecordID: "019cb2a0-0000-7000-8000-000000000001", Tenant: "north", Region: demoRegionID, Time: d.now, Zone: fixtures.Zone,
-		Language: "en", Service: demoService, Client: "ehr", Dialect: string(tenant.Dialect2), Request: body}
+		Language: "en", Engine: decision.Engine{Build: build, OPA: engine.OPAVersion, Library: clinical.Version},
+		Service: demoService, Client: "ehr", Dialect: string(tenant.Dialect2), Request: body}
 	for _, name := range demoPacks {
 		p := d.packs[name]
 		if err := m.AddPack(p); err != nil {

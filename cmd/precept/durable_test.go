@@ -141,7 +141,9 @@ func TestDurableBeforeAnswer(t *testing.T) {
 	answers, calls, dirty, synced := 0, 0, false, false
 	for line := range strings.Lines(string(text)) {
 		switch {
-		case strings.Contains(line, "POST /t/north"):
+		case strings.Contains(line, "OST /t/north"):
+			// Between two requests net/http waits with a read of one byte, so
+			// the P may have come alone.
 			calls++
 			synced = false
 		case strings.Contains(line, "pwrite64(") && strings.Contains(line, "audit.db"):
