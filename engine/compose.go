@@ -144,6 +144,7 @@ func (c *composer) firedCard(r *result) cdshooks.Card {
 		Source:    sourceOf(r),
 		Detail:    c.detail(r),
 	}
+	card.Suggestions = slices.Grow(card.Suggestions, len(r.draft.suggestions))
 	for _, s := range r.draft.suggestions {
 		a := cdshooks.Action{Type: s.Action, Description: s.Label, Resource: s.Resource, ResourceID: s.Ref}
 		card.Suggestions = append(card.Suggestions, cdshooks.Suggestion{Label: s.Label, Actions: []cdshooks.Action{a}})
@@ -154,6 +155,7 @@ func (c *composer) firedCard(r *result) cdshooks.Card {
 	for _, l := range r.draft.links {
 		card.Links = append(card.Links, cdshooks.Link{Label: l[0], URL: l[1], Type: "absolute"})
 	}
+	card.OverrideReasons = slices.Grow(card.OverrideReasons, len(r.rule.Reasons))
 	for _, o := range r.rule.Reasons {
 		card.OverrideReasons = append(card.OverrideReasons, cdshooks.Coding{Code: o.Code, System: o.System, Display: c.say(o.Display)})
 	}
@@ -178,6 +180,7 @@ func sourceOf(r *result) cdshooks.Source {
 // basis: what was used, what is not known, and where the rule comes from.
 func (c *composer) detail(r *result) string {
 	var b strings.Builder
+	b.Grow(1024)
 	if r.draft.detail != "" {
 		b.WriteString(r.draft.detail + "\n\n")
 	}

@@ -51,8 +51,6 @@ type compiledQuery struct {
 	qc   ast.QueryCompiler
 }
 
-const answerVar = ast.Var("answer")
-
 // Compile makes a pack of kind rules ready to run.
 func Compile(pack *rulepacks.Pack) (*Program, error) {
 	code, err := clinical.ReadCode(pack)
@@ -60,6 +58,7 @@ func Compile(pack *rulepacks.Pack) (*Program, error) {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}
 	p := &Program{pack: pack, rules: code.Rules, compiler: code.Compiler, store: inmem.New()}
+	clinical.ShortenOperators(p.compiler)
 	if p.txn, err = p.store.NewTransaction(context.Background()); err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}
@@ -83,7 +82,7 @@ func (p *Program) prepare(r *clinical.Rule) (err error) {
 }
 
 func (p *Program) query(path string) (q compiledQuery, err error) {
-	body, err := ast.ParseBodyWithOpts(fmt.Sprintf("%s = data.%s", answerVar, path), ast.ParserOptions{RegoVersion: ast.RegoV1})
+	body, err := ast.ParseBodyWithOpts(fmt.Sprintf("%s = data.%s", clinical.Answer, path), ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
 		return q, err
 	}
@@ -145,15 +144,10 @@ func (noDocuments) Get(ast.Ref) ast.Value  { return nil }
 func (noDocuments) Put(ast.Ref, ast.Value) {}
 
 // eval gives the value of a query, nil if it is undefined.
-func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session, cancel topdown.Cancel) (value *ast.Term, err error) {
-	q := topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).WithTransaction(p.txn).
-		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).
-		WithBaseCache(noDocuments{}).WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp())
-	err = q.Iter(ctx, func(r topdown.QueryResult) error {
-		value = r[answerVar]
-		return nil
-	})
-	return value, err
+func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session, cancel topdown.Cancel) (*ast.Term, error) {
+	return s.Run(ctx, topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).WithTransaction(p.txn).
+		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).WithBaseCache(noDocuments{}).
+		WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp()))
 }
 
 // ruleError puts an evaluator's error into the words of the record. Messages

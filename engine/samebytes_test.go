@@ -124,3 +124,24 @@ func TestSameBytes(t *testing.T) {
 	}
 	t.Errorf("decisions are not those of %s; if a change of pack or library means to change them: go test ./engine -run TestSameBytes -update", golden)
 }
+
+// BenchmarkDecideEncodeStandard is BenchmarkDecideStandard up to the body of
+// the record.
+func BenchmarkDecideEncodeStandard(b *testing.B) {
+	bn := newBench(b)
+	in := bn.inputs(b, fixtures.Standard(1, 0))
+	b.ReportAllocs()
+	for b.Loop() {
+		req, err := bn.snapshot.parse(in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		d, err := bn.snapshot.decide(b.Context(), in, req, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := decision.Encode(in, d); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -128,7 +128,7 @@ type evaluation struct {
 // cost, whatever the number of rules.
 func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 	orders := c.Orders()
-	byOrder := false
+	byOrder, matched := false, make([]int, 0, 32)
 	for i := range e.snapshot.packs {
 		p := &e.snapshot.packs[i]
 		if !slices.Contains(service.Packs, p.ref.Name) {
@@ -143,7 +143,8 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 		}
 		byOrder = byOrder || len(idx.order) > 0
 		for _, o := range orders {
-			for _, r := range idx.match(o) {
+			matched = idx.match(o, matched)
+			for _, r := range matched {
 				e.pairs = append(e.pairs, pair{p, r, o})
 			}
 		}
@@ -199,11 +200,12 @@ func (e *evaluation) ask(ctx context.Context) {
 		defer context.AfterFunc(ctx, e.late.Cancel)()
 	}
 	e.results = slices.Grow(e.results, len(e.pairs))
+	results, findings := make([]result, len(e.pairs)), make([]decision.Finding, len(e.pairs))
 	for i := range e.pairs {
-		p := &e.pairs[i]
+		p, res, f := &e.pairs[i], &results[i], &findings[i]
 		r := p.ruleOf()
-		f := &decision.Finding{Rule: r.ID, Version: p.pack.ref.Version, Subject: p.subjectName(), Severity: string(r.SeverityFor(e.in.Hook))}
-		res := &result{Finding: f}
+		*f = decision.Finding{Rule: r.ID, Version: p.pack.ref.Version, Subject: p.subjectName(), Severity: string(r.SeverityFor(e.in.Hook))}
+		res.Finding = f
 		if cut[decision.Cut{Rule: f.Rule, Subject: f.Subject}] || cut[decision.Cut{Rule: f.Rule, Subject: anySubject}] {
 			f.Outcome = decision.WasCut
 		} else if a, cause := e.askOne(ctx, p); cause != "" {

@@ -39,9 +39,10 @@ func (p *Program) indexTriggers() {
 }
 
 // match gives the rules that an order triggers, each once, in the order of the
-// pack: by its own codes, and by the ingredients of the drug.
-func (x *triggerIndex) match(o *chart.Order) []int {
-	var rules []int
+// pack: by its own codes, and by the ingredients of the drug. It uses the space
+// of rules.
+func (x *triggerIndex) match(o *chart.Order, rules []int) []int {
+	rules = rules[:0]
 	for _, list := range [3][]chart.Coding{o.Codings, o.Drug.Codings, o.Drug.Ingredients} {
 		for _, c := range list {
 			rules = append(rules, x.order[triggerCode{c.System, c.Code}]...)

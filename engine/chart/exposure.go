@@ -5,6 +5,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/chart/rawjson"
+	"github.com/precept-cds/precept/engine/chart/units"
 	"github.com/precept-cds/precept/engine/fact"
 )
 
@@ -234,8 +235,8 @@ func (c *Chart) bounds(t *timing, v rawjson.Value) {
 
 // days reads a supply in days; 0 if it is none or beyond ten years.
 func days(v rawjson.Value) int {
-	q, ok := quantity(v)
-	if !ok || q == nil || q.Comparator != "" {
+	var q units.Quantity
+	if ok := quantity(&q, v); !ok || q.Value == nil || q.Comparator != "" {
 		return 0
 	}
 	switch q.Code + "|" + q.Unit {

@@ -43,6 +43,15 @@ func (r *Resource) Ref() string {
 	return r.ref
 }
 
+// isNamed reports whether Ref is the given text.
+func (r *Resource) isNamed(ref string) bool {
+	if r.ref != "" || r.ID == "" || r.container != nil {
+		return ref == r.Ref()
+	}
+	n := len(r.Type)
+	return len(ref) == n+1+len(r.ID) && ref[n] == '/' && ref[n+1:] == r.ID && ref[:n] == r.Type
+}
+
 // typeIndex holds the resources of one type, de-duplicated, without those
 // entered in error.
 type typeIndex struct {
@@ -108,9 +117,12 @@ func (c *Chart) index(typ string) *typeIndex {
 			}
 		}
 	}
-	idx := &typeIndex{list: make([]Resource, 0, count), byID: make(map[string]*Resource, count),
-		codings: make([]Coding, 0, count), owner: make([]int32, 0, count), complete: c.completeness(typ)}
+	idx := &typeIndex{complete: c.completeness(typ)}
 	c.types[typ] = idx
+	if count == 0 {
+		return idx
+	}
+	idx.list, idx.byID, idx.codings = make([]Resource, 0, count), make(map[string]*Resource, count), make([]Coding, 0, count)
 	for _, src := range c.sources {
 		for n := range src.items {
 			if it := &src.items[n]; it.typ == typ {
@@ -138,9 +150,6 @@ func (x *typeIndex) add(it *item, src *Source) {
 		return
 	}
 	r.Codings = x.codings[first:len(x.codings):len(x.codings)]
-	for range r.Codings {
-		x.owner = append(x.owner, int32(len(x.list)))
-	}
 	x.list = append(x.list, r)
 	if r.ID != "" {
 		x.byID[r.ID] = &x.list[len(x.list)-1]
@@ -182,7 +191,12 @@ func (x *typeIndex) indexCodes() {
 		return
 	}
 	x.byCode = make(map[codeKey]int32)
-	x.next = make([]int32, len(x.codings))
+	x.next, x.owner = make([]int32, len(x.codings)), make([]int32, 0, len(x.codings))
+	for n := range x.list {
+		for range x.list[n].Codings {
+			x.owner = append(x.owner, int32(n))
+		}
+	}
 	for n := range x.codings {
 		key := codeKey{x.codings[n].System, x.codings[n].Code}
 		if at, ok := x.byCode[key]; ok {

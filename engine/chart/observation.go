@@ -105,12 +105,13 @@ func (o *Observation) cannot(code fact.Code) {
 func (o *Observation) value(name string, v rawjson.Value) {
 	switch name {
 	case "valueQuantity":
-		q, ok := quantity(v)
-		if !ok {
+		q := &units.Quantity{}
+		switch ok := quantity(q, v); {
+		case !ok:
 			o.cannot(fact.Implausible)
-			return
-		}
-		if o.Quantity = q; q == nil && o.AbsentReason == "" {
+		case q.Value != nil:
+			o.Quantity = q
+		case o.AbsentReason == "":
 			o.cannot(fact.NoData)
 		}
 	case "valueInteger":
@@ -133,13 +134,12 @@ func (o *Observation) value(name string, v rawjson.Value) {
 	}
 }
 
-// quantity reads a Quantity; nil without a number. ok is false if the number
-// or comparator is none.
-func quantity(v rawjson.Value) (_ *units.Quantity, ok bool) {
+// quantity reads a Quantity; its Value is nil if there is none. It reports
+// false if the number or comparator is none.
+func quantity(q *units.Quantity, v rawjson.Value) bool {
 	if !v.IsObject() {
-		return nil, false
+		return false
 	}
-	q := &units.Quantity{}
 	for m := v.Members(); m.Next(); {
 		switch m.Name {
 		case "value":
@@ -148,7 +148,7 @@ func quantity(v rawjson.Value) (_ *units.Quantity, ok bool) {
 			}
 			n, err := units.ParseNumber(string(m.Value))
 			if err != nil {
-				return nil, false
+				return false
 			}
 			q.Value = n
 		case "comparator":
@@ -164,12 +164,9 @@ func quantity(v rawjson.Value) (_ *units.Quantity, ok bool) {
 	switch q.Comparator {
 	case "", "<", "<=", ">", ">=":
 	default:
-		return nil, false
+		return false
 	}
-	if q.Value == nil {
-		return nil, true
-	}
-	return q, true
+	return true
 }
 
 // date reads a date; what is none is an unknown point.

@@ -48,6 +48,12 @@ func (o *Order) Concerns(ref string) bool {
 	return ref == o.Ref() || slices.Contains(o.Predecessors, ref)
 }
 
+// ConcernsResource is Concerns for what names a resource of the chart. It
+// costs no text: it is asked for every pair of an order and an exposure.
+func (o *Order) ConcernsResource(r *Resource) bool {
+	return r.isNamed(o.Ref()) || slices.ContainsFunc(o.Predecessors, r.isNamed)
+}
+
 // Evidence points at the order.
 func (o *Order) Evidence() fact.Evidence {
 	return fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source}

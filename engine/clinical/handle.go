@@ -58,23 +58,31 @@ var (
 	orderHandles = newHandles("order")
 )
 
-// index reads the number out of a handle of one kind. The evaluator hands back
+// find reads the number out of a handle of one kind. The evaluator hands back
 // the very term it was given, so nearly always one of those made ready; the
 // newest are asked for most.
-func (h *handles) index(t *ast.Term, n int) (int, error) {
+func (h *handles) find(t *ast.Term, n int) (i int, ok bool) {
 	for i := min(n, len(h.ready)) - 1; i >= 0; i-- {
 		if h.ready[i] == t {
-			return i, nil
+			return i, true
 		}
 	}
 	if obj, ok := t.Value.(ast.Object); ok {
 		if num := obj.Get(h.key); num != nil {
 			if i, ok := num.Value.(ast.Number); ok {
 				if i, ok := i.Int(); ok && i >= 0 && i < n {
-					return i, nil
+					return i, true
 				}
 			}
 		}
+	}
+	return 0, false
+}
+
+// index is find that wants one.
+func (h *handles) index(t *ast.Term, n int) (int, error) {
+	if i, ok := h.find(t, n); ok {
+		return i, nil
 	}
 	return 0, fmt.Errorf("want a %s made by a built-in of this evaluation, not a written-down one", h.kind)
 }

@@ -59,7 +59,9 @@ func named(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.newFact(c, &fact.Fact{State: f.State, Label: s.translate(label), Reasons: f.Reasons, Of: []*fact.Fact{f}}), nil
+	n := s.blank()
+	n.State, n.Label, n.Reasons, n.Of = f.State, s.translate(label), f.Reasons, []*fact.Fact{f}
+	return s.newFact(c, n), nil
 }
 
 func compare(op fact.Comparison) impl {

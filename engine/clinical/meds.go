@@ -102,7 +102,8 @@ func local(routes []chart.Coding, form string) fact.State {
 // exposureQuery is what fhir.takes is asked.
 type exposureQuery struct {
 	set      *valueSet
-	window   *dates.Duration
+	windowed bool
+	window   dates.Duration
 	byStart  bool
 	other    bool
 	systemic bool
@@ -123,7 +124,7 @@ func takes(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	f := s.blank()
 	f.Label, f.State = label, fact.False
 	for _, e := range s.chart.Exposures() {
-		if s.subject != nil && s.subject.Concerns(e.Ref()) || e.Draft && !q.drafts {
+		if s.subject != nil && s.subject.ConcernsResource(e.Resource) || e.Draft && !q.drafts {
 			continue
 		}
 		s.weighExposure(f, e, q)
@@ -149,18 +150,17 @@ func (s *Session) exposureQuery(t *ast.Term) (q exposureQuery, label string, err
 		return q, "", err
 	}
 	if window != "" {
-		d, err := dates.ParseDuration(window)
-		if err != nil {
+		if q.window, err = dates.ParseDuration(window); err != nil {
 			return q, "", err
 		}
-		q.window = &d
+		q.windowed = true
 		label += " within " + window
 	}
 	by, err := o.str(optBy, false)
 	if err != nil {
 		return q, "", err
 	}
-	if by != "" && (by != "start" || q.window == nil) {
+	if by != "" && (by != "start" || !q.windowed) {
 		return q, "", fmt.Errorf("option by must be \"start\" and goes with within")
 	}
 	q.byStart = by == "start"
@@ -232,7 +232,7 @@ func (s *Session) another(d *chart.Drug, set *valueSet) bool {
 
 // timely asks whether the exposure falls into the time asked about.
 func (s *Session) timely(e *chart.Exposure, q exposureQuery) (fact.State, []fact.Reason) {
-	if q.window == nil {
+	if !q.windowed {
 		return e.Active, e.Reasons
 	}
 	now := s.chart.Now()

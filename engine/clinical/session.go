@@ -1,6 +1,7 @@
 package clinical
 
 import (
+	"context"
 	"strconv"
 	"sync"
 	"time"
@@ -29,9 +30,12 @@ type Session struct {
 	answers     answers
 
 	// What follows does not depend on the call and outlives it.
-	functions map[string]*topdown.Builtin // the library, bound to this session
-	call      call                        // the one under way: built-ins do not nest
-	places    map[*ast.Location]string    // of the calls, as records name them
+	functions map[string]*topdown.Builtin     // the library, bound to this session
+	take      func(topdown.QueryResult) error // keeps what a query gives in result
+	result    *ast.Term
+	call      call                     // the one under way: built-ins do not nest
+	places    map[*ast.Location]string // of the calls, as records name them
+	names     map[string]*ast.Term     // of templates
 }
 
 // Sessions makes sessions and uses them again. The zero value is ready, and
@@ -53,15 +57,19 @@ func (p *Sessions) Start(c *chart.Chart, language string) *Session {
 // answered stays valid.
 func (p *Sessions) End(s *Session) {
 	s.Ask(nil, nil)
-	s.chart, s.language, s.call, s.blanks = nil, "", call{}, nil
+	s.chart, s.language, s.call, s.blanks, s.result = nil, "", call{}, nil, nil
 	clear(s.egfrs)
 	p.pool.Put(s)
 }
 
 func newSession() *Session {
 	all := library()
-	s := &Session{egfrs: map[dates.Duration]*fact.Value{}, places: map[*ast.Location]string{},
+	s := &Session{egfrs: map[dates.Duration]*fact.Value{}, places: map[*ast.Location]string{}, names: map[string]*ast.Term{},
 		functions: make(map[string]*topdown.Builtin, len(all))}
+	s.take = func(r topdown.QueryResult) error {
+		s.result = r[Answer]
+		return nil
+	}
 	for i := range all {
 		b := &all[i]
 		decl := b.decl()
@@ -96,6 +104,16 @@ func (s *Session) Functions() map[string]*topdown.Builtin { return s.functions }
 // Answers is the evaluator's cache of rules already evaluated for the pair at
 // hand. It is empty after Ask.
 func (s *Session) Answers() topdown.VirtualCache { return &s.answers }
+
+// Answer is the variable that a query for Run binds.
+const Answer = ast.Var("answer")
+
+// Run runs a query and gives the value of Answer, nil if it is undefined.
+func (s *Session) Run(ctx context.Context, q *topdown.Query) (*ast.Term, error) {
+	s.result = nil
+	err := q.Iter(ctx, s.take)
+	return s.result, err
+}
 
 // Fact returns the fact a rule's answer refers to.
 func (s *Session) Fact(t *ast.Term) (*fact.Fact, error) { return s.fact(t) }

@@ -97,7 +97,12 @@ func text(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
 		return nil, err
 	}
 	filled, err := Fill(s.translate(template), func(name string) (string, error) {
-		t := with.obj.Get(ast.StringTerm(name))
+		key := s.names[name]
+		if key == nil {
+			key = ast.StringTerm(name)
+			s.names[name] = key
+		}
+		t := with.obj.Get(key)
 		if t == nil {
 			return "", fmt.Errorf("the template names {%s}, which is not given", name)
 		}
@@ -121,6 +126,7 @@ func (s *Session) translate(source string) string {
 // Fill replaces every {name} of a template with what value gives for it.
 func Fill(template string, value func(name string) (string, error)) (string, error) {
 	var b strings.Builder
+	b.Grow(len(template) + 64)
 	for {
 		before, rest, ok := strings.Cut(template, "{")
 		b.WriteString(before)
@@ -147,11 +153,11 @@ func (s *Session) render(t *ast.Term) (string, error) {
 	case ast.Number:
 		return v.String(), nil
 	case ast.Object:
-		if val, err := s.value(t); err == nil {
-			return val.String(), nil
+		if i, ok := valueHandles.find(t, len(s.values)); ok {
+			return s.values[i].String(), nil
 		}
-		if f, err := s.fact(t); err == nil {
-			return names(f.Gather()), nil
+		if i, ok := factHandles.find(t, len(s.facts)); ok {
+			return names(s.facts[i].Gather()), nil
 		}
 		if o, err := s.order(t); err == nil {
 			return Plain(o.Name()), nil
