@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,11 @@ func serveCommand() *cobra.Command {
 
 // serve runs a region until ctx ends or its store fails.
 func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
+	// What lives long is small against what each call makes: collecting less
+	// often costs a few tens of megabytes and saves a tenth of the CPU.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	r, err := openRegion(ctx, cfg, logTo)
 	if err != nil {
 		return fmt.Errorf("starting service: %w", err)
@@ -66,44 +72,49 @@ type region struct {
 	public, private net.Listener
 }
 
-func openRegion(ctx context.Context, cfg *config, logTo io.Writer) (r *region, err error) {
-	r = &region{cfg: cfg, log: slog.New(slog.NewJSONHandler(logTo, nil))}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.close())
-		}
-	}()
+func openRegion(ctx context.Context, cfg *config, logTo io.Writer) (*region, error) {
+	r := &region{cfg: cfg, log: slog.New(slog.NewJSONHandler(logTo, nil))}
+	if err := r.open(ctx); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+// open makes the parts, each from those before it. What was made when an error
+// comes is for close.
+func (r *region) open(ctx context.Context) error {
+	cfg := r.cfg
 	id, err := tenant.ParseRegion(cfg.Region)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	kms, err := keyring.OpenFileKMS(cfg.RegionKey)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(cfg.Store.Path), 0o700); err != nil {
-		return nil, fmt.Errorf("making the store's folder: %w", err)
+		return fmt.Errorf("making the store's folder: %w", err)
 	}
 	if r.store, err = bolt.Open(cfg.Store.Path, bolt.Options{MaxSize: cfg.Store.MaxBytes}); err != nil {
-		return nil, err
+		return err
 	}
 	ring, err := keyring.New(keyring.Config{Region: cfg.Region, KMS: kms, Lookup: audit.KeyLookup(r.store), Rand: rand.Reader})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
 		Mark: cfg.Store.HighWater, Clock: time.Now, Rand: rand.Reader, Queue: cfg.Queue})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	roots, err := cfg.roots()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now, Rand: rand.Reader, Roots: roots, Elsewhere: cfg.foreign()}); err != nil {
-		return nil, err
+		return err
 	}
-	return r, r.listen()
+	return r.listen()
 }
 
 func (r *region) listen() (err error) {

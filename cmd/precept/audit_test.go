@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/fixtures"
+)
+
+// command runs precept in a process of its own, as the auditor of north.
+func command(t *testing.T, d *demoRegion, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, auditor := demoPersons("north")
+	cmd := exec.CommandContext(t.Context(), exe, append(args, "--server", d.public, "--tenant", "north",
+		"--person", string(auditor), "--key", d.keyFile(string(auditor)), "--purpose", "test")...)
+	cmd.Args[0] = "precept"
+	var out, talk strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &talk
+	var exit *exec.ExitError
+	if err := cmd.Run(); errors.As(err, &exit) {
+		status = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), talk.String(), status
+}
+
+// TestAuditCommands goes an auditor's way on the command line, ending with the
+// question what another laboratory value would have changed.
+func TestAuditCommands(t *testing.T) {
+	d, err := makeDemoRegion(t.Context(), filepath.Join(t.TempDir(), "region"), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.stop()
+	p, err := fixtures.Load("metformin-continue-egfr-35")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := d.current(p.Request)
+	ehr, err := d.ehr("north")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := ehr.Call(t.Context(), demoService, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := audit.ParseReceipt(answer.Receipt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, root := string(r.RecordID), d.statementFile("roots/north")
+	changed := filepath.Join(t.TempDir(), "changed.json")
+	lower := strings.Replace(string(body), `"value":176.8`, `"value":276.8`, 1) // creatinine in umol/L
+	if lower == string(body) {
+		t.Fatal("the fixture has no value to change")
+	}
+	if err := os.WriteFile(changed, []byte(lower), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int
+		out    []string
+		talk   string
+	}{
+		{"list", []string{"audit", "list", "--kind", "decision"}, 0, []string{id, "decision"}, ""},
+		{"list by rule", []string{"audit", "list", "--rule", "renal_dosing/metformin-caution"}, 0, []string{id}, ""},
+		{"list by another rule", []string{"audit", "list", "--rule", "renal_dosing/egfr-needed"}, 0, nil, ""},
+		{"list by half a patient", []string{"audit", "list", "--patient", "p"}, 2, nil, "--fhir-base"},
+		{"show", []string{"audit", "show", id}, 0, []string{id, "fired", "metformin-caution", "WARNING"}, ""},
+		{"explain", []string{"audit", "explain", id}, 0, []string{"FIRED", "metformin-caution", "because this was not so: eGFR", "< 30", "Observation/"}, ""},
+		{"replay", []string{"audit", "replay", "--root", root, id}, 0, []string{"same bytes"}, ""},
+		{"replay without a root", []string{"audit", "replay", id}, 0, []string{"same bytes"}, "word for the trust root"},
+		{"replay from another's root", []string{"audit", "replay", "--root", d.statementFile("roots/south"), id}, 2, nil, "root"},
+		{"what if", []string{"audit", "replay", "--root", root, "--request", changed, id}, 1,
+			[]string{"differs", "renal_dosing/metformin-contraindicated", "was not", "is fired"}, ""},
+		{"verify", []string{"audit", "verify"}, 0, []string{"log verified"}, ""},
+		{"no such record", []string{"audit", "show", "019cb2a0-0000-7000-8000-000000000001"}, 2, nil, "404"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, talk, status := command(t, d, c.args...)
+			if status != c.status {
+				t.Errorf("exit status %d, want %d: %s", status, c.status, talk)
+			}
+			for _, want := range c.out {
+				if !strings.Contains(out, want) {
+					t.Errorf("standard output lacks %q:\n%s", want, out)
+				}
+			}
+			if c.out == nil && out != "" {
+				t.Errorf("standard output: %s", out)
+			}
+			if !strings.Contains(talk, c.talk) {
+				t.Errorf("standard error lacks %q:\n%s", c.talk, talk)
+			}
+		})
+	}
+}
