@@ -190,7 +190,7 @@ func (x *typeIndex) indexCodes() {
 	if x.byCode != nil {
 		return
 	}
-	x.byCode = make(map[codeKey]int32)
+	x.byCode = make(map[codeKey]int32, min(len(x.codings), 32)) // mostly, many have the same code
 	x.next, x.owner = make([]int32, len(x.codings)), make([]int32, 0, len(x.codings))
 	for n := range x.list {
 		for range x.list[n].Codings {

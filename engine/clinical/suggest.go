@@ -1,13 +1,17 @@
 package clinical
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+
+	"github.com/precept-cds/precept/engine/chart/rawjson"
 )
 
 // Suggestion is something the clinician may accept with a click. It is a
@@ -92,10 +96,11 @@ func (s *Session) create(label string, resource any) (*ast.Term, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the suggested resource: %w", err)
 	}
-	if b, err = tidy(b); err != nil {
+	tidied, err := tidy(b)
+	if err != nil {
 		return nil, err
 	}
-	return s.suggest(Suggestion{Label: label, Action: "create", Resource: b}), nil
+	return s.suggest(Suggestion{Label: label, Action: "create", Resource: tidied}), nil
 }
 
 func (s *Session) patient() fhir.Reference {
@@ -104,16 +109,28 @@ func (s *Session) patient() fhir.Reference {
 }
 
 // tidy drops empty members, which the models write for choices not taken and
-// CDS Hooks forbids, and fixes the order of the rest.
-func tidy(resource []byte) ([]byte, error) {
-	var members map[string]jsontext.Value
-	if err := jsonv2.Unmarshal(resource, &members); err != nil {
-		return nil, fmt.Errorf("reading the suggested resource: %w", err)
+// CDS Hooks forbids, and puts the rest in the order of their names. It reads
+// what the models wrote, never what a sender did.
+func tidy(resource []byte) (jsontext.Value, error) {
+	type member struct {
+		name  string
+		value rawjson.Value
 	}
-	for name, v := range members {
-		if string(v) == "{}" || string(v) == "[]" || string(v) == `""` {
-			delete(members, name)
+	members := make([]member, 0, 24)
+	for m := rawjson.Value(resource).Members(); m.Next(); {
+		if m.Value != "{}" && m.Value != "[]" && m.Value != `""` {
+			members = append(members, member{m.Name, m.Value})
 		}
 	}
-	return jsonv2.Marshal(members, jsonv2.Deterministic(true))
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	tidied := append(make(jsontext.Value, 0, len(resource)+1), '{')
+	for _, m := range members {
+		tidied = append(append(append(append(tidied, '"'), m.name...), '"', ':'), m.value...)
+		tidied = append(tidied, ',')
+	}
+	tidied = append(bytes.TrimSuffix(tidied, []byte(",")), '}')
+	if err := tidied.Format(); err != nil { // the shortest spelling of every string
+		return nil, fmt.Errorf("writing the suggested resource: %w", err)
+	}
+	return tidied, nil
 }
