@@ -51,7 +51,7 @@ packs: build
 
 bench: build
 	$(GO) build -o bin/opa github.com/open-policy-agent/opa
-	$(GO) run ./fixtures/bench $(ARGS)
+	bin/precept bench --opa bin/opa $(ARGS)
 
 FUZZTIME ?= 20s
 fuzz:

@@ -179,7 +179,8 @@ type Activation struct {
 	Library      string    `json:"library,omitzero"`
 	ActivateAt   time.Time `json:"activateAt,omitzero"`
 	DeactivateAt time.Time `json:"deactivateAt,omitzero"`
-	// InputsUnknown lists the prefetch keys the approvers accept to be unknown.
+	// InputsUnknown lists the FHIR resource types, such as "Condition", that the pack
+	// reads and no prefetch delivers: the approvers accept that they stay unknown.
 	InputsUnknown []string `json:"inputsUnknown"`
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -25,16 +26,19 @@ type regionFlags struct {
 }
 
 func (f *regionFlags) add(c *cobra.Command) {
-	fl := c.Flags()
+	f.define(c.Flags())
+	for _, name := range []string{"tenant", "person", "key"} {
+		_ = c.MarkFlagRequired(name) // the flag is there: defined above
+	}
+}
+
+func (f *regionFlags) define(fl *pflag.FlagSet) {
 	fl.StringVar(&f.server, "server", "http://127.0.0.1:8480", "public URL of the service")
 	fl.StringVar(&f.audience, "audience", "", "public URL as the service knows it, if it is reached by another one")
 	fl.StringVar(&f.tenant, "tenant", "", "tenant to act on")
 	fl.StringVar(&f.person, "person", "", "who acts: a person of the tenant's trust root")
 	fl.StringVar(&f.key, "key", "", "that person's private key")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
-	for _, name := range []string{"tenant", "person", "key"} {
-		_ = c.MarkFlagRequired(name) // the flag is there: defined above
-	}
 }
 
 func (f *regionFlags) client() (*client.Client, error) {

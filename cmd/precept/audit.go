@@ -21,21 +21,16 @@ import (
 	"github.com/precept-cds/precept/signing"
 )
 
-// auditFlags are what every command against a running region takes.
+// auditFlags are what every command that looks at records takes: who is
+// looking, and why.
 type auditFlags struct {
-	server, audience, tenant, person, key, purpose string
-	json                                           bool
+	regionFlags
+	purpose string
 }
 
 func (f *auditFlags) add(c *cobra.Command) {
-	fl := c.PersistentFlags()
-	fl.StringVar(&f.server, "server", "http://127.0.0.1:8480", "public URL of the service")
-	fl.StringVar(&f.audience, "audience", "", "public URL as the service knows it, if it is reached by another one")
-	fl.StringVar(&f.tenant, "tenant", "", "tenant whose records to look at")
-	fl.StringVar(&f.person, "person", "", "who is looking: a person of the tenant's trust root with the role auditor")
-	fl.StringVar(&f.key, "key", "", "that person's private key")
-	fl.StringVar(&f.purpose, "purpose", "", "why; it is recorded with the access")
-	fl.BoolVar(&f.json, "json", false, "print JSON")
+	f.define(c.PersistentFlags())
+	c.PersistentFlags().StringVar(&f.purpose, "purpose", "", "why; it is recorded with the access")
 }
 
 func (f *auditFlags) client() (*client.Client, error) {
@@ -44,20 +39,9 @@ func (f *auditFlags) client() (*client.Client, error) {
 			return nil, fmt.Errorf("--%s is required", flag.name)
 		}
 	}
-	text, err := os.ReadFile(f.key)
-	if err != nil {
-		return nil, fmt.Errorf("reading key: %w", err)
-	}
-	key, err := signing.ParsePrivateKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("reading key %s: %w", f.key, err)
-	}
-	c, err := client.New(f.server, tenant.ID(f.tenant), signing.PersonID(f.person), key, time.Now)
+	c, err := f.regionFlags.client()
 	if err != nil {
 		return nil, err
-	}
-	if f.audience != "" {
-		c = c.WithAudience(f.audience)
 	}
 	return c.WithPurpose(f.purpose), nil
 }

@@ -145,6 +145,9 @@ func keysShow() *cobra.Command {
 
 // readKey reads a person's private key. Errors never quote it.
 func readKey(path string) (signing.PrivateKey, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		return signing.PrivateKey{}, fmt.Errorf("reading key %s: others may read it (mode %04o); chmod 600 it, and replace the key if somebody did", path, info.Mode().Perm())
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return signing.PrivateKey{}, fmt.Errorf("reading key: %w; make one with precept keys new", err)

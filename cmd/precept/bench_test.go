@@ -1,0 +1,34 @@
+package main
+
+import (
+	"io"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/precept-cds/precept/fixtures"
+)
+
+// BenchmarkServe is a whole call over HTTP, decided, sealed and durable, with
+// the load in the same process: for profiles. precept bench measures.
+func BenchmarkServe(b *testing.B) {
+	d, err := makeDemoRegion(b.Context(), filepath.Join(b.TempDir(), "region"), io.Discard)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.stop()
+	load := &bench{region: d}
+	t, err := load.loadPrecept(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	bodies := make([][]byte, b.N)
+	for i := range bodies {
+		bodies[i] = d.current(fixtures.Standard(5, i))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	if _, err := t.run(b.Context(), bodies, 8, time.Hour); err != nil {
+		b.Fatal(err)
+	}
+}
