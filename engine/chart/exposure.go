@@ -11,7 +11,9 @@ import (
 
 // administrationLasts is how long a drug that was administered counts as
 // current after its end: the patient still has it in the body, and the next
-// dose may not be charted yet.
+// dose may not be charted yet. A day covers the longest customary interval
+// between doses on a ward, once daily. It is no washout: a rule that needs
+// longer asks for a window (within), which counts from the same end.
 const administrationLasts = 24 * time.Hour
 
 // Exposure is one statement of the chart that the patient takes, took or is

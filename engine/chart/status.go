@@ -9,6 +9,13 @@ import (
 
 // judge sets Start, End, Active and Reasons from status and dates. It reports
 // false if the resource states no exposure.
+//
+// An order or statement that was stopped or cancelled is not taken now: Active
+// is false, for its status says so and FHIR requires no date beside it. Since
+// when it is not taken only an end tells. Without one, During is unknown for
+// every window that the end may lie in: doses may have been taken up to the
+// call, and a washout must not be believed over because nobody wrote down when
+// it began.
 func (e *Exposure) judge(t timing) bool {
 	switch e.Type {
 	case "MedicationDispense":

@@ -101,10 +101,10 @@ func TestIndex(t *testing.T) {
 	for _, r := range c.Find("Observation", Coding{System: LOINC, Code: "98979-8"}, Coding{System: LOINC, Code: "2160-0"}) {
 		found = append(found, r.ID+":"+r.Source+strings.Join(r.Also, ""))
 	}
-	if got := strings.Join(found, " "); got != "1:ab 3:a 4:ab 6:b" {
+	if got := strings.Join(found, " "); got != "1:ab 3:a 4:a 4:b 6:b" {
 		t.Errorf("found %s", got)
 	}
-	if n := len(c.Resources("Observation")); n != 5 {
+	if n := len(c.Resources("Observation")); n != 6 {
 		t.Errorf("%d observations", n)
 	}
 	if got := c.Find("Observation", Coding{System: LOINC, Code: "nosystem"}); len(got) != 0 {
@@ -190,6 +190,7 @@ func TestOrders(t *testing.T) {
 		"MedicationRequest/3 hydrocodone [hydrocodone+acetaminophen ] ", "MedicationRequest/4 heart pill [ ] text-only",
 		"MedicationRequest/5 a pill [ ] unresolved-reference", "MedicationRequest/6 MedicationRequest [ ] unresolved-reference",
 		"MedicationRequest/7 MedicationRequest [ ] no-data", "MedicationRequest/10 MedicationRequest [ ] unresolved-reference",
+		"MedicationRequest/1#2 MedicationRequest [ ] no-data",
 		"urn:uuid:77 creatinine [ ] ", "ServiceRequest/s2 some scan [ ] text-only", "NutritionOrder/n NutritionOrder [ ] ",
 		"MedicationRequest/11 hydrocodone [hydrocodone ] text-only",
 	}
@@ -333,5 +334,25 @@ func TestHostileCharts(t *testing.T) {
 	}
 	if orders[0].Reason.Code != fact.TextOnly || orders[4_000].Identified() {
 		t.Errorf("orders are misread: %v, %v", orders[0].Reason, orders[4_000].Reason)
+	}
+}
+
+// TestIsNamed holds the comparison without texts against the one of texts, for
+// resources with and without an id.
+func TestIsNamed(t *testing.T) {
+	var all []*Resource
+	for _, typ := range []string{"MedicationRequest", "Medication", "MedicationStatement"} {
+		for _, id := range []string{"", "1", "2", "old", "Request/1"} {
+			r := &Resource{Type: typ, ID: id}
+			all = append(all, r, &Resource{Type: typ, ID: id, fullURL: "urn:uuid:1"}, &Resource{Type: typ, ID: id, container: r})
+		}
+	}
+	for _, r := range all {
+		for _, other := range all {
+			fresh := *r
+			if got, want := fresh.isNamed(other.Ref()), r.Ref() == other.Ref(); got != want {
+				t.Errorf("%s is named %s: %v, want %v", r.Ref(), other.Ref(), got, want)
+			}
+		}
 	}
 }

@@ -118,6 +118,7 @@ func is(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
 	if err := want.UnmarshalText([]byte(word)); err != nil {
 		return nil, err
 	}
+	s.mentioned = append(s.mentioned, f)
 	return ast.InternedTerm(f.State == want), nil
 }
 

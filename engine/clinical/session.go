@@ -27,6 +27,7 @@ type Session struct {
 	blanks      []fact.Fact
 	values      []*fact.Value
 	suggestions []Suggestion
+	mentioned   []*fact.Fact // that wording looked at
 	answers     answers
 
 	// What follows does not depend on the call and outlives it.
@@ -90,6 +91,8 @@ func (s *Session) Ask(pack *Pack, subject *chart.Order) {
 	clear(s.facts)
 	clear(s.values)
 	clear(s.suggestions)
+	clear(s.mentioned)
+	s.mentioned = s.mentioned[:0]
 	s.facts, s.values, s.suggestions = s.facts[:0], s.values[:0], s.suggestions[:0]
 	s.answers.reset()
 }
@@ -136,4 +139,25 @@ func (s *Session) at() string {
 		s.places[loc] = place
 	}
 	return place
+}
+
+// Mentioned gives the facts that the wording of the card looked at and that
+// holds did not: each once, in the order they were looked at.
+func (s *Session) Mentioned(holds *fact.Fact) []*fact.Fact {
+	var also []*fact.Fact
+	known := map[*fact.Fact]bool{}
+	note := func(f *fact.Fact, _ int) bool {
+		known[f] = true
+		return true
+	}
+	if len(s.mentioned) > 0 {
+		holds.Walk(note)
+	}
+	for _, f := range s.mentioned {
+		if !known[f] {
+			f.Walk(note)
+			also = append(also, f)
+		}
+	}
+	return also
 }

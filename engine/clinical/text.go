@@ -157,6 +157,7 @@ func (s *Session) render(t *ast.Term) (string, error) {
 			return s.values[i].String(), nil
 		}
 		if i, ok := factHandles.find(t, len(s.facts)); ok {
+			s.mentioned = append(s.mentioned, s.facts[i])
 			return names(s.facts[i].Gather()), nil
 		}
 		if o, err := s.order(t); err == nil {

@@ -1,0 +1,273 @@
+package clinical
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/precept-cds/precept/engine/fact"
+)
+
+// TestTakes is the table of fhir.takes: what the chart says, what is asked,
+// and true, false or unknown with the reasons.
+func TestTakes(t *testing.T) {
+	const warfarin, ibuprofen = "855350", "197806"
+	active := func(id, drug string) string {
+		return med("MedicationRequest", id, drug, `,"status":"active","intent":"order"`)
+	}
+	ended := func(days string) string {
+		return med("MedicationRequest", "1", warfarin, `,"status":"stopped","intent":"order","dispenseRequest":{"validityPeriod":{"start":"2025-01-01","end":"`+days+`"}}`)
+	}
+	inWords := `{"resourceType":"MedicationStatement","id":"w","status":"active","medicationCodeableConcept":{"text":"blood thinner"}}`
+	partial := func(resources ...string) string {
+		return strings.Replace(bundle(resources...), `"type"`, `"link":[{"relation":"next","url":"x"}],"type"`, 1)
+	}
+	route := func(code string) string {
+		return `,"status":"active","intent":"order","dosageInstruction":[{"route":{"coding":[{"system":"http://snomed.info/sct","code":"` + code + `"}]}}]`
+	}
+	for _, tt := range []struct {
+		name, drafts, source, options string
+		want                          string
+	}{
+		{"active order", "", bundle(active("1", warfarin)), `{"set":"warfarin"}`, "true"},
+		{"another drug, all complete", "", bundle(active("1", ibuprofen)), `{"set":"warfarin"}`, "false"},
+		{"nothing, all complete", "", bundle(), `{"set":"warfarin"}`, "false"},
+		{"nothing supplied", "", "", `{"set":"warfarin"}`, "unknown not-supplied"},
+		{"nothing on the first page", "", partial(), `{"set":"warfarin"}`, "unknown partial-result"},
+		{"found on the first page", "", partial(active("1", warfarin)), `{"set":"warfarin"}`, "true"},
+		{"fetch failed", "", `{"resourceType":"OperationOutcome","issue":[]}`, `{"set":"warfarin"}`, "unknown fetch-failed"},
+		{"a drug in words", "", bundle(inWords), `{"set":"warfarin"}`, "unknown text-only"},
+		{"a drug in words beside the one", "", bundle(inWords, active("1", warfarin)), `{"set":"warfarin"}`, "true"},
+		{"a code nobody knows", "", bundle(active("1", "999999")), `{"set":"warfarin"}`, "unknown unresolved-reference"},
+		{"on hold", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"on-hold"`)), `{"set":"warfarin"}`, "unknown wrong-status"},
+		{"stopped", "", bundle(ended("2026-02-20")), `{"set":"warfarin"}`, "false"},
+		{"stopped, end unknown", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"stopped","authoredOn":"2025"`)), `{"set":"warfarin"}`, "false"},
+		{"cancelled, end unknown", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"cancelled","authoredOn":"2025"`)), `{"set":"warfarin"}`, "false"},
+
+		{"ended inside the window", "", bundle(ended("2026-02-20")), `{"set":"warfarin","within":"P14D"}`, "true"},
+		{"ended before the window", "", bundle(ended("2026-02-10")), `{"set":"warfarin","within":"P14D"}`, "false"},
+		{"ended some time in the month the window begins in", "", bundle(ended("2026-02")), `{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
+		{"stopped, end unknown, within", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"stopped","authoredOn":"2025"`)), `{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
+		{"cancelled, end unknown, within", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"cancelled","authoredOn":"2025"`)), `{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
+		{"active, begun long ago, by start", "", bundle(active("1", warfarin)), `{"set":"warfarin","within":"P14D","by":"start"}`, "true"},
+		{"dispensed inside, by start", "", bundle(med("MedicationDispense", "1", warfarin, `,"status":"completed","whenHandedOver":"2026-02-20"`)), `{"set":"warfarin","within":"P14D","by":"start"}`, "true"},
+		{"dispensed before, by start", "", bundle(med("MedicationDispense", "1", warfarin, `,"status":"completed","whenHandedOver":"2026-02-10"`)), `{"set":"warfarin","within":"P14D","by":"start"}`, "false"},
+
+		{"given 23 hours ago", "", bundle(med("MedicationAdministration", "1", warfarin, `,"status":"completed","effectiveDateTime":"2026-03-01T16:00:00Z"`)), `{"set":"warfarin"}`, "true"},
+		{"given 25 hours ago", "", bundle(med("MedicationAdministration", "1", warfarin, `,"status":"completed","effectiveDateTime":"2026-03-01T14:00:00Z"`)), `{"set":"warfarin"}`, "false"},
+		{"given yesterday, nobody knows when", "", bundle(med("MedicationAdministration", "1", warfarin, `,"status":"completed","effectiveDateTime":"2026-03-01"`)), `{"set":"warfarin"}`, "unknown precision-insufficient"},
+
+		{"another draft", bundle(active("d", ibuprofen), active("e", warfarin)), bundle(), `{"set":"warfarin"}`, "true"},
+		{"another draft, not wanted", bundle(active("d", ibuprofen), active("e", warfarin)), bundle(), `{"set":"warfarin","drafts":false}`, "false"},
+		{"the order itself", bundle(active("d", warfarin)), bundle(), `{"set":"warfarin"}`, "false"},
+		{"the order itself, as the EHR has it", bundle(active("d", warfarin)), bundle(active("d", warfarin)), `{"set":"warfarin"}`, "false"},
+		{"the order it replaces", bundle(med("MedicationRequest", "d", warfarin, `,"status":"draft","priorPrescription":{"reference":"MedicationRequest/old"}`)), bundle(active("old", warfarin)), `{"set":"warfarin"}`, "false"},
+
+		{"another NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640"), active("2", "7258")), `{"set":"nsaid","other_ingredient":true}`, "true"},
+		{"the same NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640")), `{"set":"nsaid","other_ingredient":true}`, "false"},
+		{"by mouth", "", bundle(active("1", ibuprofen)), `{"set":"nsaid","systemic":true}`, "true"},
+		{"on the skin", "", bundle(med("MedicationRequest", "1", "3355", route("6064005"))), `{"set":"nsaid","systemic":true}`, "false"},
+		{"on the skin, form oral", "", bundle(med("MedicationRequest", "1", ibuprofen, route("6064005"))), `{"set":"nsaid","systemic":true}`, "unknown no-data"},
+		{"no route, no form", "", bundle(active("1", "3355")), `{"set":"nsaid","systemic":true}`, "unknown no-data"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := ask(t, tt.drafts, tt.source)
+			f := a.fact(takes, tt.options)
+			if got := strings.TrimSpace(f.State.String() + " " + codes(f.Reasons)); got != tt.want {
+				t.Errorf("%s, want %s; evidence %v", got, tt.want, f.Evidence)
+			}
+			if f.State == fact.True && len(f.Evidence) == 0 || f.State == fact.False && len(f.Evidence) > 0 {
+				t.Errorf("evidence of %s: %v", f.State, f.Evidence)
+			}
+			if f.Op != "" && !strings.HasPrefix(f.Label, "takes ") {
+				t.Errorf("label %q", f.Label)
+			}
+		})
+	}
+}
+
+// TestCondition is the table of fhir.condition.
+func TestCondition(t *testing.T) {
+	const bleed = "74474003"
+	of := func(code, clinical, verification, rest string) string {
+		status := func(name, code string) string {
+			if code == "" {
+				return ""
+			}
+			return `,"` + name + `":{"coding":[{"code":"` + code + `"}]}`
+		}
+		return `{"resourceType":"Condition","id":"1","code":{"coding":[{"system":"http://snomed.info/sct","code":"` + code + `"}]}` +
+			status("clinicalStatus", clinical) + status("verificationStatus", verification) + rest + `}`
+	}
+	words := func(rest string) string {
+		return `{"resourceType":"Condition","id":"2","code":{"text":"bleeding ulcer"}` + rest + `}`
+	}
+	for _, tt := range []struct {
+		name, source string
+		now, ever    string
+	}{
+		{"active and confirmed", bundle(of(bleed, "active", "confirmed", "")), "true", "true"},
+		{"status not given", bundle(of(bleed, "", "", "")), "true", "true"},
+		{"recurrence", bundle(of(bleed, "recurrence", "confirmed", "")), "true", "true"},
+		{"inactive", bundle(of(bleed, "inactive", "confirmed", "")), "false", "true"},
+		{"remission", bundle(of(bleed, "remission", "confirmed", "")), "false", "true"},
+		{"resolved", bundle(of(bleed, "resolved", "confirmed", "")), "false", "true"},
+		{"abated", bundle(of(bleed, "", "confirmed", `,"abatementDateTime":"2020"`)), "false", "true"},
+		{"unconfirmed", bundle(of(bleed, "active", "unconfirmed", "")), "unknown wrong-status", "unknown wrong-status"},
+		{"provisional", bundle(of(bleed, "active", "provisional", "")), "unknown wrong-status", "unknown wrong-status"},
+		{"differential", bundle(of(bleed, "active", "differential", "")), "unknown wrong-status", "unknown wrong-status"},
+		{"refuted, though active", bundle(of(bleed, "active", "refuted", "")), "false", "false"},
+		{"entered in error", bundle(of(bleed, "active", "entered-in-error", "")), "false", "false"},
+		{"another", bundle(of("38341003", "active", "confirmed", "")), "false", "false"},
+		{"in words", bundle(words("")), "unknown text-only", "unknown text-only"},
+		{"in words, resolved", bundle(words(`,"clinicalStatus":{"coding":[{"code":"resolved"}]}`)), "false", "unknown text-only"},
+		{"in words beside the one", bundle(words(""), of(bleed, "active", "confirmed", "")), "true", "true"},
+		{"none", bundle(), "false", "false"},
+		{"not supplied", "", "unknown not-supplied", "unknown not-supplied"},
+		{"one of more pages", strings.Replace(bundle(), `"type"`, `"total":3,"type"`, 1), "unknown partial-result", "unknown partial-result"},
+	} {
+		for ever, want := range map[string]string{"false": tt.now, "true": tt.ever} {
+			f := ask(t, "", tt.source).fact(condition, `{"set":"upper_gi_bleed","ever":`+ever+`}`)
+			if got := strings.TrimSpace(f.State.String() + " " + codes(f.Reasons)); got != want {
+				t.Errorf("%s, ever %s: %s, want %s", tt.name, ever, got, want)
+			}
+		}
+	}
+}
+
+func TestOrderInAndTopical(t *testing.T) {
+	for _, tt := range []struct{ name, order, in, topical string }{
+		{"ibuprofen tablets", med("MedicationRequest", "d", "197806", `,"status":"draft"`), "true", "false"},
+		{"the ingredient", med("MedicationRequest", "d", "5640", `,"status":"draft"`), "true", "unknown no-data"},
+		{"warfarin", med("MedicationRequest", "d", "855350", `,"status":"draft"`), "false", "false"},
+		{"in words", `{"resourceType":"MedicationRequest","id":"d","status":"draft","medicationCodeableConcept":{"text":"pain killer"}}`, "unknown text-only", "unknown no-data"},
+	} {
+		a := ask(t, bundle(tt.order), bundle())
+		for _, q := range []struct {
+			f    *fact.Fact
+			want string
+		}{{a.fact(orderIn, `{"set":"nsaid"}`), tt.in}, {a.fact(topical, `{"order":0}`), tt.topical}} {
+			if got := strings.TrimSpace(q.f.State.String() + " " + codes(q.f.Reasons)); got != q.want {
+				t.Errorf("%s, %s: %s, want %s", tt.name, q.f.Label, got, q.want)
+			}
+		}
+	}
+	a := ask(t, "", bundle())
+	for _, call := range []struct {
+		f    impl
+		args []string
+	}{{order, nil}, {orderIn, []string{`{"set":"nsaid"}`}}, {topical, []string{`{"order":0}`}}, {remove, []string{`{"order":0}`}}} {
+		if _, err := a.call(call.f, call.args...); err == nil || !strings.Contains(err.Error(), "no order") {
+			t.Errorf("asked about the patient: %v", err)
+		}
+	}
+}
+
+// TestOptions is what options and handles are refused.
+func TestOptions(t *testing.T) {
+	a := ask(t, "", bundle())
+	for _, tt := range []struct {
+		f    impl
+		args []string
+		want string
+	}{
+		{takes, []string{`"warfarin"`}, "want an options object, have string"},
+		{takes, []string{`{}`}, `option "set" is required`},
+		{takes, []string{`{"set":""}`}, `option "set" must be a string that is not empty`},
+		{takes, []string{`{"set":7}`}, `option "set" must be a string`},
+		{takes, []string{`{"set":"aspirin"}`}, `the pack has no value set "aspirin"; add valuesets/aspirin.json`},
+		{takes, []string{`{"set":"warfarin","within":"14 days"}`}, "not an ISO 8601 duration"},
+		{takes, []string{`{"set":"warfarin","within":14}`}, `option "within" must be a string`},
+		{takes, []string{`{"set":"warfarin","by":"start"}`}, "goes with within"},
+		{takes, []string{`{"set":"warfarin","within":"P14D","by":"end"}`}, `must be "start"`},
+		{takes, []string{`{"set":"warfarin","systemic":"yes"}`}, `option "systemic" must be true or false`},
+		{takes, []string{`{"set":"warfarin","other_ingredient":1}`}, `option "other_ingredient" must be true or false`},
+		{takes, []string{`{"set":"warfarin","drafts":null}`}, `option "drafts" must be true or false`},
+		{condition, []string{`[]`}, "want an options object, have array"},
+		{condition, []string{`{"ever":true}`}, `option "set" is required`},
+		{condition, []string{`{"set":"upper_gi_bleed","ever":"once"}`}, `option "ever" must be true or false`},
+		{condition, []string{`{"set":"x"}`}, "no value set"},
+		{lab, []string{`{"set":"nsaid","max_age":"P1Y"}`}, `option "unit" is required`},
+		{lab, []string{`{"set":"nsaid","unit":"mg/dL"}`}, `option "max_age" is required`},
+		{lab, []string{`{"set":"nsaid","unit":"mg/dL","max_age":"1Y"}`}, "not an ISO 8601 duration"},
+		{lab, []string{`{"unit":"mg/dL","max_age":"P1Y"}`}, `option "set" is required`},
+		{lab, []string{`{"set":"x","unit":"mg/dL","max_age":"P1Y"}`}, "no value set"},
+		{egfr, []string{`{}`}, `option "max_age" is required`},
+		{age, []string{`{"unit":"mo"}`}, `unit must be "a", years`},
+		{orderIn, []string{`{"set":"x"}`}, "no value set"},
+		{requestService, []string{`{"system":"s","code":"c","display":"d"}`}, `option "label" is required`},
+		{proposeMedication, []string{`{"system":"s","display":"d","label":"l"}`}, `option "code" is required`},
+		{param, []string{`"egfr_max_age"`}, `the pack declares no parameter "egfr_max_age"`},
+		{param, []string{`7`}, "want a string"},
+		{not, []string{`{"fact":0}`}, "want a fact made by a built-in of this evaluation"},
+		{not, []string{`{"value":0}`}, "want a fact"},
+		{not, []string{`7`}, "want a fact"},
+		{compare(fact.Less), []string{`{"value":99}`, `1`}, "want a value"},
+		{all, []string{`[{"fact":3}]`}, "want a fact"},
+		{countAtLeast, []string{`0`, `[]`}, "at least 1"},
+		{countAtLeast, []string{`1.5`, `[]`}, "whole number"},
+		{is, []string{`{"fact":0}`, `"true"`}, "want a fact"},
+	} {
+		_, err := a.call(tt.f, tt.args...)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: %v, want %q", tt.args, err, tt.want)
+		}
+	}
+	a.fact(condition, `{"set":"upper_gi_bleed"}`)
+	for _, tt := range []struct {
+		f    impl
+		args []string
+	}{{is, []string{`{"fact":0}`, `"perhaps"`}}, {is, []string{`{"fact":0}`, `7`}}, {named, []string{`7`, `{"fact":0}`}}, {all, []string{`{"fact":0}`}}} {
+		if _, err := a.call(tt.f, tt.args...); err == nil {
+			t.Errorf("%v was accepted", tt.args)
+		}
+	}
+}
+
+// TestHandles holds that terms of any number lead back to their facts, also
+// when a rule wrote them anew, and that asking anew makes them void.
+func TestHandles(t *testing.T) {
+	a := ask(t, "", bundle())
+	var made []*fact.Fact
+	for range 100 {
+		made = append(made, a.fact(condition, `{"set":"upper_gi_bleed"}`))
+	}
+	for i, want := range made {
+		if got, err := a.Fact(factHandles.make(i)); err != nil || got != want {
+			t.Fatalf("handle %d: %v, %v", i, got, err)
+		}
+		if got, err := a.Fact(factHandles.term(i)); err != nil || got != want {
+			t.Fatalf("handle %d: %v, %v", i, got, err)
+		}
+	}
+	a.Ask(a.pack, nil)
+	if _, err := a.Fact(factHandles.term(0)); err == nil {
+		t.Error("a handle of an earlier pair was accepted")
+	}
+}
+
+// TestSessionsForget holds that a session used again knows nothing of the
+// call before, and that what was answered stays.
+func TestSessionsForget(t *testing.T) {
+	first := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
+	value := first.value(egfr, `{"max_age":"P1Y"}`)
+	taken := first.fact(takes, `{"set":"warfarin"}`)
+	var sessions Sessions
+	sessions.End(first.Session)
+	if s := first.Session; s.chart != nil || s.pack != nil || s.subject != nil || len(s.egfrs)+len(s.facts)+len(s.values)+len(s.blanks) != 0 || s.result != nil {
+		t.Errorf("after End: %+v", s)
+	}
+	for _, f := range first.facts[:cap(first.facts)] {
+		if f != nil {
+			t.Error("a fact is still held")
+		}
+	}
+	other := ask(t, "", bundle(person("1956-01-15", "male")))
+	again := sessions.Start(other.chart, "de")
+	again.Ask(other.pack, nil)
+	if v := (asked{again, t}).value(egfr, `{"max_age":"P1Y"}`); v.State == fact.Known {
+		t.Errorf("eGFR of another patient: %s", v)
+	}
+	if value.String() != "27.0 mL/min/1.73 m²" || taken.State != fact.False || !strings.HasPrefix(taken.Label, "takes ") {
+		t.Errorf("what was answered changed: %s, %+v", value, taken)
+	}
+}

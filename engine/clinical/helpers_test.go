@@ -1,0 +1,164 @@
+package clinical
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/rulepacks"
+)
+
+// The calls of these tests are made on 2 March 2026 at 10:00 in New York.
+var callTime = time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
+
+func embedded(t testing.TB, name string) *rulepacks.Pack {
+	t.Helper()
+	sub, err := fs.Sub(rulepacks.Embedded(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := rulepacks.ReadFolder(sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// bundle writes a searchset of resources.
+func bundle(resources ...string) string {
+	entries := make([]string, len(resources))
+	for i, r := range resources {
+		entries[i] = `{"resource":` + r + `}`
+	}
+	return `{"resourceType":"Bundle","type":"searchset","entry":[` + strings.Join(entries, ",") + `]}`
+}
+
+const everyType = "everything"
+
+// asked is a session over one chart, turned to the pack of NSAIDs and, if
+// there is one, to the first draft order.
+type asked struct {
+	*Session
+	testing.TB
+}
+
+// ask makes a call of draft orders and of one source with everything else,
+// which is complete unless it is "".
+func ask(t testing.TB, drafts, source string, change ...func(*chart.Inputs)) asked {
+	t.Helper()
+	prefetch := "{}"
+	if source != "" {
+		prefetch = `{"` + everyType + `":` + source + `}`
+	}
+	if drafts == "" {
+		drafts = bundle()
+	}
+	body := fmt.Sprintf(`{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002",`+
+		`"context":{"patientId":"p1","draftOrders":%s},"prefetch":%s}`, drafts, prefetch)
+	req, err := chart.Parse([]byte(body), chart.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	zone, err := dates.Zone("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms, err := NewTerminology(embedded(t, "terminology_core"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := chart.Inputs{Request: req, Now: callTime, Zone: zone, Terminology: terms.Chart(),
+		Declared: map[string][]string{everyType: append([]string{"Patient", "Condition", "Observation"}, exposureTypes...)}}
+	for _, f := range change {
+		f(&in)
+	}
+	c, err := chart.New(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack, err := Bind(embedded(t, "nsaid_anticoagulant"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(Sessions).Start(c, "en")
+	var subject *chart.Order
+	if orders := c.Orders(); len(orders) > 0 {
+		subject = orders[0]
+	}
+	s.Ask(pack, subject)
+	return asked{s, t}
+}
+
+// call calls a function of the library with arguments in Rego.
+func (a asked) call(f impl, args ...string) (*ast.Term, error) {
+	terms := make([]*ast.Term, len(args))
+	for i, text := range args {
+		terms[i] = ast.MustParseTerm(text)
+	}
+	return f(a.Session, &a.Session.call, terms)
+}
+
+func (a asked) fact(f impl, args ...string) *fact.Fact {
+	a.Helper()
+	t, err := a.call(f, args...)
+	if err != nil {
+		a.Fatal(err)
+	}
+	got, err := a.Fact(t)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return got
+}
+
+func (a asked) value(f impl, args ...string) *fact.Value {
+	a.Helper()
+	t, err := a.call(f, args...)
+	if err != nil {
+		a.Fatal(err)
+	}
+	got, err := a.Session.value(t)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return got
+}
+
+// codes lists the codes of reasons.
+func codes(reasons []fact.Reason) string {
+	list := make([]string, len(reasons))
+	for i, r := range reasons {
+		list[i] = string(r.Code)
+	}
+	return strings.Join(list, " ")
+}
+
+const rxnorm = `"system":"http://www.nlm.nih.gov/research/umls/rxnorm"`
+
+// med writes a medication resource: its type, drug code and other members.
+func med(typ, id, drug, rest string) string {
+	name := `"medicationCodeableConcept":{"coding":[{` + rxnorm + `,"code":"` + drug + `"}]}`
+	return fmt.Sprintf(`{"resourceType":%q,"id":%q,%s%s}`, typ, id, name, rest)
+}
+
+// lab writes a final Observation of a LOINC code with a value in mg/dL or
+// whatever rest says.
+func labResult(id, code, when, value string) string {
+	return fmt.Sprintf(`{"resourceType":"Observation","id":%q,"status":"final","code":{"coding":[{"system":"http://loinc.org","code":%q}]},"effectiveDateTime":%q,%s}`,
+		id, code, when, value)
+}
+
+func quantity(n, unit string) string {
+	return fmt.Sprintf(`"valueQuantity":{"value":%s,"unit":%q,"system":"http://unitsofmeasure.org","code":%q}`, n, unit, unit)
+}
+
+func person(birth, gender string) string {
+	return fmt.Sprintf(`{"resourceType":"Patient","id":"p1","birthDate":%q,"gender":%q}`, birth, gender)
+}
