@@ -71,7 +71,8 @@ type codeKey struct{ system, code string }
 
 // Resources gives the resources of a type in the order of the call: drafts
 // first, then the sources. Resources entered in error are not among them; one
-// that several sources carry is there once. The list must not be changed.
+// that several sources carry in the same words is there once. The list must
+// not be changed.
 func (c *Chart) Resources(typ string) []*Resource {
 	idx := c.index(typ)
 	if idx.all == nil {
@@ -137,7 +138,7 @@ func (x *typeIndex) add(it *item, src *Source) {
 	first := len(x.codings)
 	r := Resource{Type: it.typ, Source: src.Key, JSON: it.raw, fullURL: it.fullURL}
 	wrong, ok := r.header(&x.codings)
-	if have := x.byID[r.ID]; !wrong && r.ID != "" && have != nil {
+	if have := x.byID[r.ID]; !wrong && r.ID != "" && have != nil && have.covers(it, src) {
 		if have.Source != src.Key && !slices.Contains(have.Also, src.Key) {
 			have.Also = append(have.Also, src.Key)
 		}
@@ -151,9 +152,16 @@ func (x *typeIndex) add(it *item, src *Source) {
 	}
 	r.Codings = x.codings[first:len(x.codings):len(x.codings)]
 	x.list = append(x.list, r)
-	if r.ID != "" {
+	if r.ID != "" && x.byID[r.ID] == nil {
 		x.byID[r.ID] = &x.list[len(x.list)-1]
 	}
+}
+
+// covers reports whether another resource of the same type and id says nothing
+// new: it is the same text, or what the chart had before a draft changed it.
+// Two texts under one name contradict each other, and both count.
+func (r *Resource) covers(it *item, src *Source) bool {
+	return r.JSON == it.raw || r.Source == DraftsKey && src.Key != DraftsKey
 }
 
 // header reads the members every resource is filed by. inError reports that

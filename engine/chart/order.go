@@ -2,6 +2,7 @@ package chart
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/precept-cds/precept/engine/chart/rawjson"
@@ -49,9 +50,17 @@ func (o *Order) Concerns(ref string) bool {
 }
 
 // ConcernsResource is Concerns for what names a resource of the chart. It
-// costs no text: it is asked for every pair of an order and an exposure.
+// costs no text: it is asked for every pair of an order and an exposure. Of the
+// drafts only the order itself is the order, whatever the others are called;
+// and a resource that has neither id nor fullUrl has no name to be meant by.
 func (o *Order) ConcernsResource(r *Resource) bool {
-	return r.isNamed(o.Ref()) || slices.ContainsFunc(o.Predecessors, r.isNamed)
+	switch {
+	case r == o.Resource:
+		return true
+	case r.ID == "" && r.fullURL == "":
+		return false
+	}
+	return r.Source != DraftsKey && r.isNamed(o.Ref()) || slices.ContainsFunc(o.Predecessors, r.isNamed)
 }
 
 // Evidence points at the order.
@@ -78,7 +87,7 @@ func (c *Chart) Orders() []*Order {
 		return c.orders
 	}
 	c.read.orders = true
-	next := make(map[string]int, 2)
+	next, names := make(map[string]int, 2), make(map[string]int, 8)
 	for _, it := range c.sources[0].items {
 		if !isOrder(it.typ) {
 			continue
@@ -91,10 +100,23 @@ func (c *Chart) Orders() []*Order {
 		}
 		next[it.typ] = n + 1
 		if o := c.order(&idx.list[n]); o != nil {
+			o.distinguish(names)
 			c.orders = append(c.orders, o)
 		}
 	}
 	return c.orders
+}
+
+// distinguish gives an order a name of its own: findings and cuts are filed by
+// it, and two drafts may come without an id or under one.
+func (o *Order) distinguish(names map[string]int) {
+	name := o.Ref()
+	for names[name] > 0 {
+		names[o.Ref()]++
+		name = o.Ref() + "#" + strconv.Itoa(names[o.Ref()])
+	}
+	names[name]++
+	o.ref = name
 }
 
 // Selected gives the orders that context.selections names, by "Type/id" or by
