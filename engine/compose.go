@@ -61,16 +61,6 @@ func (c *composer) compose() cdshooks.Response {
 	return c.finish()
 }
 
-func (c *composer) fired(rule, subject string) *result {
-	i := slices.IndexFunc(c.results, func(r *result) bool {
-		return r.Outcome == decision.Fired && r.Rule == rule && r.Subject == subject
-	})
-	if i < 0 {
-		return nil
-	}
-	return c.results[i]
-}
-
 // hideSuperseded hides what a fired rule says better.
 func (c *composer) hideSuperseded() {
 	for _, by := range c.results {
@@ -197,7 +187,7 @@ func (c *composer) detail(r *result) string {
 }
 
 func (c *composer) basis(b *strings.Builder, r *result) {
-	used, missing := basis(r.Fact)
+	used, missing := basis(r.Finding)
 	if len(used) > 0 {
 		b.WriteString("**" + c.say("Based on") + "**\n\n")
 		for _, line := range used {
@@ -214,14 +204,16 @@ func (c *composer) basis(b *strings.Builder, r *result) {
 	}
 }
 
-// basis reads off a fact's tree what was used and what is not known.
-func basis(f *fact.Fact) (used []string, missing []fact.Reason) {
+// basis reads off a finding what was used and what is not known: the tree of
+// its fact, and what only the wording of the card looked at and found so, or
+// could not tell.
+func basis(finding *decision.Finding) (used []string, missing []fact.Reason) {
 	add := func(line string) {
 		if !slices.Contains(used, line) {
 			used = append(used, line)
 		}
 	}
-	f.Walk(func(f *fact.Fact, _ int) bool {
+	visit := func(f *fact.Fact, _ int) bool {
 		for _, v := range f.Values {
 			if v.State == fact.Known {
 				add(valueLine(v))
@@ -234,7 +226,13 @@ func basis(f *fact.Fact) (used []string, missing []fact.Reason) {
 			missing = fact.Merge(missing, f.Reasons)
 		}
 		return true
-	})
+	}
+	finding.Fact.Walk(visit)
+	for _, f := range finding.Also {
+		if f.State != fact.False {
+			f.Walk(visit)
+		}
+	}
 	return used, missing
 }
 
@@ -242,7 +240,11 @@ func valueLine(v *fact.Value) string {
 	line := clinical.Plain(v.Name) + ": " + v.String()
 	var where []string
 	for _, e := range v.Evidence {
-		where = append(where, place(e))
+		if len(v.Evidence) == 1 {
+			where = append(where, place(e))
+		} else { // derived of several: each with its own value
+			where = append(where, clinical.Plain(e.What+" "+e.Value+" "+e.Unit)+", "+place(e))
+		}
 	}
 	if v.Method != "" {
 		where = append([]string{v.Method}, where...)

@@ -62,7 +62,17 @@ func explainFinding(w io.Writer, in *decision.Inputs, f *decision.Finding) {
 			fmt.Fprintf(w, "  because this was not so: %s%s\n", FactText(miss), found(miss))
 		}
 	}
-	f.Fact.Walk(func(x *fact.Fact, depth int) bool {
+	explainFact(w, f.Fact)
+	if len(f.Also) > 0 {
+		fmt.Fprintln(w, "  looked at for the wording of the card:")
+	}
+	for _, x := range f.Also {
+		explainFact(w, x)
+	}
+}
+
+func explainFact(w io.Writer, f *fact.Fact) {
+	f.Walk(func(x *fact.Fact, depth int) bool {
 		pad := strings.Repeat("  ", depth+1)
 		fmt.Fprintf(w, "%s%-7s %s%s\n", pad, x.State, FactText(x), at(x.At))
 		for _, v := range x.Values {

@@ -94,6 +94,7 @@ func (p *Program) query(path string) (q compiledQuery, err error) {
 // answer is what one rule said about one subject.
 type answer struct {
 	fact *fact.Fact
+	also []*fact.Fact // looked at by the card alone
 	card *draft
 	err  *decision.RuleError
 	cut  bool
@@ -114,6 +115,7 @@ func (p *Program) ask(ctx context.Context, i int, s *clinical.Session, pack *cli
 	}
 	if err == nil && a.fact.State == fact.True {
 		a.card, err = p.card(ctx, i, s, cancel)
+		a.also = s.Mentioned(a.fact)
 	}
 	switch {
 	case topdown.IsCancel(err):

@@ -214,7 +214,7 @@ func (e *evaluation) ask(ctx context.Context) {
 		} else if a.err != nil {
 			f.Outcome, f.Error = decision.Failed, a.err
 		} else {
-			f.Outcome, f.Fact, res.draft = decision.OutcomeOf(a.fact.State), a.fact, a.card
+			f.Outcome, f.Fact, f.Also, res.draft = decision.OutcomeOf(a.fact.State), a.fact, a.also, a.card
 		}
 		e.add(p, res)
 	}

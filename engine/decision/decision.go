@@ -130,6 +130,8 @@ type Finding struct {
 	Hidden   string     `json:"hidden,omitempty"` // why no card shows it
 	Error    *RuleError `json:"error,omitempty"`
 	Fact     *fact.Fact `json:"fact,omitempty"`
+	// Also are the facts that only the wording of the card looked at.
+	Also []*fact.Fact `json:"also,omitempty"`
 }
 
 // Outcome is the result of asking a rule about a subject.
