@@ -317,7 +317,7 @@ func TestExplain(t *testing.T) {
 	}{
 		{"metformin-egfr-27", "renal_dosing/metformin-contraindicated", []string{
 			"FIRED    renal_dosing/metformin-contraindicated 1.0.0 on MedicationRequest/syn-draft-", "shown as critical on card",
-			"true    eGFR < 30   [rules/metformin_contraindicated.rego:27]", "eGFR: 27.0 mL/min/1.73 m² (CKD-EPI 2021 from creatinine; 2026-02-20T06:31:00-05:00, Observation/syn-obs-"}},
+			"true    eGFR < 30   [rules/metformin_contraindicated.rego:27]", "eGFR: 27.0 mL/min/1.73 m² (CKD-EPI 2021 from creatinine; Creatinine 2.50 mg/dL, 2026-02-20T06:31:00-05:00, Observation/syn-obs-"}},
 		{"metformin-egfr-27", "renal_dosing/metformin-caution", []string{"FIRED", "not shown: superseded by renal_dosing/metformin-contraindicated"}},
 		{"metformin-continue-egfr-35", "renal_dosing/metformin-contraindicated", []string{
 			"NOT ", "because this was not so: eGFR < 30 (eGFR was 35.3 mL/min/1.73 m²)", "false   eGFR < 30", "Observation/syn-obs-"}},
