@@ -169,14 +169,16 @@ func (c *Chart) completeness(typ string) Completeness {
 	return worst
 }
 
-// declared is the completeness of a declared key; a lone resource of a type
-// that its template does not ask for counts as not supplied.
+// declared is the completeness of a declared key; what holds only resources of
+// types that its template does not ask for is the answer to another question,
+// and counts as not supplied.
 func (c *Chart) declared(key string) Completeness {
 	src := c.source(key)
 	if src == nil {
 		return NotSupplied
 	}
-	if src.Single && len(src.items) == 1 && !slices.Contains(c.in.Declared[key], src.items[0].typ) {
+	asked := func(it item) bool { return slices.Contains(c.in.Declared[key], it.typ) }
+	if len(src.items) > 0 && !slices.ContainsFunc(src.items, asked) {
 		return min(src.Completeness, NotSupplied)
 	}
 	return src.Completeness

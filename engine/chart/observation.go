@@ -152,6 +152,9 @@ func quantity(q *units.Quantity, v rawjson.Value) bool {
 			}
 			q.Value = n
 		case "comparator":
+			if !m.Value.IsString() && !m.Value.IsNull() {
+				return false // without it the number would say something else
+			}
 			q.Comparator = m.Value.Text()
 		case "unit":
 			q.Unit = m.Value.Text()
