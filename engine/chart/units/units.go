@@ -39,11 +39,17 @@ type Quantity struct {
 
 // UnitCode gives the canonical UCUM code of the quantity. The code counts if
 // its system is UCUM; else the unit text, or a code without a system, counts
-// if it is one of the customary spellings. Otherwise there is none.
+// if it is one of the customary spellings. Otherwise there is none, and there
+// is none either if code and text are known here as units of different size:
+// nobody can tell which of them the number is in.
 func (q Quantity) UnitCode() (string, bool) {
 	switch {
 	case q.System == UCUM && q.Code != "":
-		return canonicalCode(q.Code), true
+		code := canonicalCode(q.Code)
+		if text, ok := spelled(q.Unit); ok && contradict(code, text) {
+			return "", false
+		}
+		return code, true
 	case q.System == "" && q.Unit == "":
 		return spelled(q.Code)
 	case q.System == "" || q.System == UCUM:
@@ -51,6 +57,20 @@ func (q Quantity) UnitCode() (string, bool) {
 	default:
 		return "", false
 	}
+}
+
+// contradict reports whether a number means something else in one unit than in
+// the other. Equivalents and moles of what charts write so are the same.
+func contradict(a, b string) bool {
+	x, knownX := unitOf(a)
+	y, knownY := unitOf(b)
+	if x.dimension == equivalents {
+		x.dimension = substance
+	}
+	if y.dimension == equivalents {
+		y.dimension = substance
+	}
+	return knownX && knownY && x != y
 }
 
 // In converts the number into a UCUM unit; the comparator is left to Bounds.
