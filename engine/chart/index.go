@@ -21,6 +21,7 @@ type Resource struct {
 	// JSON is the resource as sent.
 	JSON rawjson.Value
 
+	parts     rawjson.Value // components of an Observation
 	fullURL   string
 	ref       string    // made when first asked for
 	container *Resource // of a contained resource
@@ -179,6 +180,8 @@ func (r *Resource) header(codings *[]Coding) (inError, ok bool) {
 			inError = inError || r.Status == "entered-in-error"
 		case "verificationStatus":
 			inError = inError || statusCode(s.Skip()) == "entered-in-error"
+		case "component":
+			r.parts = s.Skip()
 		case "code", "medicationCodeableConcept", "vaccineCode", "codeCodeableConcept", "medication":
 			var text string
 			*codings, text, good = scanConcept(&s, *codings)

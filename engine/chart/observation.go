@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/precept-cds/precept/engine/chart/dates"
@@ -94,6 +95,34 @@ func (c *Chart) Observation(r *Resource) *Observation {
 	if o.AbsentReason == "masked" {
 		o.cannot(fact.Masked)
 	}
+	return o
+}
+
+// Components gives the parts of panels that carry one of the codes, each as an
+// Observation with the name, status and dates of its panel, in their order. The
+// systems of the codes must be canonical.
+func (c *Chart) Components(codes ...Coding) []*Observation {
+	var found []*Observation
+	for n, list := 0, c.index("Observation").list; n < len(list); n++ {
+		for e := list[n].parts.Elements(); e.Next(); {
+			if codings, text, _ := concept(e.Value.Get("code"), nil); anySame(codings, codes) {
+				found = append(found, c.component(&list[n], e.Value, codings, text))
+			}
+		}
+	}
+	return found
+}
+
+func anySame(a, b []Coding) bool {
+	return slices.ContainsFunc(a, func(x Coding) bool { return slices.ContainsFunc(b, x.same) })
+}
+
+// component reads one part of a panel.
+func (c *Chart) component(panel *Resource, v rawjson.Value, codings []Coding, text string) *Observation {
+	part := *panel
+	part.Codings, part.Text, part.JSON = codings, text, v
+	o, dated := c.Observation(&part), c.Observation(panel)
+	o.Effective, o.Issued = dated.Effective, dated.Issued
 	return o
 }
 

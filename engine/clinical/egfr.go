@@ -72,7 +72,7 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 		return &fact.Value{Name: "eGFR", Unit: units.Renal, Evidence: age.Evidence,
 			Reasons: []fact.Reason{{Code: fact.NotApplicable, What: "adult equation"}}}
 	}
-	reported := s.newest("eGFR", egfrCodes, units.Renal, maxAge)
+	reported := plausible(s.newest("eGFR", egfrCodes, units.Renal, maxAge), "0", "300")
 	if reported.State == fact.Known {
 		reported.Method = s.formula(reported)
 		return reported
@@ -80,7 +80,7 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 	if !onlyGaps(reported) {
 		return reported
 	}
-	scr := s.newest("creatinine", creatinineCodes, "mg/dL", maxAge)
+	scr := plausible(s.newest("creatinine", creatinineCodes, "mg/dL", maxAge), "0.05", "100")
 	if scr.State != fact.Known {
 		// Neither is usable: a creatinine that exists but can not be used says
 		// more than an eGFR that does not.
@@ -94,6 +94,21 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 		return reported
 	}
 	return s.ckdEPI(scr, age)
+}
+
+// plausible makes a value unknown that no living adult can have: a slip of the
+// unit or the point would otherwise read as sound kidneys. The limits are wide
+// on purpose, beyond everything reported.
+func plausible(v *fact.Value, low, high string) *fact.Value {
+	if v.State != fact.Known {
+		return v
+	}
+	least, most := dec(low), dec(high)
+	if v.High != nil && (v.High.Cmp(least) < 0 || v.High.Cmp(most) > 0) || v.Low != nil && v.Low.Cmp(most) > 0 {
+		v.State, v.Reasons = fact.PresenceUnknown, []fact.Reason{{Code: fact.Implausible, What: v.Name}}
+		v.Low, v.High, v.LowOpen, v.HighOpen = nil, nil, false, false
+	}
+	return v
 }
 
 // formula names the formula of the results a value rests on.

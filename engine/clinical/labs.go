@@ -56,12 +56,14 @@ type reading struct {
 
 // newest gives the newest valid result with one of the codes, in a unit.
 //
-// Results count if they are final, amended or corrected and not dated in the
-// future; "newest" is by the time of the specimen, ties by the time of issue.
-// Where two could be the newest, the value is the interval over both. A newest
-// result that exists but can not be used (its unit, a withheld value) makes
-// the value unknown: an older one must not stand in for it. One that reports
-// no value at all is passed over.
+// Results count if they are final, amended or corrected, of their own or as a
+// part of a panel; "newest" is by the time of the specimen, ties by the time of
+// issue. Where two could be the newest, the value is the interval over both. A
+// newest result that exists but can not be used (its unit, a withheld value, a
+// date in the future, a status FHIR does not have) makes the value unknown: an
+// older one must not stand in for it. So does one without a date that can be
+// read, which may be the newest of all. One that reports no value at all is
+// passed over.
 func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge dates.Duration) *fact.Value {
 	v := &fact.Value{Name: name, Unit: unit}
 	readings, skipped := s.readings(codes, unit, name)
@@ -104,46 +106,80 @@ func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge 
 // readings collects the results that count. Skipped says why there are others
 // that do not.
 func (s *Session) readings(codes []chart.Coding, unit, name string) (list []reading, skipped []fact.Reason) {
-	now := s.chart.Now()
-	for _, res := range s.chart.Find("Observation", codes...) {
-		switch res.Status {
-		case "final", "amended", "corrected":
-		default:
-			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.WrongStatus, What: name}})
-			continue
-		}
-		o := s.chart.Observation(res)
-		when := o.Effective
-		if !when.Known() {
-			when = o.Issued
-		}
-		switch {
-		case !when.Known():
-			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.PrecisionInsufficient, What: name}})
-			continue
-		case when.After(now.Add(time.Hour)) == fact.True:
-			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.Implausible, What: name}})
-			continue
-		}
-		o.Effective = when
+	take := func(o *chart.Observation) {
 		if r, ok := read(o, unit, name); ok {
+			if odd := settle(o, s.chart.Now()); odd != "" {
+				r.reason = &fact.Reason{Code: odd, What: name}
+			}
 			list = append(list, r)
 		}
 	}
+	for _, res := range s.chart.Find("Observation", codes...) {
+		if unfinished(res.Status) {
+			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.WrongStatus, What: name}})
+			continue
+		}
+		take(s.chart.Observation(res))
+	}
+	for _, o := range s.chart.Components(codes...) {
+		if unfinished(o.Status) {
+			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.WrongStatus, What: name}})
+			continue
+		}
+		take(o)
+	}
 	return list, skipped
+}
+
+// unfinished lists the states in which FHIR says that there is no result yet,
+// or none any more.
+func unfinished(status string) bool {
+	switch status {
+	case "registered", "specimen-in-process", "preliminary", "cancelled", "cannot-be-obtained", "unknown":
+		return true
+	default:
+		return false
+	}
+}
+
+// settle sets the time of a result as far as it is known: one without a date
+// may be of any time up to now. It gives why its value can not be used, if not.
+func settle(o *chart.Observation, now time.Time) (odd fact.Code) {
+	switch o.Status {
+	case "final", "amended", "corrected":
+	default:
+		odd = fact.WrongStatus
+	}
+	if !o.Effective.Known() {
+		o.Effective = o.Issued
+	}
+	if o.Effective.After(now.Add(time.Hour)) == fact.True {
+		odd = fact.Implausible
+	}
+	if o.Effective.To.IsZero() {
+		o.Effective.To = now
+		if o.Effective.From.After(now) {
+			o.Effective.To = o.Effective.From
+		}
+	}
+	return odd
 }
 
 // read converts a result's value; ok is false if it reports none.
 func read(o *chart.Observation, unit, name string) (r reading, ok bool) {
 	r.Observation = o
 	for _, why := range o.Reasons {
-		if why.Code != fact.NoData {
+		switch {
+		case why.Code != fact.NoData:
 			r.reason = &fact.Reason{Code: why.Code, What: name}
+			return r, true
+		case o.Quantity == nil && o.JSON.Get("valueQuantity").Missing(): // a range or another kind that is not read
+			r.reason = &fact.Reason{Code: fact.PrecisionInsufficient, What: name}
 			return r, true
 		}
 	}
 	if o.Quantity == nil {
-		if o.ValueText == "" {
+		if o.ValueText == "" && len(o.ValueCodings) == 0 {
 			return r, false
 		}
 		r.reason = &fact.Reason{Code: fact.TextOnly, What: name}
