@@ -190,9 +190,10 @@ func (c *Chart) exposure(e *Exposure, r *Resource) bool {
 // timing collects the dates of an exposure.
 type timing struct {
 	start, end       dates.Interval // of the dosage
-	from, to         dates.Interval // validity or effective period
+	from, to         dates.Interval // effective period, or what the validity leaves open
 	authored, handed dates.Interval
-	days             int // of supply; 0 is unknown
+	unread           bool // the handover has a date that is none
+	days             int  // of supply; 0 is unknown
 }
 
 // when reads the members that date an exposure.
@@ -202,10 +203,13 @@ func (c *Chart) when(t *timing, name string, v rawjson.Value) {
 		t.authored = c.date(v)
 	case "whenHandedOver":
 		t.handed = c.date(v)
+		t.unread = !v.Missing() && !t.handed.Known()
 	case "whenPrepared":
 		t.authored = c.date(v)
 	case "dispenseRequest":
-		t.from, t.to = c.period(v.Get("validityPeriod"))
+		var until dates.Interval
+		t.from, until = c.period(v.Get("validityPeriod"))
+		t.to = supplied(until, days(v.Get("expectedSupplyDuration")))
 	case "effectivePeriod", "effectiveDosePeriod", "occurencePeriod", "occurrencePeriod":
 		t.from, t.to = c.period(v)
 	case "effectiveDateTime", "occurenceDateTime", "occurrenceDateTime":
@@ -214,6 +218,16 @@ func (c *Chart) when(t *timing, name string, v rawjson.Value) {
 	case "daysSupply":
 		t.days = days(v)
 	}
+}
+
+// supplied gives when a drug was taken up that could be handed out until some
+// time, in supplies for so many days: the validity of a prescription bounds its
+// handing out only. Without the days nothing is known.
+func supplied(until dates.Interval, days int) dates.Interval {
+	if days == 0 || until.To.IsZero() {
+		return dates.Interval{}
+	}
+	return dates.Interval{To: dates.Duration{Days: days}.After(until.To), Text: until.Text}
 }
 
 // bounds reads the period of dosage instructions: the earliest start and the

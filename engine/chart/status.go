@@ -87,7 +87,9 @@ func (e *Exposure) completed() {
 
 // judgeDispense counts a dispense from its handover for the days it supplies.
 func (e *Exposure) judgeDispense(t timing) bool {
-	e.Start = first(t.handed, t.authored)
+	if e.Start = first(t.handed, t.authored); t.unread {
+		e.Start = dates.Interval{} // it was handed over some time, not when it was prepared
+	}
 	if t.days > 0 && e.Start.Known() {
 		supply := dates.Duration{Days: t.days}
 		e.End = dates.Interval{From: supply.After(e.Start.From), To: supply.After(e.Start.To)}

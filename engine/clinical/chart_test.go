@@ -15,7 +15,7 @@ func TestTakes(t *testing.T) {
 		return med("MedicationRequest", id, drug, `,"status":"active","intent":"order"`)
 	}
 	ended := func(days string) string {
-		return med("MedicationRequest", "1", warfarin, `,"status":"stopped","intent":"order","dispenseRequest":{"validityPeriod":{"start":"2025-01-01","end":"`+days+`"}}`)
+		return med("MedicationRequest", "1", warfarin, `,"status":"stopped","intent":"order","dosageInstruction":[{"timing":{"repeat":{"boundsPeriod":{"start":"2025-01-01","end":"`+days+`"}}}}]`)
 	}
 	inWords := `{"resourceType":"MedicationStatement","id":"w","status":"active","medicationCodeableConcept":{"text":"blood thinner"}}`
 	partial := func(resources ...string) string {
