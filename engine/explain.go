@@ -39,7 +39,7 @@ func Explain(w io.Writer, in *decision.Inputs, d *decision.Decision) {
 }
 
 func explainFinding(w io.Writer, in *decision.Inputs, f *decision.Finding) {
-	fmt.Fprintf(w, "\n%-8s %s %s on %s\n", outcomeWord(f.Outcome), f.Rule, f.Version, f.Subject)
+	fmt.Fprintf(w, "\n%-8s %s %s on %s\n", outcomeWord(f.Outcome), f.Rule, f.Version, shortRef(f.Subject))
 	switch {
 	case f.Card != "" && f.Outcome == decision.Fired:
 		fmt.Fprintf(w, "  shown as %s on card %s\n", f.Severity, f.Card)
@@ -87,6 +87,15 @@ func explainFact(w io.Writer, f *fact.Fact) {
 		}
 		return true
 	})
+}
+
+// shortRef shortens the ids of some two hundred characters that EHRs give to
+// drafts; both ends tell them apart, and the record has them whole.
+func shortRef(ref string) string {
+	if len(ref) <= 64 {
+		return ref
+	}
+	return ref[:44] + "…" + ref[len(ref)-12:]
 }
 
 // cutText says why a pair was not evaluated.
