@@ -203,6 +203,12 @@ func (e *Engine) Call(ctx context.Context, c Caller, service string, body []byte
 		return nil, fmt.Errorf("calling service: %w", ErrBusy)
 	}
 	defer l.calls.Add(-1)
+	defer func() {
+		if p := recover(); p != nil { // the door answers it; that the call failed is recorded first
+			_ = e.refused(ctx, c, service, len(body), errPanicked)
+			panic(p)
+		}
+	}()
 	in, req, err := e.inputs(st, c, service, body, now)
 	if err != nil {
 		return nil, e.refused(ctx, c, service, len(body), err)
@@ -211,8 +217,14 @@ func (e *Engine) Call(ctx context.Context, c Caller, service string, body []byte
 	if err != nil {
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
-	return e.record(ctx, st, in, req, d)
+	a, err := e.record(ctx, st, in, req, d)
+	if errors.Is(err, audit.ErrEntry) { // what can not be kept is not answered, and that is kept
+		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("%w (%w)", err, chart.ErrTooLarge))
+	}
+	return a, err
 }
+
+var errPanicked = errors.New("deciding failed")
 
 // inputs puts together everything the decision will depend on.
 func (e *Engine) inputs(st *standing, c Caller, service string, body []byte, now time.Time) (*decision.Inputs, *chart.Request, error) {
@@ -237,6 +249,9 @@ func (e *Engine) inputs(st *standing, c Caller, service string, body []byte, now
 	if req.PatientID == "" {
 		return nil, nil, &chart.ShapeError{Path: "context.patientId", Want: "the id of the patient"}
 	}
+	if ordering(req.Hook) && req.Drafts.Completeness == chart.NotSupplied {
+		return nil, nil, &chart.ShapeError{Path: chart.DraftsKey, Want: "a Bundle of the orders"}
+	}
 	id, err := audit.NewRecordID(now, e.cfg.Rand)
 	if err != nil {
 		return nil, nil, err
@@ -248,6 +263,10 @@ func (e *Engine) inputs(st *standing, c Caller, service string, body []byte, now
 		Client: client.ID, Dialect: string(client.Dialect), Cut: suspensions(st.trust, st.snapshot), Request: req.Body,
 	}, req, nil
 }
+
+// ordering says which hooks are about draft orders: without them an answer
+// would say nothing and read as "no finding".
+func ordering(hook string) bool { return hook == "order-sign" || hook == "order-select" }
 
 // decideLive decides within the tenant's deadline. What was cut goes into the
 // inputs, so that a replay cuts the same. A client that goes away changes

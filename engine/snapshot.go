@@ -150,7 +150,7 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 		}
 	}
 	if byOrder {
-		e.unidentified(orders)
+		e.unidentified(orders, c.Request().Drafts.Completeness)
 	}
 	// The urgent ones first: they are the last to be cut.
 	slices.SortStableFunc(e.pairs, func(a, b pair) int {
@@ -160,17 +160,23 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 }
 
 // unidentified notes the orders whose drug nobody can tell, so that no trigger
-// could match them.
-func (e *evaluation) unidentified(orders []*chart.Order) {
+// could match them, and that there are orders which did not come.
+func (e *evaluation) unidentified(orders []*chart.Order, came chart.Completeness) {
 	f := &fact.Fact{Op: decision.Unidentified, Label: "every ordered medication could be identified"}
 	for _, o := range orders {
-		if o.Type != "MedicationRequest" || o.Identified() {
+		if o.Type != "MedicationRequest" && o.Type != "MedicationOrder" || o.Identified() {
 			continue
 		}
 		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{o.Reason})
 		f.Evidence = append(f.Evidence, fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source})
 		e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "index-not-consulted", Subject: o.Ref(),
 			Text: "the index of order triggers was not consulted: the ordered medication has no code that the terminology knows"})
+	}
+	if came != chart.NotSupplied && came != chart.Complete {
+		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{{Code: fact.PartialResult, What: "order"}})
+		f.Evidence = append(f.Evidence, fact.Evidence{Ref: chart.DraftsKey, What: clinical.CoreText(e.in.Language, "order"), Source: chart.DraftsKey})
+		e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "orders-incomplete", Subject: decision.PatientSubject,
+			Text: "orders were left out of " + chart.DraftsKey + ", so no rule was asked about them"})
 	}
 	if len(f.Evidence) > 0 {
 		e.add(nil, &result{Finding: &decision.Finding{Rule: decision.Unidentified, Version: clinical.Version,
