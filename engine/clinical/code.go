@@ -189,9 +189,30 @@ func (r *reader) rules() {
 				r.problem(x.File, x.Line, "supersedes names %s, which is not another rule of the pack", s)
 			}
 		}
+		if !slices.Contains(x.Supersedes, x.ID) && supersedesItself(x, byID) {
+			r.problem(x.File, x.Line, "supersedes leads in a circle back to %s: each rule of it would hide the other's card", x.ID)
+		}
 		r.derive(x)
 	}
 	slices.SortFunc(r.code.Rules, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// supersedesItself follows supersedes from a rule and reports whether it leads
+// back to it.
+func supersedesItself(x *Rule, byID map[string]*Rule) bool {
+	seen, queue := map[string]bool{}, slices.Clone(x.Supersedes)
+	for len(queue) > 0 {
+		id := queue[0]
+		queue = queue[1:]
+		switch next := byID[id]; {
+		case id == x.ID:
+			return true
+		case next != nil && !seen[id]:
+			seen[id] = true
+			queue = append(queue, next.Supersedes...)
+		}
+	}
+	return false
 }
 
 func (r *reader) exists(u Use) {

@@ -1,6 +1,7 @@
 package clinical
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,5 +84,36 @@ func TestPlausible(t *testing.T) {
 		if (got.State == fact.Known) != test.known || !test.known && codes(got.Reasons) != "implausible" {
 			t.Errorf("%s: %v %s, reasons %s", name, got.State, got, codes(got.Reasons))
 		}
+	}
+}
+
+// TestSupersedesInACircle holds that rules can not hide each other's cards.
+func TestSupersedesInACircle(t *testing.T) {
+	for text, circle := range map[string]bool{
+		"a>b b>c":         false,
+		"a>b a>c b>d c>d": false,
+		"a>b b>a":         true,
+		"a>b b>c c>a":     true,
+		"a>b b>c c>b":     false, // b and c are in it, a is not
+	} {
+		rules := map[string]*Rule{}
+		for _, id := range []string{"a", "b", "c", "d"} {
+			rules[id] = &Rule{ID: id}
+		}
+		for pair := range strings.FieldsSeq(text) {
+			from, to, _ := strings.Cut(pair, ">")
+			rules[from].Supersedes = append(rules[from].Supersedes, to)
+		}
+		if got := supersedesItself(rules["a"], rules); got != circle {
+			t.Errorf("%s: %v, want %v", text, got, circle)
+		}
+	}
+	pack := *embedded(t, "renal_dosing")
+	pack.Rules = slices.Clone(pack.Rules)
+	for i, f := range pack.Rules {
+		pack.Rules[i].Data = []byte(strings.Replace(string(f.Data), "#   id: metformin-caution\n", "#   id: metformin-caution\n#   supersedes: [metformin-contraindicated]\n", 1))
+	}
+	if _, err := ReadCode(&pack); err == nil || !strings.Contains(err.Error(), "circle") {
+		t.Errorf("a pack with a circle gives %v", err)
 	}
 }
