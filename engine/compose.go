@@ -313,7 +313,7 @@ func reasonKey(reasons []fact.Reason) string {
 func (c *composer) told(r *result) bool {
 	var named []fact.Reason
 	for _, o := range c.results {
-		if o.Outcome != decision.Fired || o.Subject != r.Subject || o.rule == nil || o.pack != r.pack {
+		if o.Outcome != decision.Fired || o.Hidden != "" || o.Subject != r.Subject || o.rule == nil || o.pack != r.pack {
 			continue
 		}
 		o.Fact.Walk(func(f *fact.Fact, _ int) bool {
@@ -408,7 +408,8 @@ func (c *composer) notCheckedCard() {
 }
 
 // finish puts the cards in their one order, caps them, and tells each finding
-// its card. Critical cards are never capped.
+// its card. Critical cards are never capped, nor are those that say what was
+// not checked: without them the others would pass for everything there is.
 func (c *composer) finish() cdshooks.Response {
 	slices.SortFunc(c.cards, func(a, b *composed) int {
 		return cmp.Or(cmp.Compare(a.Indicator.Rank(), b.Indicator.Rank()),
@@ -416,7 +417,8 @@ func (c *composer) finish() cdshooks.Response {
 	})
 	resp := cdshooks.Response{Cards: make([]cdshooks.Card, 0, len(c.cards))}
 	for i, card := range c.cards {
-		capped := c.maxCards > 0 && i >= c.maxCards && card.Indicator != cdshooks.Critical
+		capped := c.maxCards > 0 && i >= c.maxCards && card.Indicator != cdshooks.Critical &&
+			card.key[0] != decision.NotChecked && card.key[0] != decision.Unidentified
 		for _, r := range card.results {
 			if capped {
 				r.Hidden = "limit of " + strconv.Itoa(c.maxCards) + " cards"

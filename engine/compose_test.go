@@ -247,7 +247,7 @@ func TestCapKeepsCriticals(t *testing.T) {
 	rules := []trialRule{rule("a-info", "info"), rule("b-warn", "warning"), rule("c-crit", "critical"), rule("d-crit", "critical"), rule("e-warn", "warning"),
 		{id: "f-bad", body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + plainCard}}
 	for limit, want := range map[int][]string{
-		1: {"c-crit", "d-crit"},
+		1: {"c-crit", "d-crit", "1 safety check was not done"},
 		3: {"c-crit", "d-crit", "1 safety check was not done"},
 		4: {"c-crit", "d-crit", "1 safety check was not done", "b-warn"},
 		9: {"c-crit", "d-crit", "1 safety check was not done", "b-warn", "e-warn", "a-info"},
