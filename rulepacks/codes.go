@@ -32,9 +32,28 @@ var wrongSystems = map[string]string{
 	"http://www.cms.gov/Medicare/Coding/ICD10":     "http://hl7.org/fhir/sid/icd-10-cm",
 }
 
+// foldedSystems are the systems whose spellings are folded into one when a
+// chart is read: a code under any other spelling would never match.
+var foldedSystems = []string{
+	"http://www.nlm.nih.gov/research/umls/rxnorm", "http://loinc.org", "http://snomed.info/sct", "http://hl7.org/fhir/sid/icd-10-cm",
+	"http://hl7.org/fhir/sid/ndc", "http://www.whocc.no/atc", "http://unitsofmeasure.org",
+}
+
+// bare is a system without what spellings differ in.
+func bare(system string) string {
+	system = strings.ToLower(strings.TrimRight(system, "/"))
+	system = strings.TrimPrefix(strings.TrimPrefix(system, "https://"), "http://")
+	return strings.TrimPrefix(system, "www.")
+}
+
 // systemProblem returns what is wrong with a system URI and a hint, or "".
 func systemProblem(system string) (what, hint string) {
-	if right, ok := wrongSystems[strings.TrimSuffix(system, "/")]; ok {
+	right, ok := wrongSystems[strings.TrimSuffix(system, "/")]
+	for i := 0; !ok && i < len(foldedSystems); i++ {
+		right = foldedSystems[i]
+		ok = right != system && bare(right) == bare(system)
+	}
+	if ok {
 		return "the system is not the canonical one", "write " + right
 	}
 	if !isWebURL(system) || strings.ContainsAny(system, "?#") || strings.HasSuffix(system, "/") {
