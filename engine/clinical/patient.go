@@ -129,11 +129,19 @@ func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	return s.newFact(c, s.closeSearch(f, "Condition")), nil
 }
 
+// weighCondition adds what one condition says. One that is active and over at
+// once leaves open whether it is there now.
 func (s *Session) weighCondition(f *fact.Fact, d *chart.Condition, matches fact.State, ever bool) {
+	active := d.Clinical == "active" || d.Clinical == "recurrence" || d.Clinical == "relapse"
+	over := d.Abated && d.Abatement.After(s.chart.Now()) != fact.True
 	switch {
 	case d.Verification == "refuted" || d.Verification == "entered-in-error":
 		return
-	case !ever && (d.Abated || d.Clinical == "inactive" || d.Clinical == "remission" || d.Clinical == "resolved"):
+	case !ever && (d.Clinical == "inactive" || d.Clinical == "remission" || d.Clinical == "resolved"):
+		return
+	case !ever && over && active:
+		found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.Ambiguous, What: "condition"})
+	case !ever && over:
 		return
 	case matches == fact.Unknown:
 		found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.TextOnly, What: "condition"})
