@@ -1,0 +1,289 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/tenant"
+)
+
+// What the documents list is held against the code that it is about, in both
+// directions where a list can be read from them.
+
+// doc reads a file of the repository.
+func doc(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// userDocs are the pages for users, by name.
+func userDocs(t *testing.T) map[string]string {
+	t.Helper()
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	all := map[string]string{"README.md": doc(t, "README.md")}
+	for _, p := range pages {
+		name := "docs/" + filepath.Base(p)
+		all[name] = doc(t, name)
+	}
+	return all
+}
+
+// found gives the first group of every match in a source file, each once; it
+// fails if the file is no longer written the way the pattern expects.
+func found(t *testing.T, source, pattern string, least int) []string {
+	t.Helper()
+	var list []string
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(doc(t, source), -1) {
+		list = append(list, m[1])
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	if len(list) < least {
+		t.Fatalf("%s: %d matches of %s, want at least %d: mend the pattern of this test", source, len(list), pattern, least)
+	}
+	return list
+}
+
+// namedOn wants every name in backticks somewhere on a page.
+func namedOn(t *testing.T, page string, names []string) {
+	t.Helper()
+	text := doc(t, page)
+	for _, n := range names {
+		if !strings.Contains(text, "`"+n+"`") {
+			t.Errorf("%s does not name `%s`", page, n)
+		}
+	}
+}
+
+func TestDocsConfiguration(t *testing.T) {
+	text := doc(t, "docs/configuration.md")
+	known := map[string]bool{}
+	var walk func(prefix string, typ reflect.Type)
+	walk = func(prefix string, typ reflect.Type) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			switch {
+			case f.Type.Kind() == reflect.Struct:
+				walk(prefix+key+".", f.Type)
+			case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+				walk(prefix+key+"[].", f.Type.Elem())
+			default:
+				known[prefix+key] = true
+			}
+		}
+	}
+	walk("", reflect.TypeFor[config]())
+	written := map[string]bool{}
+	for line := range strings.Lines(section(text, "", "## ")) {
+		prefix := ""
+		for _, m := range regexp.MustCompile("`([a-z0-9_.\\[\\]]+)`").FindAllStringSubmatch(firstCell(line), -1) {
+			key := m[1]
+			if strings.HasPrefix(key, ".") { // the rest of a list such as `a.b`, `.c`
+				key = prefix + key
+			}
+			prefix, _, _ = strings.Cut(key, ".")
+			written[key] = true
+		}
+	}
+	same(t, "docs/configuration.md", "configuration key", known, written)
+
+	limits, listed := map[string]bool{}, map[string]bool{}
+	for i := range reflect.TypeFor[tenant.Limits]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[tenant.Limits]().Field(i).Tag.Get("json"), ",")
+		limits[name] = true
+	}
+	for line := range strings.Lines(section(text, "## Limits", "## ")) {
+		for _, m := range regexp.MustCompile("`([a-zA-Z]+)`").FindAllStringSubmatch(firstCell(line), -1) {
+			listed[m[1]] = true
+		}
+	}
+	same(t, "docs/configuration.md", "limit", limits, listed)
+}
+
+// section is the text after a heading, up to the next one.
+func section(text, from, to string) string {
+	if from != "" {
+		_, text, _ = strings.Cut(text, from)
+	}
+	text, _, _ = strings.Cut(text, "\n"+to)
+	return text
+}
+
+// firstCell is the first cell of a table's row; "" for other lines.
+func firstCell(line string) string {
+	cells := strings.Split(line, "|")
+	if len(cells) < 3 || cells[0] != "" {
+		return ""
+	}
+	return cells[1]
+}
+
+func same(t *testing.T, page, what string, code, listed map[string]bool) {
+	t.Helper()
+	for k := range code {
+		if !listed[k] {
+			t.Errorf("%s does not list the %s %s", page, what, k)
+		}
+	}
+	for k := range listed {
+		if !code[k] {
+			t.Errorf("%s lists the %s %s, which the program does not have", page, what, k)
+		}
+	}
+}
+
+func set(names []string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+func TestDocsMetrics(t *testing.T) {
+	metrics := set(found(t, "api/metrics.go", `"(precept_[a-z_]+)"`, 8))
+	same(t, "docs/operating.md", "metric", metrics, set(found(t, "docs/operating.md", `(precept_[a-z_]+)`, 1)))
+	namedOn(t, "docs/operating.md", found(t, "api/token.go", `denied = "([a-z]+)"`, 10))
+}
+
+func TestDocsFunctions(t *testing.T) {
+	functions := map[string]bool{}
+	for _, b := range clinical.Capabilities().Builtins {
+		if strings.HasPrefix(b.Name, "fact.") || strings.HasPrefix(b.Name, "fhir.") || b.Name == "param" {
+			functions[b.Name] = true
+		}
+	}
+	same(t, "docs/packs.md", "function", functions, set(found(t, "docs/packs.md", "\\b((?:fact|fhir)\\.[a-z_]+|param)\\(", 1)))
+	text := doc(t, "docs/packs.md")
+	for function, options := range clinical.Options() {
+		for _, o := range options {
+			if !regexp.MustCompile(`[{ ` + "`" + `]` + o + `[,:}]`).MatchString(text) {
+				t.Errorf("docs/packs.md does not name the option %s of %s", o, function)
+			}
+		}
+	}
+	if !strings.Contains(text, "(library "+clinical.Version+")") {
+		t.Errorf("docs/packs.md is not about library %s", clinical.Version)
+	}
+	namedOn(t, "docs/packs.md", found(t, "engine/fact/fact.go", `Code += "([a-z-]+)"`, 10))
+	namedOn(t, "docs/packs.md", found(t, "engine/clinical/meta.go", `\{"([a-z-]+)", reasonSystem`, 3))
+	namedOn(t, "docs/integrating.md", found(t, "engine/clinical/meta.go", `\{"([a-z-]+)", reasonSystem`, 3))
+}
+
+// Every problem stands in a row with its status and its Retry-After.
+func TestDocsProblems(t *testing.T) {
+	rows := strings.Split(doc(t, "docs/integrating.md")+doc(t, "docs/operating.md"), "\n")
+	table := regexp.MustCompile(`status: ([0-9]+), code: "([a-z-]+)"(?:, issue: [A-Za-z.]+)?(?:, retry: ([0-9]+))?`)
+	problems := table.FindAllStringSubmatch(doc(t, "api/problems.go"), -1)
+	if codes := found(t, "api/problems.go", `code: "([a-z-]+)"`, 50); len(problems) < len(codes)-1 {
+		t.Fatalf("%d problems of %d codes: mend the pattern of this test", len(problems), len(codes))
+	}
+	problems = append(problems, []string{"", "500", "internal", ""})
+	for _, p := range problems {
+		status, code, retry := p[1], p[2], p[3]
+		if !slices.ContainsFunc(rows, func(row string) bool {
+			return strings.Contains(firstCell(row), status) && strings.Contains(row, "`"+code+"`") && strings.Contains(row, retry)
+		}) {
+			t.Errorf("neither docs/integrating.md nor docs/operating.md has a row with status %s, code `%s`, Retry-After %q", status, code, retry)
+		}
+	}
+}
+
+func TestDocsFormats(t *testing.T) {
+	namedOn(t, "docs/formats.md", found(t, "signing/predicate.go", ` Kind = "([a-z-]+)"`, 13))
+	namedOn(t, "docs/formats.md", found(t, "engine/audit/leaf.go", ` Kind = "([a-z-]+)"`, 7))
+	for _, schema := range append(found(t, "engine/records.go", `"(precept-[a-z]+/[0-9]+)"`, 2), found(t, "engine/releases.go", `"(precept-[a-z]+/[0-9]+)"`, 1)...) {
+		namedOn(t, "docs/formats.md", []string{schema})
+	}
+}
+
+// Every command is named somewhere, and every command written down exists with
+// the flags it is given.
+func TestDocsCommands(t *testing.T) {
+	pages := userDocs(t)
+	var all strings.Builder
+	for _, text := range pages {
+		all.WriteString(text)
+	}
+	var walk func(c *cobra.Command, path string)
+	walk = func(c *cobra.Command, path string) {
+		for _, sub := range c.Commands() {
+			if sub.Hidden { // for the program itself
+				continue
+			}
+			name := strings.TrimSpace(path + " " + sub.Name())
+			if !strings.Contains(all.String(), name) || path == "" && !strings.Contains(all.String(), "precept "+name) {
+				t.Errorf("neither README.md nor docs names precept %s", name)
+			}
+			walk(sub, name)
+		}
+	}
+	walk(root(), "")
+	for page, text := range pages {
+		for _, line := range commandLines(text) {
+			if err := checkCommand(line); err != nil {
+				t.Errorf("%s: %q: %v", page, line, err)
+			}
+		}
+	}
+}
+
+// commandLines gives what a page tells the reader to type: after a prompt, and
+// between backticks.
+func commandLines(text string) []string {
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	var lines []string
+	for _, m := range regexp.MustCompile("(?m)(?:^\\$ |`)precept ([^`#|&\n]+)").FindAllStringSubmatch(text, -1) {
+		lines = append(lines, strings.TrimSpace(m[1]))
+	}
+	return lines
+}
+
+func checkCommand(line string) error {
+	words := strings.Fields(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(line, "text"))
+	c, rest, err := root().Find(words)
+	if err != nil {
+		return err
+	}
+	for _, w := range rest {
+		name, _, _ := strings.Cut(strings.Trim(w, "().,"), "=")
+		switch {
+		case strings.HasPrefix(name, "--") && name != "--help":
+			name = strings.TrimPrefix(name, "--")
+			if c.Flags().Lookup(name) == nil && c.InheritedFlags().Lookup(name) == nil {
+				return fmt.Errorf("%s has no flag --%s", c.CommandPath(), name)
+			}
+		case c.HasSubCommands() && regexp.MustCompile(`^[a-z]+$`).MatchString(name):
+			return fmt.Errorf("%s has no command %s", c.CommandPath(), name)
+		}
+	}
+	return nil
+}
+
+// Every link inside the repository leads to a file.
+func TestDocsLinks(t *testing.T) {
+	for page, text := range userDocs(t) {
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
