@@ -2,6 +2,7 @@ package chart
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/precept-cds/precept/engine/chart/rawjson"
 )
@@ -22,6 +23,7 @@ type Resource struct {
 	JSON rawjson.Value
 
 	parts     rawjson.Value // components of an Observation
+	about     rawjson.Value // the reference to the patient
 	fullURL   string
 	ref       string    // made when first asked for
 	container *Resource // of a contained resource
@@ -71,7 +73,8 @@ type typeIndex struct {
 type codeKey struct{ system, code string }
 
 // Resources gives the resources of a type in the order of the call: drafts
-// first, then the sources. Resources entered in error are not among them; one
+// first, then the sources. Resources entered in error, and those about another
+// patient, which make the type incomplete, are not among them; one
 // that several sources carry in the same words is there once. The list must
 // not be changed.
 func (c *Chart) Resources(typ string) []*Resource {
@@ -128,14 +131,26 @@ func (c *Chart) index(typ string) *typeIndex {
 	for _, src := range c.sources {
 		for n := range src.items {
 			if it := &src.items[n]; it.typ == typ {
-				idx.add(it, src)
+				idx.add(it, src, c.foreign)
 			}
 		}
 	}
 	return idx
 }
 
-func (x *typeIndex) add(it *item, src *Source) {
+// foreign reports whether a resource of a source is about another patient than
+// the call: a mistake of the sender's that must not pass for this patient's
+// data. Drafts are never left out.
+func (c *Chart) foreign(r *Resource) bool {
+	if c.in.Request.PatientID == "" || r.Source == DraftsKey || r.about == "" {
+		return false
+	}
+	target, _, _ := reference(r.about)
+	id, ok := strings.CutPrefix(c.LocalRef(target), "Patient/")
+	return ok && id != c.in.Request.PatientID
+}
+
+func (x *typeIndex) add(it *item, src *Source, foreign func(*Resource) bool) {
 	first := len(x.codings)
 	r := Resource{Type: it.typ, Source: src.Key, JSON: it.raw, fullURL: it.fullURL}
 	wrong, ok := r.header(&x.codings)
@@ -144,6 +159,9 @@ func (x *typeIndex) add(it *item, src *Source) {
 			have.Also = append(have.Also, src.Key)
 		}
 		wrong = true
+	} else if !wrong && foreign(&r) {
+		wrong = true
+		x.unreadable++
 	} else if !ok {
 		x.unreadable++
 	}
@@ -180,6 +198,8 @@ func (r *Resource) header(codings *[]Coding) (inError, ok bool) {
 			inError = inError || r.Status == "entered-in-error"
 		case "verificationStatus":
 			inError = inError || statusCode(s.Skip()) == "entered-in-error"
+		case "subject", "patient":
+			r.about = s.Skip()
 		case "component":
 			r.parts = s.Skip()
 		case "code", "medicationCodeableConcept", "vaccineCode", "codeCodeableConcept", "medication":
