@@ -47,8 +47,8 @@ const (
 var demoTenants = []tenant.ID{"north", "south"}
 
 // demoRegion is a region in a folder of its own, with everybody's keys made on
-// the spot. It is for trying things out: in a real region no one person, and
-// no one machine, ever has all of these keys.
+// the spot. It is for trying things out: where patients are concerned no one
+// person, and no one machine, ever has all of these keys.
 type demoRegion struct {
 	dir     string
 	config  string // path of the configuration

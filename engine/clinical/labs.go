@@ -16,11 +16,7 @@ import (
 
 // lab gives the newest valid result of a value set.
 func lab(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, err := opts(a[0])
-	if err != nil {
-		return nil, err
-	}
-	id, err := o.str(optSet, true)
+	o, set, err := s.aboutSet(a[0])
 	if err != nil {
 		return nil, err
 	}
@@ -29,10 +25,6 @@ func lab(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 		return nil, err
 	}
 	maxAge, err := o.duration(optMaxAge, true)
-	if err != nil {
-		return nil, err
-	}
-	set, err := s.pack.set(id)
 	if err != nil {
 		return nil, err
 	}

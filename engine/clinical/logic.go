@@ -165,6 +165,20 @@ func opts(t *ast.Term) (options, error) {
 	return options{obj}, nil
 }
 
+// aboutSet reads options that name a value set of the pack.
+func (s *Session) aboutSet(t *ast.Term) (options, *valueSet, error) {
+	o, err := opts(t)
+	if err != nil {
+		return o, nil, err
+	}
+	id, err := o.str(optSet, true)
+	if err != nil {
+		return o, nil, err
+	}
+	set, err := s.pack.set(id)
+	return o, set, err
+}
+
 func (o options) str(key *ast.Term, required bool) (string, error) {
 	t := o.obj.Get(key)
 	if t == nil {

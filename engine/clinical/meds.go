@@ -22,15 +22,7 @@ func order(s *Session, _ *call, _ []*ast.Term) (*ast.Term, error) {
 // orderIn asks whether the order is of a value set, by its own codes or those
 // of its ingredients.
 func orderIn(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, err := opts(a[0])
-	if err != nil {
-		return nil, err
-	}
-	id, err := o.str(optSet, true)
-	if err != nil {
-		return nil, err
-	}
-	set, err := s.pack.set(id)
+	_, set, err := s.aboutSet(a[0])
 	if err != nil {
 		return nil, err
 	}
@@ -133,18 +125,11 @@ func takes(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 }
 
 func (s *Session) exposureQuery(t *ast.Term) (q exposureQuery, label string, err error) {
-	o, err := opts(t)
+	o, set, err := s.aboutSet(t)
 	if err != nil {
 		return q, "", err
 	}
-	id, err := o.str(optSet, true)
-	if err != nil {
-		return q, "", err
-	}
-	if q.set, err = s.pack.set(id); err != nil {
-		return q, "", err
-	}
-	label = q.set.takes
+	q.set, label = set, set.takes
 	window, err := o.str(optWithin, false)
 	if err != nil {
 		return q, "", err

@@ -92,19 +92,11 @@ func (s *Session) sexes() (female, male bool, evidence []fact.Evidence) {
 // with ever: true at any time. Refuted ones and those entered in error never
 // count; unconfirmed ones leave the answer open.
 func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, err := opts(a[0])
-	if err != nil {
-		return nil, err
-	}
-	id, err := o.str(optSet, true)
+	o, set, err := s.aboutSet(a[0])
 	if err != nil {
 		return nil, err
 	}
 	ever, err := o.flag(optEver, false)
-	if err != nil {
-		return nil, err
-	}
-	set, err := s.pack.set(id)
 	if err != nil {
 		return nil, err
 	}
