@@ -9,6 +9,8 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/signing"
 )
 
 // oddCall is an order-sign call with draft orders and an empty chart.
@@ -106,5 +108,39 @@ func TestPanicIsRecorded(t *testing.T) {
 	}()
 	if r := n.newest("north", audit.Refusal); n.records("north", audit.Refusal) != before+1 || r.What.Code != "internal" {
 		t.Errorf("recorded %+v", r)
+	}
+}
+
+// TestPersonsTurnedAway holds that a known person who is refused leaves a
+// record, and so does what could not take effect.
+func TestPersonsTurnedAway(t *testing.T) {
+	n := newRegion(t)
+	nobody := Caller{Tenant: "north", Person: "nobody@north.example", Purpose: "curious"}
+	silent := auditor("north")
+	silent.Purpose = " "
+	for name, test := range map[string]struct {
+		do         func() error
+		want       error
+		kind       audit.Kind
+		verb, code string
+	}{
+		"no auditor": {func() error { _, err := n.Records(t.Context(), nobody, audit.Filter{}); return err }, ErrForbidden, audit.Refusal, "list", "forbidden"},
+		"no purpose": {func() error { _, err := n.Explain(t.Context(), silent, fixtureRecord); return err }, ErrPurpose, audit.Refusal, "explain", "purpose"},
+		"no member":  {func() error { _, err := n.Apply(t.Context(), nobody, []byte("{}")); return err }, ErrForbidden, audit.Refusal, "apply", "forbidden"},
+		"no statement": {func() error { _, err := n.Apply(t.Context(), auditor("north"), []byte("{}")); return err },
+			signing.ErrUnsupported, audit.Event, "apply", "refused"},
+		"no pack": {func() error {
+			return n.PutPack(t.Context(), auditor("north"), rulepacks.Digest(strings.Repeat("0", 64)), []byte("no archive"))
+		}, rulepacks.ErrMalformed, audit.Event, "put pack", "refused"},
+	} {
+		before := n.records("north", test.kind)
+		wantError(t, test.do(), test.want)
+		if n.records("north", test.kind) != before+1 {
+			t.Errorf("%s: %d records before, %d after", name, before, n.records("north", test.kind))
+			continue
+		}
+		if r := n.newest("north", test.kind); r.What.Verb != test.verb || r.What.Code != test.code {
+			t.Errorf("%s: recorded %+v", name, r)
+		}
 	}
 }

@@ -56,7 +56,12 @@ type access struct {
 	To     string `json:"to,omitempty"`
 	// Patient says that records were searched by patient; the identity itself
 	// stands in the records found.
-	Patient bool `json:"patient,omitzero"`
+	Patient bool   `json:"patient,omitzero"`
+	Digest  string `json:"digest,omitempty"` // SHA-256 of what was handed in
+	// Code says why it was refused, Cause in words of a statement or pack; both
+	// only in a record of that.
+	Code  string `json:"code,omitempty"`
+	Cause string `json:"cause,omitempty"`
 }
 
 // audited lets an auditor through and records the access.
@@ -66,12 +71,37 @@ func (e *Engine) audited(ctx context.Context, c Caller, a access) (*standing, er
 		return nil, err
 	}
 	if err := e.role(st, c, signing.Auditor); err != nil {
-		return nil, err
+		return nil, e.turnedAway(ctx, st, c, a, err)
 	}
 	if strings.TrimSpace(c.Purpose) == "" {
-		return nil, fmt.Errorf("looking at records: %w", ErrPurpose)
+		return nil, e.turnedAway(ctx, st, c, a, fmt.Errorf("looking at records: %w", ErrPurpose))
 	}
 	return st, e.note(ctx, st, c, audit.Access, a)
+}
+
+// maxCause bounds the words of a cause that a record keeps.
+const maxCause = 500
+
+// turnedAway records that a known person was refused, and gives the reason
+// back. If it can not be recorded, that is the error.
+func (e *Engine) turnedAway(ctx context.Context, st *standing, c Caller, a access, why error) error {
+	if c.Person == "" {
+		return why // no person of the tenant's: nobody to hold it against
+	}
+	kind := audit.Refusal
+	switch {
+	case errors.Is(why, ErrForbidden):
+		a.Code = "forbidden"
+	case errors.Is(why, ErrPurpose):
+		a.Code = "purpose"
+	default: // a bad statement or pack: the person may, what it asks for can not be
+		kind, a.Code, a.Cause = audit.Event, "refused", why.Error()
+		a.Cause = strings.ToValidUTF8(a.Cause[:min(len(a.Cause), maxCause)], "")
+	}
+	if err := e.note(ctx, st, c, kind, a); err != nil {
+		return errors.Join(err, why)
+	}
+	return why
 }
 
 // RecordPage is a part of a list of records, newest first.

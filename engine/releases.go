@@ -43,9 +43,13 @@ func (e *Engine) Apply(ctx context.Context, c Caller, envelope []byte) (*Applied
 		return nil, err
 	}
 	if err := e.member(st, c); err != nil {
-		return nil, err
+		return nil, e.turnedAway(ctx, st, c, access{Verb: "apply"}, err)
 	}
-	return e.apply(ctx, l, c, envelope)
+	a, err := e.apply(ctx, l, c, envelope)
+	if err != nil {
+		return nil, e.turnedAway(ctx, st, c, access{Verb: "apply", Digest: hexSHA256(envelope)}, err)
+	}
+	return a, nil
 }
 
 func (e *Engine) apply(ctx context.Context, l *live, c Caller, envelope []byte) (*Applied, error) {
@@ -272,8 +276,15 @@ func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest,
 		return err
 	}
 	if err := e.member(st, c); err != nil {
-		return err
+		return e.turnedAway(ctx, st, c, access{Verb: "put pack"}, err)
 	}
+	if err := e.putPack(ctx, digest, archive); err != nil {
+		return e.turnedAway(ctx, st, c, access{Verb: "put pack", Digest: hexSHA256(archive)}, err)
+	}
+	return nil
+}
+
+func (e *Engine) putPack(ctx context.Context, digest rulepacks.Digest, archive []byte) error {
 	pack, err := rulepacks.ReadArchive(bytes.NewReader(archive), rulepacks.Limits{})
 	if err != nil {
 		return err
