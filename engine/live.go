@@ -133,6 +133,9 @@ func (e *Engine) current(ctx context.Context, id tenant.ID) (*live, *standing, e
 // moment is current with the time that it holds at. The clock is read after
 // the standing, so that what a record names is what was live at its time.
 func (e *Engine) moment(ctx context.Context, id tenant.ID) (*live, *standing, time.Time, error) {
+	if home, ok := e.cfg.Elsewhere[id]; ok {
+		return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", tenant.Resides(home, e.cfg.Region))
+	}
 	l := e.tenants[id]
 	if l == nil {
 		return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", ErrUnknownTenant)

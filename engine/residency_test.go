@@ -202,3 +202,16 @@ func TestStatementOfAnotherTenant(t *testing.T) {
 		Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
 	_ = n.unchanged("south", signing.ErrWrongTenant, func() error { _, err := n.apply("south", env); return err })
 }
+
+func TestTenantOfAnotherRegionIsSentAway(t *testing.T) {
+	n := newRegion(t)
+	n.cfg.Elsewhere = map[tenant.ID]tenant.Region{"munich": "eu-central"}
+	_, err := n.Call(t.Context(), ehr("munich"), "orders", []byte("{}"))
+	wantError(t, err, tenant.ErrResidency)
+	_, err = n.Status(t.Context(), person("munich", "ada"))
+	wantError(t, err, tenant.ErrResidency)
+	_, err = Open(t.Context(), Config{Region: n.cfg.Region, Log: n.log, Clock: n.clock.now, Elsewhere: map[tenant.ID]tenant.Region{"munich": n.cfg.Region}})
+	if err == nil {
+		t.Error("a tenant without a root was taken for one of this region")
+	}
+}
