@@ -106,8 +106,7 @@ func TestDocsConfiguration(t *testing.T) {
 
 	limits, listed := map[string]bool{}, map[string]bool{}
 	for i := range reflect.TypeFor[tenant.Limits]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[tenant.Limits]().Field(i).Tag.Get("json"), ",")
-		limits[name] = true
+		limits[member(reflect.TypeFor[tenant.Limits]().Field(i))] = true
 	}
 	for line := range strings.Lines(section(text, "## Limits", "## ")) {
 		for _, m := range regexp.MustCompile("`([a-zA-Z]+)`").FindAllStringSubmatch(firstCell(line), -1) {
@@ -115,6 +114,40 @@ func TestDocsConfiguration(t *testing.T) {
 		}
 	}
 	same(t, "docs/configuration.md", "limit", limits, listed)
+}
+
+// member is the name of a field in JSON.
+func member(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+func TestDocsPolicy(t *testing.T) {
+	known, listed := map[string]bool{}, map[string]bool{}
+	var walk func(prefix string, typ reflect.Type)
+	walk = func(prefix string, typ reflect.Type) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {
+				walk(prefix+member(f)+"[].", f.Type.Elem())
+				continue
+			}
+			known[prefix+member(f)] = true
+		}
+	}
+	walk("", reflect.TypeFor[tenant.Policy]())
+	for line := range strings.Lines(section(doc(t, "docs/configuration.md"), "## Policy", "## ")) {
+		prefix := ""
+		for _, m := range regexp.MustCompile("`([a-zA-Z.\\[\\]]+)`").FindAllStringSubmatch(firstCell(line), -1) {
+			key := m[1]
+			if strings.HasPrefix(key, ".") {
+				key = prefix + key
+			}
+			prefix = key[:max(strings.LastIndex(key, "."), 0)]
+			listed[key] = true
+		}
+	}
+	same(t, "docs/configuration.md", "member of a policy", known, listed)
 }
 
 // section is the text after a heading, up to the next one.
@@ -198,6 +231,12 @@ func TestDocsProblems(t *testing.T) {
 	problems = append(problems, []string{"", "500", "internal", ""})
 	for _, p := range problems {
 		status, code, retry := p[1], p[2], p[3]
+		for row := range strings.Lines(section(doc(t, "docs/integrating.md"), "| status | code |", "\n")) {
+			cells := strings.Split(row, "|")
+			if len(cells) == 6 && strings.Contains(cells[2], "`"+code+"`") && strings.TrimSpace(cells[1]) == status && strings.TrimSpace(cells[4]) != retry {
+				t.Errorf("docs/integrating.md gives code `%s` the Retry-After %q, the program %q", code, strings.TrimSpace(cells[4]), retry)
+			}
+		}
 		if !slices.ContainsFunc(rows, func(row string) bool {
 			return strings.Contains(firstCell(row), status) && strings.Contains(row, "`"+code+"`") && strings.Contains(row, retry)
 		}) {
