@@ -32,6 +32,7 @@ type metrics struct {
 	records         *prometheus.CounterVec
 	cards           *prometheus.CounterVec
 	cut             *prometheus.CounterVec
+	capped          *prometheus.CounterVec
 
 	mu      sync.Mutex
 	tenants map[tenant.ID]bool
@@ -50,11 +51,12 @@ func newMetrics(build string) *metrics {
 		records:         counter("precept_records_total", "Records made durable for calls of EHRs: decisions, feedback, refusals.", "kind", "tenant"),
 		cards:           counter("precept_cards_total", "Cards given, by indicator; repeated answers not counted again.", "indicator", "tenant"),
 		cut:             counter("precept_cut_total", "Pairs of rule and subject that were not asked: deadline, limit or suspension.", "tenant"),
+		capped:          counter("precept_capped_total", "Findings without a card because of the tenant's limit on cards.", "tenant"),
 		tenants:         map[tenant.ID]bool{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, info,
+	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -114,6 +116,9 @@ func (m *metrics) answered(t tenant.ID, a *engine.Answer) {
 	}
 	if a.Cut > 0 {
 		m.cut.WithLabelValues(name).Add(float64(a.Cut))
+	}
+	if a.Capped > 0 {
+		m.capped.WithLabelValues(name).Add(float64(a.Capped))
 	}
 }
 

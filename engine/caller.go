@@ -54,6 +54,7 @@ type Answer struct {
 	Repeated bool // the bytes of an earlier call with the same hookInstance and body
 	Cards    int
 	Cut      int // pairs not evaluated
+	Capped   int // findings without a card because of the limit on cards
 	Took     time.Duration
 	Refused  []*cdshooks.FeedbackError // entries of a feedback body that were not usable
 }

@@ -407,6 +407,10 @@ func (c *composer) notCheckedCard() {
 		[3]string{decision.NotChecked, decision.PatientSubject, ""}, missed...)
 }
 
+// overLimit begins the words of a finding that was not shown because there
+// were too many cards.
+const overLimit = "limit of "
+
 // finish puts the cards in their one order, caps them, and tells each finding
 // its card. Critical cards are never capped, nor are those that say what was
 // not checked: without them the others would pass for everything there is.
@@ -421,7 +425,7 @@ func (c *composer) finish() cdshooks.Response {
 			card.key[0] != decision.NotChecked && card.key[0] != decision.Unidentified
 		for _, r := range card.results {
 			if capped {
-				r.Hidden = "limit of " + strconv.Itoa(c.maxCards) + " cards"
+				r.Hidden = overLimit + strconv.Itoa(c.maxCards) + " cards"
 			} else {
 				r.Finding.Card = card.UUID
 			}

@@ -299,7 +299,7 @@ func (e *Engine) record(ctx context.Context, st *standing, in *decision.Inputs, 
 		Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: idempotency(in, req),
 	}
 	entry.Rules, entry.Cards = searchable(d)
-	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Cards: len(entry.Cards)}
+	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: len(entry.Cards)}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), entry)
 	if err != nil {
 		return nil, fmt.Errorf("recording decision: %w", err)
@@ -325,7 +325,8 @@ func (e *Engine) repeat(ctx context.Context, t tenant.ID, r audit.Receipt, a *An
 		return fmt.Errorf("repeating the answer of record %s: %w", r.RecordID, err)
 	}
 	_, cards := searchable(d)
-	a.Body, a.RecordID, a.Repeated, a.Cards, a.Cut = d.Response, string(r.RecordID), true, len(cards), cutPairs(d)
+	a.Body, a.RecordID, a.Repeated = d.Response, string(r.RecordID), true
+	a.Cards, a.Cut, a.Capped = len(cards), cutPairs(d), capped(d)
 	return nil
 }
 
@@ -333,6 +334,16 @@ func (e *Engine) repeat(ctx context.Context, t tenant.ID, r audit.Receipt, a *An
 func cutPairs(d *decision.Decision) (n int) {
 	for i := range d.Findings {
 		if d.Findings[i].Outcome == decision.WasCut {
+			n++
+		}
+	}
+	return n
+}
+
+// capped counts the findings that the limit on cards left without one.
+func capped(d *decision.Decision) (n int) {
+	for i := range d.Findings {
+		if strings.HasPrefix(d.Findings[i].Hidden, overLimit) {
 			n++
 		}
 	}
