@@ -60,6 +60,7 @@ type Engine struct {
 	cfg       Config
 	materials *Materials
 	tenants   map[tenant.ID]*live // not changed after Open
+	uploads   sync.Mutex          // held while an uploaded pack is unpacked and tried
 }
 
 // live is one tenant. standing is replaced whole; a call keeps the one it

@@ -3,8 +3,10 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/chart"
@@ -143,4 +145,38 @@ func TestPersonsTurnedAway(t *testing.T) {
 			t.Errorf("%s: recorded %+v", name, r)
 		}
 	}
+}
+
+// TestSuspensionOfNothing holds that a mistyped rule is not believed to be out
+// of service.
+func TestSuspensionOfNothing(t *testing.T) {
+	n := newRegion(t)
+	for rule, want := range map[string]error{"metformin-contraindication": ErrStatement, "metformin-contraindicated": nil} {
+		_, err := n.Apply(t.Context(), person("north", "rick"), sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion),
+			Pack: "renal_dosing", Rule: rule, Reason: "a doubt", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
+		if !errors.Is(err, want) || (err != nil) != (want != nil) {
+			t.Errorf("%s: %v, want %v", rule, err, want)
+		}
+	}
+}
+
+// TestUploadIsBounded holds that an upload is not unpacked beyond what a pack
+// may have.
+func TestUploadIsBounded(t *testing.T) {
+	n := newRegion(t)
+	sub, err := fs.Sub(rulepacks.Embedded(), "renal_dosing")
+	must(t, err)
+	files := fstest.MapFS{}
+	must(t, fs.WalkDir(sub, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(sub, name)
+		files[name] = &fstest.MapFile{Data: data}
+		return err
+	}))
+	files["README.md"] = &fstest.MapFile{Data: bytes.Repeat([]byte("A line as many others.\n"), maxPack/20)}
+	pack, err := rulepacks.ReadFolder(files)
+	must(t, err)
+	wantError(t, n.PutPack(t.Context(), person("north", "ada"), pack.Digest, pack.Archive()), rulepacks.ErrTooLarge)
 }

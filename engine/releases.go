@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -156,6 +157,30 @@ func (e *Engine) admit(ctx context.Context, l *live, st *standing, v signing.Ver
 		}
 	case signing.Activation:
 		return e.admitActivation(ctx, st, s, p, now)
+	case signing.Suspension:
+		return admitSuspension(st, p)
+	}
+	return nil
+}
+
+// admitSuspension refuses to suspend a rule that a live pack does not have: who
+// mistyped its name would believe that it is out of service.
+func admitSuspension(st *standing, p signing.Suspension) error {
+	if p.Rule == "" || st.snapshot == nil {
+		return nil
+	}
+	for _, live := range st.snapshot.packs {
+		if live.ref.Name != string(p.Pack) {
+			continue
+		}
+		var names []string
+		for _, r := range live.rules {
+			names = append(names, strings.TrimPrefix(r.ID, live.ref.Name+"/"))
+		}
+		if !slices.Contains(names, p.Rule) {
+			return fmt.Errorf("applying suspension: pack %s has no rule %q, so nothing would be suspended: %w; it has %s",
+				p.Pack, p.Rule, ErrStatement, strings.Join(names, ", "))
+		}
 	}
 	return nil
 }
@@ -268,6 +293,10 @@ func checkPack(ctx context.Context, pack *rulepacks.Pack, with *clinical.Termino
 	return CheckCases(ctx, pack, terms)
 }
 
+// maxPack bounds an uploaded pack, unpacked. Packs with ten thousand rules stay
+// below.
+const maxPack = 32 << 20
+
 // PutPack stores an archive under the digest of its canonical form. The pack
 // must be well formed and compile; nothing goes live by it.
 func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest, archive []byte) error {
@@ -285,7 +314,14 @@ func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest,
 }
 
 func (e *Engine) putPack(ctx context.Context, digest rulepacks.Digest, archive []byte) error {
-	pack, err := rulepacks.ReadArchive(bytes.NewReader(archive), rulepacks.Limits{})
+	// What could not be stored need not be unpacked, and one at a time is enough: to
+	// compile a pack takes many times its size.
+	e.uploads.Lock()
+	defer e.uploads.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("storing pack: %w", err)
+	}
+	pack, err := rulepacks.ReadArchive(bytes.NewReader(archive), rulepacks.Limits{Expanded: maxPack})
 	if err != nil {
 		return err
 	}
