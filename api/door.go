@@ -60,13 +60,15 @@ func (s *Server) admitEHR(x *exchange) error {
 	if err != nil {
 		return deniedTenant
 	}
+	// The token is read first, so that the time does not tell a tenant that is not
+	// here from one that is.
+	t, malformed := parseToken(bearer(x.r.Header), ehrAlgorithms())
 	policy, err := s.engine.Policy(id)
 	if err != nil {
 		return notServed(err)
 	}
-	t, err := parseToken(bearer(x.r.Header), ehrAlgorithms())
-	if err != nil {
-		return err
+	if malformed != nil {
+		return malformed
 	}
 	client := s.doors.registry(policy).clients[t.claims.Issuer]
 	switch {
