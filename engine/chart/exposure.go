@@ -126,8 +126,8 @@ func (e *Exposure) lastedTo(t time.Time) fact.State {
 }
 
 // Exposures gives every statement of exposure, drafts first. Left out are:
-// entered in error, doNotPerform, proposals and options, drafts that are not
-// of this call, and what was declared, by its status, never to be given.
+// entered in error, doNotPerform, proposals, options and drafts that are not of
+// this call, and what was declared, by its status, never to be given.
 func (c *Chart) Exposures() []*Exposure {
 	if c.read.exposures {
 		return c.exposures

@@ -23,7 +23,7 @@ func (e *Exposure) judge(t timing) bool {
 	case "MedicationAdministration":
 		return e.judgeAdministration(t)
 	case "MedicationRequest":
-		if e.Intent == "proposal" || e.Intent == "option" {
+		if !e.Draft && (e.Intent == "proposal" || e.Intent == "option") {
 			return false
 		}
 	}

@@ -189,6 +189,9 @@ func (s *Session) matches(e *chart.Exposure, q exposureQuery) (fact.State, []fac
 	case !hit:
 		return fact.Unknown, []fact.Reason{{Code: d.Reason.Code, What: "medication"}}
 	case q.other && !s.another(d, q.set):
+		if !d.Identified() { // of the set, but nobody can tell by which ingredient
+			return fact.Unknown, []fact.Reason{{Code: d.Reason.Code, What: "medication"}}
+		}
 		return fact.False, nil
 	}
 	if q.systemic {
@@ -203,13 +206,14 @@ func (s *Session) matches(e *chart.Exposure, q exposureQuery) (fact.State, []fac
 }
 
 // another reports that the drug has an ingredient of the set that the order at
-// hand does not have.
+// hand does not have; any ingredient, where the set lists products.
 func (s *Session) another(d *chart.Drug, set *valueSet) bool {
 	if s.subject == nil {
 		return true
 	}
+	products := !inSet(set, d.Ingredients)
 	return slices.ContainsFunc(d.Ingredients, func(c chart.Coding) bool {
-		return set.Has(c.System, c.Code) && !slices.ContainsFunc(s.subject.Drug.Ingredients, func(o chart.Coding) bool {
+		return (products || set.Has(c.System, c.Code)) && !slices.ContainsFunc(s.subject.Drug.Ingredients, func(o chart.Coding) bool {
 			return o.System == c.System && o.Code == c.Code
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/chart/units"
 	"github.com/precept-cds/precept/engine/fact"
 )
@@ -115,5 +116,30 @@ func TestSupersedesInACircle(t *testing.T) {
 	}
 	if _, err := ReadCode(&pack); err == nil || !strings.Contains(err.Error(), "circle") {
 		t.Errorf("a pack with a circle gives %v", err)
+	}
+}
+
+// TestOtherIngredientOfNobodyKnows holds that a drug of the set counts as
+// unknown where its ingredients can not be told, and never as the same one.
+func TestOtherIngredientOfNobodyKnows(t *testing.T) {
+	order := func(id, drug string) string {
+		return med("MedicationRequest", id, drug, `,"status":"active","intent":"order"`)
+	}
+	blind := func(in *chart.Inputs) { in.Terminology = nil }
+	f := ask(t, bundle(order("d", "5640")), bundle(order("1", "7258")), blind).fact(takes, `{"set":"nsaid","other_ingredient":true}`)
+	if f.State != fact.Unknown || codes(f.Reasons) != "unresolved-reference" {
+		t.Errorf("%v %s", f.State, codes(f.Reasons))
+	}
+}
+
+// TestProposedDraft holds that a draft of this call counts whatever its intent.
+func TestProposedDraft(t *testing.T) {
+	proposal := med("MedicationRequest", "e", "855350", `,"status":"draft","intent":"proposal"`)
+	drafts := bundle(med("MedicationRequest", "d", "197806", `,"status":"draft","intent":"order"`), proposal)
+	if f := ask(t, drafts, bundle()).fact(takes, `{"set":"warfarin"}`); f.State != fact.True {
+		t.Errorf("as a draft: %v", f.State)
+	}
+	if f := ask(t, bundle(med("MedicationRequest", "d", "197806", `,"status":"draft"`)), bundle(proposal)).fact(takes, `{"set":"warfarin"}`); f.State != fact.False {
+		t.Errorf("in the chart: %v", f.State)
 	}
 }
