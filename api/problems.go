@@ -103,7 +103,7 @@ func problemTable() problems {
 
 		{is: engine.ErrUnknownService, status: 404, code: "unknown-service", issue: fhir.IssueTypeNotFound, title: "There is no such service.", hint: "GET cds-services lists them."},
 		{is: engine.ErrHook, status: 400, code: "hook", issue: fhir.IssueTypeNotSupported, title: "The service does not answer this hook.", hint: "GET cds-services lists the hooks of each service."},
-		{is: engine.ErrNotReady, status: 503, code: "not-ready", issue: fhir.IssueTypeTransient, retry: 30, title: "The tenant has no live policy yet.", hint: "Apply its statements first."},
+		{is: engine.ErrNotReady, status: 503, code: "not-ready", issue: fhir.IssueTypeTransient, retry: 30, title: "The tenant is not ready.", hint: "Apply a tenant policy and activate packs for the service; precept status says what stands."},
 		{is: engine.ErrBusy, status: 429, code: "busy", issue: fhir.IssueTypeThrottled, retry: 1, title: "Too many calls at once.", hint: "The limit is in the tenant's policy."},
 		{is: chart.ErrTooLarge, status: 413, code: "too-large", issue: fhir.IssueTypeTooLong, detail: true, title: "The request is too large.", hint: "The limits are in the tenant's policy."},
 		{is: chart.ErrTooDeep, status: 400, code: "too-deep", issue: fhir.IssueTypeStructure, detail: true, title: "The request is nested too deeply."},

@@ -182,6 +182,18 @@ func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
 	return st.policy, nil
 }
 
+// Unready gives, for each tenant that can not be served although it has a
+// policy, why.
+func (e *Engine) Unready() map[tenant.ID]error {
+	m := map[tenant.ID]error{}
+	for id, l := range e.tenants {
+		if st := l.standing.Load(); st.why != nil {
+			m[id] = st.why
+		}
+	}
+	return m
+}
+
 // PersonKey returns the person whose key this is in the tenant's trust root.
 func (e *Engine) PersonKey(id tenant.ID, key signing.KeyID, at time.Time) (signing.Person, signing.PublicKey, error) {
 	_, st, err := e.current(context.Background(), id)
@@ -198,6 +210,9 @@ func (e *Engine) Call(ctx context.Context, c Caller, service string, body []byte
 	l, st, now, err := e.moment(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
+	}
+	if st.snapshot == nil && st.why != nil {
+		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("calling service: %w: %w", ErrNotReady, st.why))
 	}
 	if st.snapshot == nil {
 		return nil, fmt.Errorf("calling service: %w: no tenant policy was applied yet", ErrNotReady)

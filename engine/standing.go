@@ -23,6 +23,7 @@ type standing struct {
 	policy   *tenant.Policy // nil before the first
 	snapshot *Snapshot      // nil before the first policy
 	until    time.Time      // when an activation ends by itself; zero for never
+	why      error          // why there is no snapshot although there is a policy
 }
 
 // fold rebuilds what stands from the tenant's release log. It is how a node
@@ -48,7 +49,17 @@ func (e *Engine) fold(ctx context.Context, l *live) (*standing, error) {
 			return nil, fmt.Errorf("folding statement %d: %w", s.Index, err)
 		}
 	}
-	return e.stand(ctx, trust)
+	st, err := e.stand(ctx, trust)
+	if errors.Is(err, ErrStatement) || errors.Is(err, ErrPack) {
+		// What is live can not be run by this program, as when it has another
+		// clinical library. This tenant gets no answers until its people have
+		// mended it; the others are served.
+		st, err = &standing{trust: trust, why: err}, nil
+		if pol, ok := trust.Policy(); ok {
+			st.policy, err = tenant.Parse(pol.Raw)
+		}
+	}
+	return st, err
 }
 
 // stand makes ready what a state says is live. It is pure but for reading

@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"crypto/rand"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -145,4 +148,30 @@ func newInputs(t testing.TB, n *node, id tenant.ID, body []byte) *decision.Input
 	must(t, err)
 	in.RecordID = fixtureRecord
 	return in
+}
+
+// TestTenantThatCanNotBeRunWaitsAlone has a statement in one tenant's log that
+// this program can not carry out, as after going back to an older program.
+func TestTenantThatCanNotBeRunWaitsAlone(t *testing.T) {
+	n := newRegion(t)
+	pack := referencePack(t, "renal_dosing")
+	a := n.activationOf("north", pack)
+	a.Library = "1.99.0"
+	env := sign(t, about(pack), a, "amy@north")
+	trust := n.trust("north")
+	id, err := audit.NewRecordID(n.clock.now(), rand.Reader)
+	must(t, err)
+	_, err = n.log.Append(t.Context(), audit.Entry{Kind: audit.Statement, Tenant: "north", RecordID: id, Decided: n.clock.now(),
+		Schema: "precept-statement/1", Body: [][]byte{[]byte("{}")}, Statement: env.Bytes(), StatementIndex: int64(trust.Size())})
+	must(t, err)
+	n.restart()
+	if why := n.Unready()["north"]; why == nil || n.Unready()["south"] != nil {
+		t.Fatalf("unready: %v", n.Unready())
+	}
+	_, err = n.Call(t.Context(), ehr("north"), "orders", fixtures.Standard(1, 0))
+	wantError(t, err, ErrNotReady)
+	n.call("south", fixtures.Standard(1, 0))
+	if _, err := n.Status(t.Context(), person("north", "olga")); err != nil {
+		t.Errorf("the tenant's people can not look: %v", err)
+	}
 }

@@ -60,7 +60,7 @@ func (f *regionFlags) client() (*client.Client, error) {
 // could not answer.
 func refused(err error) error {
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status >= 400 && p.Status < 500 {
-		return fmt.Errorf("%w (%w)", err, errNo)
+		return answeredNo{err}
 	}
 	return err
 }

@@ -55,8 +55,7 @@ func auditCommand() *cobra.Command {
 in the tenant's trust root and a purpose, and is itself recorded.`,
 	}
 	f.add(c)
-	c.AddCommand(auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f))
-	return c
+	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f))
 }
 
 func auditList(f *auditFlags) *cobra.Command {

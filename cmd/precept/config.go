@@ -47,6 +47,8 @@ type config struct {
 	Timeouts timeoutConfig `yaml:"timeouts"`
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
+
+	adoptHighWater bool // of the command line
 }
 
 type tlsConfig struct {
@@ -151,7 +153,10 @@ func yamlKeys(t reflect.Type) []string {
 	}
 	var keys []string
 	for i := range t.NumField() {
-		keys = append(append(keys, t.Field(i).Tag.Get("yaml")), yamlKeys(t.Field(i).Type)...)
+		if f := t.Field(i); f.IsExported() {
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			keys = append(append(keys, key), yamlKeys(f.Type)...)
+		}
 	}
 	return keys
 }

@@ -78,6 +78,9 @@ func TestDocsConfiguration(t *testing.T) {
 	walk = func(prefix string, typ reflect.Type) {
 		for i := range typ.NumField() {
 			f := typ.Field(i)
+			if !f.IsExported() {
+				continue
+			}
 			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 			switch {
 			case f.Type.Kind() == reflect.Struct:

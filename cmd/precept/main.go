@@ -40,6 +40,12 @@ var errNo = errors.New("no")
 // errSaid is errNo where the command has already said why.
 var errSaid = fmt.Errorf("%w", errNo)
 
+// answeredNo is an error that is an answer: it reads as it is, and counts as
+// errNo.
+type answeredNo struct{ error }
+
+func (e answeredNo) Unwrap() []error { return []error{e.error, errNo} }
+
 // exitStatus is the one table from errors to exit statuses.
 func exitStatus(err error) int {
 	switch {

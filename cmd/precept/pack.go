@@ -152,7 +152,7 @@ func checkPack(pack *rulepacks.Pack) error {
 	if len(stops) == 0 {
 		return nil
 	}
-	return fmt.Errorf("checking pack %s: %w (%w)", pack.Manifest.Name, errors.Join(stops...), errNo)
+	return answeredNo{fmt.Errorf("checking pack %s: %w", pack.Manifest.Name, errors.Join(stops...))}
 }
 
 func packCheck() *cobra.Command {

@@ -42,12 +42,12 @@ which is what release, review and activation are signed over.`,
 			}
 			if pack == nil {
 				report.print(cmd.ErrOrStderr())
-				return fmt.Errorf("building %s: the pack can not be read (%w)", args[0], errNo)
+				return answeredNo{fmt.Errorf("building %s: the pack can not be read", args[0])}
 			}
 			if !untested {
 				report.print(cmd.ErrOrStderr())
 				if report.errors() > 0 {
-					return fmt.Errorf("building %s: %s; mend them, or use --untested (%w)", args[0], plural(report.errors(), "problem"), errNo)
+					return answeredNo{fmt.Errorf("building %s: %s; mend them, or use --untested", args[0], plural(report.errors(), "problem"))}
 				}
 				if err := proveCases(cmd, pack, terminology); err != nil {
 					return err
@@ -90,7 +90,7 @@ func proveCases(cmd *cobra.Command, pack *rulepacks.Pack, terminology string) er
 	}
 	if err := engine.CheckCases(cmd.Context(), pack, terms); err != nil {
 		if errors.Is(err, engine.ErrCases) {
-			return fmt.Errorf("building %s: %w (%w)", pack.Manifest.Name, err, errNo)
+			return answeredNo{fmt.Errorf("building %s: %w", pack.Manifest.Name, err)}
 		}
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var path string
+	var adopt bool
 	c := &cobra.Command{
 		Use:     "serve --config FILE",
 		Short:   "answer EHRs and people of a region",
@@ -38,10 +39,12 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			cfg.adoptHighWater = adopt
 			return serve(cmd.Context(), cfg, os.Stderr)
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "configuration file (YAML)")
+	c.Flags().BoolVar(&adopt, "adopt-high-water", false, "begin a new high-water mark for a store that has records; only after precept audit verify --store found it whole")
 	return c
 }
 
@@ -103,7 +106,7 @@ func (r *region) open(ctx context.Context) error {
 		return err
 	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
-		Mark: cfg.Store.HighWater, Clock: time.Now, Rand: rand.Reader, Queue: cfg.Queue})
+		Mark: cfg.Store.HighWater, AdoptMark: cfg.adoptHighWater, Clock: time.Now, Rand: rand.Reader, Queue: cfg.Queue})
 	if err != nil {
 		return err
 	}
@@ -141,6 +144,9 @@ func (r *region) listen() (err error) {
 // checks.
 func (r *region) run(ctx context.Context) error {
 	r.log.Info("serving", "region", r.cfg.Region, "build", build, "public", r.public.Addr().String(), "private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants))
+	for id, why := range r.engine.Unready() {
+		r.log.Error("tenant can not be served", "tenant", string(id), "error", why.Error())
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- r.server.Serve(r.public, r.private) }()
 	var cause error

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -68,7 +69,7 @@ here is believed as it is; compare its digest with one you received another way.
 				err = printShown(cmd.OutOrStdout(), list, len(roots) > 0)
 			}
 			if err == nil && bad {
-				err = fmt.Errorf("a signature does not hold: the file was altered (%w)", errNo)
+				err = answeredNo{errors.New("a signature does not hold: the file was altered")}
 			}
 			return err
 		},

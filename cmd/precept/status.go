@@ -53,6 +53,11 @@ func printStatus(w io.Writer, s *engine.Status) error {
 	for _, p := range s.Packs {
 		fmt.Fprintf(t, "pack\t%s %s (%s), activation %d, sha256 %s\n", p.Name, p.Version, p.Kind, p.Seq, p.Digest)
 	}
+	for _, p := range s.Packs {
+		for _, rule := range p.Suspended {
+			fmt.Fprintf(t, "out of service\t%s/%s\n", p.Name, rule)
+		}
+	}
 	for _, name := range s.Unused {
 		fmt.Fprintf(t, "unused\tparameter %s, which no active pack has\n", name)
 	}

@@ -246,7 +246,7 @@ func TestMarkFile(t *testing.T) {
 	if err := os.Remove(r.mark); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.tryOpen(t); !errors.Is(err, audit.ErrMark) || !strings.Contains(err.Error(), "new mark") {
+	if _, err := r.tryOpen(t); !errors.Is(err, audit.ErrMark) || !strings.Contains(err.Error(), "--adopt-high-water") {
 		t.Errorf("missing mark: %v, want ErrMark with a hint", err)
 	}
 	c := r.config(t)

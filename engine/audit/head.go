@@ -76,12 +76,12 @@ func (i identity) origin(t tenant.ID, n LogName) string {
 
 // A Head is the newest signed state of a log.
 type Head struct {
-	Log       LogName
-	Origin    string
-	Size      int64
-	Root      tlog.Hash
-	Committed time.Time // of the newest leaf
-	Note      []byte    // signed checkpoint
+	Log       LogName   `json:"log"`
+	Origin    string    `json:"origin"`
+	Size      int64     `json:"size"`
+	Root      tlog.Hash `json:"root"`
+	Committed time.Time `json:"committed"` // of the newest leaf
+	Note      []byte    `json:"note"`      // signed checkpoint
 }
 
 // wireHead is a head as it is stored.

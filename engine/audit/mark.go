@@ -59,7 +59,7 @@ func parseMarks(data []byte) (marks, int, error) {
 			_, err = tenant.ParseID(string(l.Tenant))
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("reading high-water mark: %w: line %d is damaged (run a full verification, then start once with a new mark)", ErrMark, n)
+			return nil, 0, fmt.Errorf("reading high-water mark: %w: line %d is damaged (run precept audit verify --store, remove the file, and start once with --adopt-high-water)", ErrMark, n)
 		}
 		m[markKey{l.Tenant, l.Log.stream()}] = l
 		whole += len(line) + 1
@@ -102,7 +102,7 @@ func openMark(path string, empty, adopt bool, heads marks) (*markFile, error) {
 		last, size = heads, 0
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("opening high-water mark %s: %w: the file is missing although the store has logs"+
-			" (restore it, or verify the store and start once with a new mark)", path, ErrMark)
+			" (restore it, or run precept audit verify --store and start once with --adopt-high-water)", path, ErrMark)
 	case err != nil:
 		return nil, err
 	}

@@ -15,9 +15,9 @@ import (
 
 // A Report is the result of a full verification of one tenant.
 type Report struct {
-	Tenant   tenant.ID
-	Logs     []LogReport
-	Findings []Finding // what is wrong; empty means verified
+	Tenant   tenant.ID   `json:"tenant"`
+	Logs     []LogReport `json:"logs"`
+	Findings []Finding   `json:"findings"` // what is wrong; empty means verified
 }
 
 // OK says that nothing is wrong.
@@ -25,19 +25,19 @@ func (r *Report) OK() bool { return len(r.Findings) == 0 }
 
 // A LogReport says what was checked in one log.
 type LogReport struct {
-	Head   Head
-	Leaves int64 // read and hashed
-	Opened int64 // bodies opened and found to be what was committed to
-	Erased int64 // bodies whose key was destroyed
-	Sealed int64 // bodies not opened, for want of keys; their digests were checked
+	Head   Head  `json:"head"`
+	Leaves int64 `json:"leaves"` // read and hashed
+	Opened int64 `json:"opened"` // bodies opened and found to be what was committed to
+	Erased int64 `json:"erased"` // bodies whose key was destroyed
+	Sealed int64 `json:"sealed"` // bodies not opened, for want of keys; their digests were checked
 }
 
 // A Finding is one thing that is wrong.
 type Finding struct {
-	Log    LogName
-	Index  int64  // of the leaf; -1 if it is about the log as a whole
-	Check  string // which check failed: head, leaf, tree, order, body, commitment, month chain, record id, statement, high-water mark
-	Detail string // in plain words; names no patient
+	Log    LogName `json:"log"`
+	Index  int64   `json:"index"`  // of the leaf; -1 if it is about the log as a whole
+	Check  string  `json:"check"`  // which check failed: head, leaf, tree, order, body, commitment, month chain, record id, statement, high-water mark
+	Detail string  `json:"detail"` // in plain words; names no patient
 }
 
 // String is the finding in one line.

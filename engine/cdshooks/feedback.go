@@ -35,12 +35,12 @@ const (
 // Feedback says what happened to one card. EHRs send it late, in batches and
 // more than once; it names no hook, patient or user.
 type Feedback struct {
-	Card     string    // the card's uuid; opaque, not always a UUID
-	Outcome  Outcome   //
-	Accepted []string  // uuids of the suggestions taken; at least one if accepted
-	Reason   *Coding   // nil if none was picked; Display may be empty
-	Comment  string    // the clinician's own words: treat as patient data
-	At       time.Time // when it happened by the EHR's clock, in UTC
+	Card     string    `json:"card"` // the card's uuid; opaque, not always a UUID
+	Outcome  Outcome   `json:"outcome"`
+	Accepted []string  `json:"accepted,omitempty"` // uuids of the suggestions taken; at least one if accepted
+	Reason   *Coding   `json:"reason,omitempty"`   // nil if none was picked; Display may be empty
+	Comment  string    `json:"comment,omitempty"`  // the clinician's own words: treat as patient data
+	At       time.Time `json:"at"`                 // when it happened by the EHR's clock, in UTC
 }
 
 // FeedbackError says which entry of a feedback body is not usable.

@@ -35,6 +35,8 @@ card_summary := fhir.text("Do not start metformin: eGFR {egfr} (starting is not 
 
 card_detail := fhir.text("Between 30 and 45 starting is not recommended and continuing needs an assessment. Below 30 metformin is contraindicated.", {}) if {
 	fact.is(fact.less(egfr, 30), "false")
+} else := fhir.text("Contraindicated below an eGFR of 30, for starting as for continuing.", {}) if {
+	fact.is(fact.less(egfr, 30), "true")
 } else := fhir.text("It is not certain whether eGFR is below 30, where metformin is contraindicated: obtain an exact value.", {})
 
 # Whoever takes it already needs an assessment, not a reflex.
