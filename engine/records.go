@@ -332,6 +332,7 @@ type Status struct {
 	Build      string        `json:"build"`
 	Library    string        `json:"library"`
 	OPA        string        `json:"opa"`
+	NodeKey    []byte        `json:"node_key"`    // Ed25519, signs heads and so receipts
 	ReleaseLog int64         `json:"release_log"` // statements so far
 	Policy     PolicyStatus  `json:"policy"`
 	Packs      []PackStatus  `json:"packs"`
@@ -365,7 +366,7 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 	if err := e.member(st, c); err != nil {
 		return nil, err
 	}
-	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: clinical.Version, OPA: OPAVersion,
+	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: clinical.Version, OPA: OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
 		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}}
 	if st.snapshot == nil {
 		return s, nil

@@ -150,9 +150,9 @@ func (c *Client) Checkpoint(ctx context.Context, log audit.LogName) ([]byte, err
 	return c.send(ctx, http.MethodGet, "log/"+string(log)+"/checkpoint", "", nil)
 }
 
-// Tile reads hashes of a log's tree. The height of tiles is 8.
+// Tile reads hashes of a log's tree.
 func (c *Client) Tile(ctx context.Context, log audit.LogName, t tlog.Tile) ([]byte, error) {
-	t.H = 8
+	t.H = audit.TileHeight
 	return c.send(ctx, http.MethodGet, "log/"+string(log)+"/tile/"+strings.TrimPrefix(t.Path(), "tile/8/"), "", nil)
 }
 

@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine"
@@ -55,7 +59,7 @@ func auditCommand() *cobra.Command {
 in the tenant's trust root and a purpose, and is itself recorded.`,
 	}
 	f.add(c)
-	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f))
+	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f))
 }
 
 func auditList(f *auditFlags) *cobra.Command {
@@ -321,19 +325,21 @@ func (p *replayer) replay(ctx context.Context, id string) (same bool, err error)
 }
 
 func auditVerify(f *auditFlags) *cobra.Command {
-	var store string
+	var store, node string
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "recompute everything the tenant's logs promise",
 		Long: `Verify has every leaf hashed again, every tree rebuilt, every head's signature
 checked, and every body opened and held against its leaf. With --store it reads a store file
-directly, read-only and without keys: bodies are then checked by their digests.`,
+directly, read-only and without keys: bodies are then checked by their digests. Heads are
+checked against the node key in the store, which whoever can write the store can replace; give
+--node-key to check them against the one you know.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var report *audit.Report
 			var err error
 			if store != "" {
-				report, err = verifyStore(cmd.Context(), store, tenant.ID(f.tenant))
+				report, err = verifyStore(cmd.Context(), store, tenant.ID(f.tenant), node)
 			} else {
 				var c *client.Client
 				if c, err = f.client(); err == nil {
@@ -347,25 +353,139 @@ directly, read-only and without keys: bodies are then checked by their digests.`
 		},
 	}
 	c.Flags().StringVar(&store, "store", "", "store file to read instead of asking a server")
+	c.Flags().StringVar(&node, "node-key", "", "with --store: the node's public key (base64), as precept status shows it")
 	return c
 }
 
 // verifyStore checks a store file that no server has open.
-func verifyStore(ctx context.Context, path string, t tenant.ID) (*audit.Report, error) {
+func verifyStore(ctx context.Context, path string, t tenant.ID, node string) (*audit.Report, error) {
 	if t == "" {
 		return nil, errors.New("--tenant is required")
+	}
+	var key ed25519.PublicKey
+	if node != "" {
+		var err error
+		if key, err = nodeKey(node); err != nil {
+			return nil, err
+		}
 	}
 	s, err := bolt.Open(path, bolt.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
-	r, err := audit.OpenReader(ctx, audit.Config{Store: s})
+	r, err := audit.OpenReader(ctx, audit.Config{Store: s, Node: key})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	report, err := r.Verify(ctx, t, nil)
 	return report, errors.Join(err, s.Close())
 }
+
+func nodeKey(text string) (ed25519.PublicKey, error) {
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return nil, errors.New("--node-key: want 32 bytes in base64, as precept status shows them")
+	}
+	return key, nil
+}
+
+func auditReceipt(f *auditFlags) *cobra.Command {
+	var node string
+	c := &cobra.Command{
+		Use:   "receipt FILE",
+		Short: "check a receipt: its signature, and that the record still stands",
+		Long: `Receipt checks what came in the header Precept-Receipt with an answer: that the head
+in it was signed by the node, and, with hashes fetched from the server, that the log of today still has
+the record's leaf at its place under that very head. With --node-key it checks the signature alone and
+needs no server.`,
+		Example: "  precept audit receipt --node-key vZ7c... receipt.txt",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := readInput(args[0], cmd.InOrStdin())
+			if err != nil {
+				return fmt.Errorf("reading receipt: %w", err)
+			}
+			r, err := audit.ParseReceipt(strings.TrimSpace(string(text)))
+			if err != nil {
+				return answeredNo{err}
+			}
+			return f.checkReceipt(cmd.Context(), cmd.OutOrStdout(), r, node)
+		},
+	}
+	c.Flags().StringVar(&node, "node-key", "", "the node's public key (base64), as precept status shows it")
+	return c
+}
+
+func (f *auditFlags) checkReceipt(ctx context.Context, w io.Writer, r audit.Receipt, node string) error {
+	if node != "" {
+		key, err := nodeKey(node)
+		if err != nil {
+			return err
+		}
+		if err := r.Verify(key); err != nil {
+			fmt.Fprintf(w, "receipt does NOT hold: %v\n", err)
+			return errSaid
+		}
+		_, err = fmt.Fprintf(w, "the node signed the head of %d leaves in this receipt; whether record %s is under it only the log can show\n", r.Size, r.RecordID)
+		return err
+	}
+	c, err := f.client()
+	if err != nil {
+		return err
+	}
+	s, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.Verify(s.NodeKey)
+	if err == nil {
+		err = f.leafUnderHead(ctx, c, r)
+	}
+	if err != nil {
+		fmt.Fprintf(w, "receipt does NOT hold: %v\n", err)
+		return errSaid
+	}
+	_, err = fmt.Fprintf(w, "receipt holds: record %s is leaf %d of %s, under the signed head of %d leaves\n", r.RecordID, r.Index, r.Log, r.Size)
+	return err
+}
+
+// leafUnderHead proves with the log's own hashes that the receipt's leaf is at
+// its place in the tree whose root the receipt names.
+func (f *auditFlags) leafUnderHead(ctx context.Context, c *client.Client, r audit.Receipt) error {
+	_, name, ok := strings.Cut(r.Log, "/"+f.tenant+"/")
+	if !ok {
+		return fmt.Errorf("it is of another tenant: %s", r.Log)
+	}
+	hashes := tlog.TileHashReader(tlog.Tree{N: r.Size, Hash: r.Root}, &tiles{ctx, c, audit.LogName(name)})
+	proof, err := tlog.ProveRecord(r.Size, r.Index, hashes)
+	if err != nil {
+		return fmt.Errorf("the log's hashes are not those of the receipt: %w", err)
+	}
+	return tlog.CheckRecord(proof, r.Size, r.Root, r.Index, r.Leaf)
+}
+
+// tiles fetches the hashes of a log.
+type tiles struct {
+	ctx    context.Context
+	client *client.Client
+	log    audit.LogName
+}
+
+func (t *tiles) Height() int { return audit.TileHeight }
+
+func (t *tiles) ReadTiles(list []tlog.Tile) ([][]byte, error) {
+	data := make([][]byte, len(list))
+	for i, tile := range list {
+		var err error
+		if data[i], err = t.client.Tile(t.ctx, t.log, tile); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// SaveTiles keeps nothing: one receipt needs few.
+func (t *tiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
 func (f *auditFlags) printReport(w io.Writer, r *audit.Report) error {
 	if f.json {

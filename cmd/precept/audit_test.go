@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"os"
 	"os/exec"
@@ -68,6 +69,24 @@ func TestAuditCommands(t *testing.T) {
 	if err := os.WriteFile(changed, []byte(lower), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	receipt, forged := filepath.Join(t.TempDir(), "receipt"), filepath.Join(t.TempDir(), "forged")
+	moved := strings.Replace(answer.Receipt, "index=", "index=1", 1)
+	swapped := filepath.Join(t.TempDir(), "swapped")
+	other := strings.Replace(answer.Receipt, "leaf=:"+answer.Receipt[strings.Index(answer.Receipt, "leaf=:")+6:][:4], "leaf=:AAAA", 1)
+	for path, text := range map[string]string{receipt: answer.Receipt, forged: moved, swapped: other} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := d.as("north", "avery@north.example", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, stranger := base64.StdEncoding.EncodeToString(standing.NodeKey), base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for _, c := range []struct {
 		name   string
 		args   []string
@@ -86,6 +105,11 @@ func TestAuditCommands(t *testing.T) {
 		{"replay from another's root", []string{"audit", "replay", "--root", d.statementFile("roots/south"), id}, 2, nil, "root"},
 		{"what if", []string{"audit", "replay", "--root", root, "--request", changed, id}, 1,
 			[]string{"differs", "renal_dosing/metformin-contraindicated", "was not", "is fired"}, ""},
+		{"receipt", []string{"audit", "receipt", receipt}, 0, []string{"receipt holds", id, "under the signed head"}, ""},
+		{"receipt offline", []string{"audit", "receipt", "--node-key", node, receipt}, 0, []string{"the node signed the head", id}, ""},
+		{"receipt of another node", []string{"audit", "receipt", "--node-key", stranger, receipt}, 1, []string{"NOT hold"}, ""},
+		{"receipt moved", []string{"audit", "receipt", forged}, 1, nil, "receipt"},
+		{"receipt of another leaf", []string{"audit", "receipt", swapped}, 1, []string{"NOT hold"}, ""},
 		{"verify", []string{"audit", "verify"}, 0, []string{"log verified"}, ""},
 		{"no such record", []string{"audit", "show", "019cb2a0-0000-7000-8000-000000000001"}, 2, nil, "404"},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -41,6 +42,7 @@ func printStatus(w io.Writer, s *engine.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "tenant\t%s in region %s\n", s.Tenant, s.Region)
 	fmt.Fprintf(t, "engine\tprecept %s, library %s, opa %s\n", s.Build, s.Library, s.OPA)
+	fmt.Fprintf(t, "node key\t%s\n", base64.StdEncoding.EncodeToString(s.NodeKey))
 	fmt.Fprintf(t, "log\t%s\n", plural(int(s.ReleaseLog), "statement"))
 	if s.Policy.Seq == 0 {
 		fmt.Fprintf(t, "policy\tnone; apply one with --seq 1\n")

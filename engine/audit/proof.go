@@ -159,13 +159,13 @@ func (r *Reader) Checkpoint(ctx context.Context, t tenant.ID, log LogName) (note
 	return note, nil
 }
 
-// tileHeight is the height of tiles of C2SP tlog-tiles: 256 hashes.
-const tileHeight = 8
+// TileHeight is the height of tiles of C2SP tlog-tiles: 256 hashes.
+const TileHeight = 8
 
 // Tile gives width hashes (1 to 256) of a log's tree, as C2SP tlog-tiles has them: level counts tiles from the
 // leaves up, n along. A tile that is not complete under the newest head is ErrNotFound.
 func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, n int64, width int) (data []byte, err error) {
-	if level < 0 || level > 62/tileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<tileHeight {
+	if level < 0 || level > 62/TileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<TileHeight {
 		return nil, fmt.Errorf("reading tile: %w", ErrNotFound)
 	}
 	err = r.cfg.Store.View(ctx, func(v View) error {
@@ -173,10 +173,10 @@ func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, 
 		if err != nil {
 			return err
 		}
-		if n<<tileHeight+int64(width) > h.Size>>(level*tileHeight) {
+		if n<<TileHeight+int64(width) > h.Size>>(level*TileHeight) {
 			return ErrNotFound
 		}
-		data, err = tlog.ReadTileData(tlog.Tile{H: tileHeight, L: level, N: n, W: width}, storedHashes{v, t, log})
+		data, err = tlog.ReadTileData(tlog.Tile{H: TileHeight, L: level, N: n, W: width}, storedHashes{v, t, log})
 		return err
 	})
 	if err != nil {
