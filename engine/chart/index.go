@@ -138,19 +138,18 @@ func (c *Chart) index(typ string) *typeIndex {
 	return idx
 }
 
-// foreign reports whether a resource of a source is about another patient than
-// the call: a mistake of the sender's that must not pass for this patient's
-// data. Drafts are never left out.
-func (c *Chart) foreign(r *Resource) bool {
-	if c.in.Request.PatientID == "" || r.Source == DraftsKey || r.about == "" {
+// foreign reports whether a reference names another patient than that of the
+// call: a mistake of the sender's that must not pass for this patient's data.
+func (c *Chart) foreign(about rawjson.Value) bool {
+	if c.in.Request.PatientID == "" || about == "" {
 		return false
 	}
-	target, _, _ := reference(r.about)
+	target, _, _ := reference(about)
 	id, ok := strings.CutPrefix(c.LocalRef(target), "Patient/")
 	return ok && id != c.in.Request.PatientID
 }
 
-func (x *typeIndex) add(it *item, src *Source, foreign func(*Resource) bool) {
+func (x *typeIndex) add(it *item, src *Source, foreign func(rawjson.Value) bool) {
 	first := len(x.codings)
 	r := Resource{Type: it.typ, Source: src.Key, JSON: it.raw, fullURL: it.fullURL}
 	wrong, ok := r.header(&x.codings)
@@ -159,7 +158,7 @@ func (x *typeIndex) add(it *item, src *Source, foreign func(*Resource) bool) {
 			have.Also = append(have.Also, src.Key)
 		}
 		wrong = true
-	} else if !wrong && foreign(&r) {
+	} else if !wrong && src.Key != DraftsKey && foreign(r.about) { // drafts are never left out
 		wrong = true
 		x.unreadable++
 	} else if !ok {

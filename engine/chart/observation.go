@@ -104,6 +104,9 @@ func (c *Chart) Observation(r *Resource) *Observation {
 func (c *Chart) Components(codes ...Coding) []*Observation {
 	var found []*Observation
 	for n, list := 0, c.index("Observation").list; n < len(list); n++ {
+		if !mayHold(string(list[n].parts), codes) {
+			continue
+		}
 		for e := list[n].parts.Elements(); e.Next(); {
 			if codings, text, _ := concept(e.Value.Get("code"), nil); anySame(codings, codes) {
 				found = append(found, c.component(&list[n], e.Value, codings, text))
@@ -111,6 +114,13 @@ func (c *Chart) Components(codes ...Coding) []*Observation {
 		}
 	}
 	return found
+}
+
+// mayHold reports whether a text could hold one of the codes, which saves
+// reading panels of something else. With escapes nobody can tell.
+func mayHold(text string, codes []Coding) bool {
+	holds := func(c Coding) bool { return strings.Contains(text, c.Code) }
+	return text != "" && (slices.ContainsFunc(codes, holds) || strings.IndexByte(text, '\\') >= 0)
 }
 
 func anySame(a, b []Coding) bool {
