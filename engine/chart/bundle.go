@@ -222,8 +222,8 @@ const maxNotes = 16
 
 // issues notes the codes of an OperationOutcome inside a search result and
 // gives what it means: a warning or information is a note, unless its code
-// says that data sources were not reached; anything else means that entries
-// were left out.
+// says that data sources were not reached or that entries may not be shown;
+// anything else means that entries were left out.
 func issues(outcome rawjson.Value, src *Source) Completeness {
 	c := Suppressed
 	for e, n := outcome.Get("issue").Elements(), 0; e.Next(); n++ {
@@ -245,9 +245,22 @@ func issues(outcome rawjson.Value, src *Source) Completeness {
 		switch {
 		case severity != "information" && severity != "warning":
 			c = min(c, Suppressed)
-		case code == "incomplete" || code == "timeout":
-			c = min(c, Partial)
+		default:
+			c = min(c, meant(code))
 		}
 	}
 	return c
+}
+
+// meant gives what the code of a warning or information says about the search
+// it came with.
+func meant(code string) Completeness {
+	switch code {
+	case "suppressed", "security", "login", "unknown", "expired", "forbidden":
+		return Suppressed
+	case "incomplete", "timeout", "transient", "lock-error", "no-store", "exception", "throttled", "too-costly", "too-long", "limited-filter":
+		return Partial
+	default:
+		return Complete
+	}
 }
