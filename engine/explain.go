@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
@@ -46,7 +47,7 @@ func explainFinding(w io.Writer, in *decision.Inputs, f *decision.Finding) {
 	case f.Card != "":
 		fmt.Fprintf(w, "  named on card %s\n", f.Card)
 	case f.Hidden != "":
-		fmt.Fprintf(w, "  not shown: %s\n", f.Hidden)
+		fmt.Fprintf(w, "  not shown: %s\n", strings.Map(visible, f.Hidden))
 	}
 	if f.Error != nil {
 		fmt.Fprintf(w, "  error %s: %s%s\n", f.Error.Code, f.Error.Message, at(f.Error.At))
@@ -92,10 +93,20 @@ func explainFact(w io.Writer, f *fact.Fact) {
 // shortRef shortens the ids of some two hundred characters that EHRs give to
 // drafts; both ends tell them apart, and the record has them whole.
 func shortRef(ref string) string {
-	if len(ref) <= 64 {
-		return ref
+	runes := []rune(strings.Map(visible, ref))
+	if len(runes) <= 64 {
+		return string(runes)
 	}
-	return ref[:44] + "…" + ref[len(ref)-12:]
+	return string(runes[:44]) + "…" + string(runes[len(runes)-12:])
+}
+
+// visible keeps what a sender put into an id from writing lines of its own into
+// an explanation, or to a terminal.
+func visible(r rune) rune {
+	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) {
+		return '?'
+	}
+	return r
 }
 
 // cutText says why a pair was not evaluated.

@@ -135,6 +135,8 @@ func TestNoAnswerWhileTheStoreBlocks(t *testing.T) {
 	gone() // the client hangs up: its record is waited for all the same
 	_, err := n.Call(t.Context(), ehr("north"), "orders", patient(t, "clean"))
 	wantError(t, err, ErrBusy)
+	_, err = n.Feedback(t.Context(), ehr("north"), "orders", []byte(`{"feedback":[]}`))
+	wantError(t, err, ErrBusy)
 	select {
 	case a := <-answered:
 		t.Fatalf("an answer left before its record was durable: %+v", a)

@@ -180,3 +180,16 @@ func TestUploadIsBounded(t *testing.T) {
 	must(t, err)
 	wantError(t, n.PutPack(t.Context(), person("north", "olga"), pack.Digest, pack.Archive()), rulepacks.ErrTooLarge)
 }
+
+// TestIdsWriteNoLines holds that the id of an order can not forge a line of an
+// explanation.
+func TestIdsWriteNoLines(t *testing.T) {
+	b := newBench(t)
+	in := b.inputs(t, oddCall(`{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"MedicationRequest","id":"1\nNOT      forged\u001b[2J\u2028x","status":"draft",
+		"medicationCodeableConcept":{"coding":[{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"6809"}]}}}]}`))
+	var text strings.Builder
+	Explain(&text, in, b.decide(t, in))
+	if out := text.String(); strings.Contains(out, "\nNOT      forged") || strings.ContainsAny(out, "\x1b\u2028") || !strings.Contains(out, "forged") {
+		t.Errorf("the id got through: %q", out)
+	}
+}

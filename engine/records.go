@@ -237,13 +237,20 @@ func (e *Engine) Tile(ctx context.Context, c Caller, log string, level, n, width
 // Feedback records what became of cards. Each entry is sealed with the record
 // of its card, so that erasing the patient erases it too.
 func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []byte) (*Answer, error) {
-	_, st, err := e.current(ctx, c.Tenant)
+	l, st, err := e.current(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
 	}
 	if st.policy == nil {
 		return nil, fmt.Errorf("taking feedback: %w: no tenant policy was applied yet", ErrNotReady)
 	}
+	// Each entry opens the record of its card, which is more work than a call: one
+	// body at a time counts as one call.
+	if l.calls.Add(1) > int64(st.policy.Limits.Concurrency) {
+		l.calls.Add(-1)
+		return nil, fmt.Errorf("taking feedback: %w", ErrBusy)
+	}
+	defer l.calls.Add(-1)
 	if client, ok := st.policy.Client(c.Client); !ok {
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: client is not registered: %w", ErrForbidden))
 	} else if !st.policy.HasService(service) || !client.Allows(service) {

@@ -32,7 +32,7 @@ func (d Difference) String() string {
 	if d.Rule == "" {
 		return fmt.Sprintf("response: was %s, is %s", d.Was, d.Is)
 	}
-	return fmt.Sprintf("%s on %s: was %s, is %s", d.Rule, d.Subject, d.Was, d.Is)
+	return fmt.Sprintf("%s on %s: was %s, is %s", d.Rule, shortRef(d.Subject), d.Was, d.Is)
 }
 
 // ErrLibrary says that a decision was made with another version of the clinical
