@@ -181,15 +181,21 @@ func uncoded(r *Resource) fact.Reason {
 	}
 }
 
-// routes reads the routes of dosage instructions.
+// routes reads the routes of dosage instructions. If some have one in codes and
+// some have not, the last of them has no code: there is a route nobody can tell.
 func (c *Chart) routes(v rawjson.Value) []Coding {
-	first := len(c.codings)
+	first, open := len(c.codings), false
 	for e := v.Elements(); e.Next(); {
+		before := len(c.codings)
 		for m := e.Value.Members(); m.Next(); {
 			if m.Name == "route" {
 				c.codings, _, _ = concept(m.Value, c.codings)
 			}
 		}
+		open = open || len(c.codings) == before
+	}
+	if open && len(c.codings) > first {
+		c.codings = append(c.codings, Coding{System: SNOMED})
 	}
 	return slices.Clip(c.codings[first:])
 }

@@ -66,23 +66,25 @@ func topical(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 }
 
 // local judges route and form. Routes that contradict each other, or the form,
-// leave it open.
+// leave it open, and so does a further route that is neither, unless the form
+// tells.
 func local(routes []chart.Coding, form string) fact.State {
-	here, everywhere := false, false
+	here, everywhere, other := false, false, false
 	for _, r := range routes {
 		if r.System == chart.SNOMED {
 			here = here || localRoutes[r.Code]
 			everywhere = everywhere || systemicRoutes[r.Code]
+			other = other || !localRoutes[r.Code] && !systemicRoutes[r.Code]
 		}
 	}
 	switch rulepacks.Form(form) {
 	case rulepacks.FormTopical, rulepacks.FormOphthalmic:
-		here = true
+		here, other = true, false
 	case rulepacks.FormOral, rulepacks.FormInjectable, rulepacks.FormTransdermal:
 		everywhere = true
 	}
 	switch {
-	case here && !everywhere:
+	case here && !everywhere && !other:
 		return fact.True
 	case everywhere && !here:
 		return fact.False

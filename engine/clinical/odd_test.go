@@ -144,3 +144,30 @@ func TestProposedDraft(t *testing.T) {
 		t.Errorf("in the chart: %v", f.State)
 	}
 }
+
+// TestLocalByEveryRoute holds that a drug acts locally only if all of its
+// instructions say so.
+func TestLocalByEveryRoute(t *testing.T) {
+	route := func(code string) string {
+		return `{"route":{"coding":[{"system":"http://snomed.info/sct","code":"` + code + `"}]}}`
+	}
+	const skin, mouth, lungs, words = "6064005", "26643006", "447694001", `{"text":"and swallow one"}`
+	for name, test := range map[string]struct {
+		instructions string
+		want         fact.State
+	}{
+		"on the skin":                {route(skin), fact.True},
+		"on the skin, twice":         {route(skin) + "," + route(skin), fact.True},
+		"on the skin, then in words": {route(skin) + "," + words, fact.Unknown},
+		"in words, then on the skin": {words + "," + route(skin), fact.Unknown},
+		"on the skin and elsewhere":  {route(skin) + "," + route(lungs), fact.Unknown},
+		"on the skin and by mouth":   {route(skin) + "," + route(mouth), fact.Unknown},
+		"by mouth, then in words":    {route(mouth) + "," + words, fact.False},
+		"in words":                   {words, fact.Unknown},
+	} {
+		order := med("MedicationRequest", "d", "5640", `,"status":"draft","dosageInstruction":[`+test.instructions+`]`)
+		if f := ask(t, bundle(order), bundle()).fact(topical, `{"order":0}`); f.State != test.want {
+			t.Errorf("%s: %v, want %v", name, f.State, test.want)
+		}
+	}
+}
