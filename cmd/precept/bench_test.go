@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ func BenchmarkServe(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer d.stop()
+	debug.SetGCPercent(400) // as serve does
 	load := &bench{region: d}
 	t, err := load.loadPrecept(nil)
 	if err != nil {
