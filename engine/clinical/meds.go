@@ -118,12 +118,26 @@ func takes(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 	f := s.blank()
 	f.Label, f.State = label, fact.False
 	for _, e := range s.chart.Exposures() {
-		if s.subject != nil && s.subject.ConcernsResource(e.Resource) || e.Draft && !q.drafts {
+		if e.Draft && !q.drafts || s.changes(e, q) {
 			continue
 		}
 		s.weighExposure(f, e, q)
 	}
 	return s.newFact(c, s.closeSearch(f, exposureTypes...)), nil
+}
+
+// changes reports that an exposure is the order at hand, or one that it
+// replaces or carries out, and so no other drug. An order of another drug that
+// it replaces ends with it, but was taken until now: a question about a window
+// still counts it, or a washout would be forgotten with the switch.
+func (s *Session) changes(e *chart.Exposure, q exposureQuery) bool {
+	o := s.subject
+	if o == nil || !o.ConcernsResource(e.Resource) {
+		return false
+	}
+	return !q.windowed || e.Resource == o.Resource || slices.ContainsFunc(e.Drug.Ingredients, func(c chart.Coding) bool {
+		return slices.ContainsFunc(o.Drug.Ingredients, func(d chart.Coding) bool { return c.System == d.System && c.Code == d.Code })
+	})
 }
 
 func (s *Session) exposureQuery(t *ast.Term) (q exposureQuery, label string, err error) {
