@@ -152,6 +152,12 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 	if byOrder {
 		e.unidentified(orders, c.Request().Drafts.Completeness)
 	}
+	for _, name := range service.Packs {
+		if !slices.ContainsFunc(e.snapshot.packs, func(p livePack) bool { return p.ref.Name == name }) {
+			e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "pack-not-live",
+				Text: "pack " + name + " belongs to the service and is not live: none of its rules was asked"})
+		}
+	}
 	// The urgent ones first: they are the last to be cut.
 	slices.SortStableFunc(e.pairs, func(a, b pair) int {
 		return cmp.Or(cmp.Compare(a.ruleOf().SeverityFor(e.in.Hook).Rank(), b.ruleOf().SeverityFor(e.in.Hook).Rank()),

@@ -175,3 +175,18 @@ func TestTenantThatCanNotBeRunWaitsAlone(t *testing.T) {
 		t.Errorf("the tenant's people can not look: %v", err)
 	}
 }
+
+// TestPackThatIsNotLiveIsNoted turns one of a service's packs off: the others
+// answer, and the record says whose rules were not asked.
+func TestPackThatIsNotLiveIsNoted(t *testing.T) {
+	n := newRegion(t)
+	off := n.activationOf("north", referencePack(t, "renal_dosing"))
+	off.Mode, off.Library = signing.Off, ""
+	_, err := n.apply("north", sign(t, about(referencePack(t, "renal_dosing")), off, "amy@north"))
+	must(t, err)
+	a := n.call("north", fixtures.Standard(1, 0))
+	_, d := n.opened("north", a.RecordID)
+	if len(d.Notes) != 1 || d.Notes[0].Code != "pack-not-live" {
+		t.Errorf("notes: %+v", d.Notes)
+	}
+}
