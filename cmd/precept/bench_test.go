@@ -18,7 +18,7 @@ func BenchmarkServe(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer d.stop()
-	debug.SetGCPercent(400) // as serve does
+	debug.SetGCPercent(800) // as serve does
 	load := &bench{region: d}
 	t, err := load.loadPrecept(nil)
 	if err != nil {
