@@ -36,9 +36,9 @@ the same number of connections. Before it measures it checks that the decisions 
 	}
 	fl := c.Flags()
 	fl.StringVar(&b.opa, "opa", "bin/opa", "OPA program to measure against")
-	fl.IntVar(&b.rounds, "rounds", 3, "times each server is measured")
-	fl.DurationVar(&b.time, "time", 8*time.Second, "longest time of one measurement")
-	fl.IntVar(&b.requests, "requests", 6000, "most requests of one measurement, all different")
+	fl.IntVar(&b.rounds, "rounds", 5, "times each server is measured")
+	fl.DurationVar(&b.time, "time", 6*time.Second, "longest time of one measurement")
+	fl.IntVar(&b.requests, "requests", 8000, "most requests of one measurement, all different")
 	fl.IntVar(&b.connections, "connections", 8, "connections at once")
 	c.AddCommand(floorCommand())
 	return c
