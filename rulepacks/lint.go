@@ -148,12 +148,9 @@ func (l *linter) parameters() {
 	}
 }
 
-var (
-	placeholderPattern = regexp.MustCompile(`\{[A-Za-z_][A-Za-z0-9_]*\}`)
-	// textPattern finds the template of fhir.text in a rule; a group holds the
-	// inside of the string literal, which in Rego is that of a JSON string.
-	textPattern = regexp.MustCompile(`fhir\.text\(\s*("(?:[^"\\\n]|\\.)*"|` + "`[^`]*`" + `)`)
-)
+// textPattern finds the template of fhir.text in a rule; a group holds the
+// inside of the string literal, which in Rego is that of a JSON string.
+var textPattern = regexp.MustCompile(`fhir\.text\(\s*("(?:[^"\\\n]|\\.)*"|` + "`[^`]*`" + `)`)
 
 func (l *linter) languages() {
 	declared := l.p.Manifest.Languages
@@ -178,9 +175,17 @@ func (l *linter) languages() {
 func (l *linter) messages(file string, m Messages, templates []string) {
 	for _, source := range slices.Sorted(maps.Keys(m)) {
 		at := jsontext.Pointer("").AppendToken(source)
-		if !slices.Equal(placeholders(source), placeholders(m[source])) {
-			l.add(&Problem{File: file, Line: l.line(file, at), What: "the translation has other placeholders than its source",
-				Kind: ErrMessages, Hint: fmt.Sprintf("use %s", strings.Join(append(placeholders(source), "no other"), ", "))})
+		want, sourceErr := Placeholders(source)
+		have, err := Placeholders(m[source])
+		switch {
+		case sourceErr == nil && err != nil:
+			l.add(&Problem{File: file, Line: l.line(file, at), What: "the translation has { without }", Kind: ErrMessages, Hint: "close it"})
+		case !slices.Equal(want, have):
+			hint := "use no placeholder"
+			if len(want) > 0 {
+				hint = fmt.Sprintf("use {%s}, and no other", strings.Join(want, "}, {"))
+			}
+			l.add(&Problem{File: file, Line: l.line(file, at), What: "the translation has other placeholders than its source", Kind: ErrMessages, Hint: hint})
 		}
 		if !slices.Contains(templates, source) && !l.contains(source) {
 			l.warn(&Problem{File: file, Line: l.line(file, at), What: "no rule has the source text of the translation",
@@ -219,13 +224,6 @@ func (l *linter) templates() []string {
 			}
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// placeholders returns the {name}s of a text, each once, sorted.
-func placeholders(text string) []string {
-	all := placeholderPattern.FindAllString(text, -1)
 	slices.Sort(all)
 	return slices.Compact(all)
 }

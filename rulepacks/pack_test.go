@@ -277,6 +277,8 @@ func TestLint(t *testing.T) {
 		{"unused parameter", []string{"rules/low.rego", strings.ReplaceAll(sampleRule, "max_age", "age")}, "pack.yaml:12: no rule uses the parameter max_age", true},
 		{"placeholders", []string{"messages/de.json", "{\n\"Low: {egfr}\": \"Niedrig: {egrf}\"}"}, "messages/de.json:2: the translation has other placeholders", false},
 		{"lost placeholder", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig"}`}, "other placeholders", false},
+		{"placeholder nobody gives", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {}"}`}, "other placeholders", false},
+		{"open placeholder", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {"}`}, "the translation has { without }", false},
 		{"translation of nothing", []string{"messages/de.json", `{"High: {egfr}": "Hoch: {egfr}"}`}, "no rule has the source text", true},
 		{"no translation", []string{"messages/de.json", `{}`}, `the text "Low: {egfr}" has no translation`, true},
 		{"language without file", []string{"messages/de.json", ""}, "pack.yaml:10: language de has no messages/de.json", false},

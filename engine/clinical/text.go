@@ -8,6 +8,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/rulepacks"
 )
 
 // maxName is the largest number of characters of one name from the chart that
@@ -96,7 +97,7 @@ func text(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	filled, err := Fill(s.translate(template), func(name string) (string, error) {
+	filled, err := rulepacks.FillTemplate(s.translate(template), func(name string) (string, error) {
 		key := s.names[name]
 		if key == nil {
 			key = ast.StringTerm(name)
@@ -121,29 +122,6 @@ func (s *Session) translate(source string) string {
 		return t
 	}
 	return source
-}
-
-// Fill replaces every {name} of a template with what value gives for it.
-func Fill(template string, value func(name string) (string, error)) (string, error) {
-	var b strings.Builder
-	b.Grow(len(template) + 64)
-	for {
-		before, rest, ok := strings.Cut(template, "{")
-		b.WriteString(before)
-		if !ok {
-			return b.String(), nil
-		}
-		name, after, ok := strings.Cut(rest, "}")
-		if !ok {
-			return "", fmt.Errorf("the template has { without }")
-		}
-		v, err := value(name)
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(v)
-		template = after
-	}
 }
 
 func (s *Session) render(t *ast.Term) (string, error) {

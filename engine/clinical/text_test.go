@@ -2,7 +2,6 @@ package clinical
 
 import (
 	"encoding/json"
-	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -67,29 +66,6 @@ func FuzzPlain(f *testing.F) {
 			t.Errorf("Plain(%q) = %q is not stable", s, got)
 		}
 	})
-}
-
-func TestFill(t *testing.T) {
-	errNone := errors.New("there is none")
-	value := func(name string) (string, error) {
-		if v, ok := map[string]string{"a": "1", "b": "{a}", "": "empty"}[name]; ok {
-			return v, nil
-		}
-		return "", errNone
-	}
-	for _, tt := range []struct{ template, want string }{
-		{"", ""}, {"plain", "plain"}, {"{a}", "1"}, {"x {a} y {a} z", "x 1 y 1 z"}, {"{b}", "{a}"}, {"a } b", "a } b"}, {"{}", "empty"},
-	} {
-		if got, err := Fill(tt.template, value); err != nil || got != tt.want {
-			t.Errorf("Fill(%q) = %q, %v", tt.template, got, err)
-		}
-	}
-	if _, err := Fill("a {b", value); err == nil {
-		t.Error("{ without } was accepted")
-	}
-	if _, err := Fill("{c}", value); !errors.Is(err, errNone) {
-		t.Errorf("unknown name: %v", err)
-	}
 }
 
 func TestText(t *testing.T) {

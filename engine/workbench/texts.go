@@ -12,6 +12,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/rulepacks"
 )
 
 // texts holds the texts of the rules against the translations, and the
@@ -55,7 +56,7 @@ func (c *check) translated(u clinical.Use) {
 
 // placeholders compares what a template names with what it is given.
 func (c *check) placeholders(u clinical.Use) {
-	named, err := placeholders(u.Text)
+	named, err := rulepacks.Placeholders(u.Text)
 	if err != nil {
 		c.add(u.File, u.Line, "close it", "%v", err)
 		return
@@ -74,17 +75,6 @@ func (c *check) placeholders(u clinical.Use) {
 			c.warn(u.File, u.Line, "remove it, or name it in the template", "the template is given %s, which it does not name", n)
 		}
 	}
-}
-
-// placeholders gives the names in a template, each once, sorted.
-func placeholders(template string) ([]string, error) {
-	names := []string{}
-	_, err := clinical.Fill(template, func(name string) (string, error) {
-		names = append(names, name)
-		return "", nil
-	})
-	slices.Sort(names)
-	return slices.Compact(names), err
 }
 
 // summaries looks for summaries that are too long whatever is filled in, in
@@ -149,7 +139,7 @@ func (c *check) length(file string, line int, template string) {
 		}
 	}
 	for _, where := range slices.Sorted(maps.Keys(texts)) {
-		bare, err := clinical.Fill(texts[where], func(string) (string, error) { return "", nil })
+		bare, err := rulepacks.FillTemplate(texts[where], func(string) (string, error) { return "", nil })
 		if n := utf8.RuneCountInString(bare); err == nil && n > cdshooks.MaxSummary {
 			c.add(file, line, fmt.Sprintf("at most %d with what is filled in; move the rest into detail", cdshooks.MaxSummary),
 				"the summary%s has %d characters", where, n)
