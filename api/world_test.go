@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -305,9 +304,7 @@ func (w *world) release(t tenant.ID, names ...string) {
 
 func (w *world) pack(name string) *rulepacks.Pack {
 	w.Helper()
-	folder, err := fs.Sub(rulepacks.Embedded(), name)
-	w.must(err)
-	pack, err := rulepacks.ReadFolder(folder)
+	pack, err := rulepacks.ReadEmbedded(name)
 	w.must(err)
 	return pack
 }

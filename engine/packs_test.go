@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"io/fs"
 	"testing"
 
 	"github.com/precept-cds/precept/rulepacks"
@@ -10,11 +9,7 @@ import (
 // referencePack reads one of the packs that come with the program.
 func referencePack(t testing.TB, name string) *rulepacks.Pack {
 	t.Helper()
-	sub, err := fs.Sub(rulepacks.Embedded(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := rulepacks.ReadFolder(sub)
+	p, err := rulepacks.ReadEmbedded(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,11 +12,16 @@ import (
 var embedded embed.FS
 
 // Embedded returns the reference packs that come with this module, one folder
-// per pack, named like the pack:
-//
-//	folder, err := fs.Sub(rulepacks.Embedded(), "renal_dosing")
-//	pack, err := rulepacks.ReadFolder(folder)
-//
+// per pack, named like the pack. [ReadEmbedded] reads one.
 // They are unsigned sources. Nothing runs them before they are built, signed
 // and activated like any other pack.
 func Embedded() fs.FS { return embedded }
+
+// ReadEmbedded reads one of the reference packs as [ReadFolder] does.
+func ReadEmbedded(name string) (*Pack, error) {
+	folder, err := fs.Sub(embedded, name)
+	if err != nil {
+		return nil, err
+	}
+	return ReadFolder(folder)
+}

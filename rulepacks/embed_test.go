@@ -18,11 +18,7 @@ func TestEmbedded(t *testing.T) {
 	}
 	for _, d := range folders {
 		t.Run(d.Name(), func(t *testing.T) {
-			folder, err := fs.Sub(Embedded(), d.Name())
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := ReadFolder(folder)
+			p, err := ReadEmbedded(d.Name())
 			if err != nil {
 				t.Fatal(err)
 			}

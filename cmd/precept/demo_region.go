@@ -245,11 +245,7 @@ func free(address string) bool {
 func (d *demoRegion) makePacks(ctx context.Context) error {
 	var terms *rulepacks.Pack
 	for _, name := range demoPacks {
-		sub, err := fs.Sub(rulepacks.Embedded(), name)
-		if err != nil {
-			return err
-		}
-		p, err := rulepacks.ReadFolder(sub)
+		p, err := rulepacks.ReadEmbedded(name)
 		if err != nil {
 			return err
 		}

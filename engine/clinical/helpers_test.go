@@ -2,7 +2,6 @@ package clinical
 
 import (
 	"fmt"
-	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +19,7 @@ var callTime = time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
 
 func embedded(t testing.TB, name string) *rulepacks.Pack {
 	t.Helper()
-	sub, err := fs.Sub(rulepacks.Embedded(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := rulepacks.ReadFolder(sub)
+	p, err := rulepacks.ReadEmbedded(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package workbench
 
 import (
 	"bytes"
-	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
@@ -18,11 +17,7 @@ import (
 
 func referencePack(t *testing.T, name string) *rulepacks.Pack {
 	t.Helper()
-	sub, err := fs.Sub(rulepacks.Embedded(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := rulepacks.ReadFolder(sub)
+	p, err := rulepacks.ReadEmbedded(name)
 	if err != nil {
 		t.Fatal(err)
 	}
