@@ -18,10 +18,10 @@ import (
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/chart/rawjson"
 	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // What the door itself refuses.

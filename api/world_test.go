@@ -25,11 +25,11 @@ import (
 	"github.com/precept-cds/precept/engine/audit/audittest"
 	"github.com/precept-cds/precept/engine/audit/bolt"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // world is a region with the tenants north and south on a bbolt store, and its

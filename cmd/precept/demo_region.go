@@ -24,11 +24,11 @@ import (
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // The packs that a demo region releases, the terminology first: rules need it

@@ -9,8 +9,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/spf13/cobra"
 
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/signing"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 func keysCommand() *cobra.Command {

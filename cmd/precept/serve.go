@@ -19,8 +19,8 @@ import (
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/bolt"
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 func serveCommand() *cobra.Command {

@@ -49,8 +49,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // Errors of this package. Others are errors of the store or of the context.

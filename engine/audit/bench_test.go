@@ -13,7 +13,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/bolt"
-	"github.com/precept-cds/precept/signing/keyring"
+	"github.com/precept-cds/precept/engine/keyring"
 )
 
 // fhirBody makes a body like a recorded call: FHIR-shaped, of about size bytes, unlike the next one.

@@ -8,8 +8,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // An Entry is what the engine gives to be recorded.

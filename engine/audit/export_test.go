@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 
 	"bytes"
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 	"golang.org/x/mod/sumdb/tlog"
 	"testing"
 )

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 	formats "github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/tlog"
 )

@@ -9,8 +9,8 @@ import (
 	"regexp"
 	"sync"
 
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // A Log takes records for all tenants of one region. One goroutine writes; everything else may be called from

@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/precept-cds/precept/signing/keyring"
+	"github.com/precept-cds/precept/engine/keyring"
 )
 
 const (

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // Space is one kind of stored thing; a table, or a bucket. Every key lives under a tenant; what belongs to the

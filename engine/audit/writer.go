@@ -9,8 +9,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 	"golang.org/x/mod/sumdb/tlog"
 )
 

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing/keyring"
 )
 
 // Run checks that a store keeps the promises of [audit.Store]. open returns the same store each time it is
