@@ -17,6 +17,7 @@ import (
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/chart/rawjson"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -102,7 +103,7 @@ func problemTable() problems {
 		{is: errParameter, status: 400, code: "parameter", issue: fhir.IssueTypeValue, detail: true, title: "A parameter is not usable."},
 
 		{is: engine.ErrUnknownService, status: 404, code: "unknown-service", issue: fhir.IssueTypeNotFound, title: "There is no such service.", hint: "GET cds-services lists them."},
-		{is: engine.ErrHook, status: 400, code: "hook", issue: fhir.IssueTypeNotSupported, title: "The service does not answer this hook.", hint: "GET cds-services lists the hooks of each service."},
+		{is: decide.ErrHook, status: 400, code: "hook", issue: fhir.IssueTypeNotSupported, title: "The service does not answer this hook.", hint: "GET cds-services lists the hooks of each service."},
 		{is: engine.ErrNotReady, status: 503, code: "not-ready", issue: fhir.IssueTypeTransient, retry: 30, title: "The tenant is not ready.", hint: "Apply a tenant policy and activate packs for the service; precept status says what stands."},
 		{is: engine.ErrBusy, status: 429, code: "busy", issue: fhir.IssueTypeThrottled, retry: 1, title: "Too many calls at once.", hint: "The limit is in the tenant's policy."},
 		{is: chart.ErrTooLarge, status: 413, code: "too-large", issue: fhir.IssueTypeTooLong, detail: true, title: "The request is too large.", hint: "The limits are in the tenant's policy."},
@@ -126,8 +127,8 @@ func problemTable() problems {
 		{is: rulepacks.ErrCase, status: 422, code: "pack-case", detail: true, title: "A case of the pack is not usable."},
 		{is: rulepacks.ErrParameter, status: 422, code: "pack-parameter", detail: true, title: "A parameter of the pack is not usable."},
 		{is: rulepacks.ErrDigest, status: 400, code: "digest", detail: true, title: "The digest is not usable."},
-		{is: engine.ErrCases, status: 422, code: "cases", detail: true, title: "The pack's own cases do not hold here."},
-		{is: engine.ErrPack, status: 422, code: "pack", detail: true, title: "The pack can not be run here."},
+		{is: decide.ErrCases, status: 422, code: "cases", detail: true, title: "The pack's own cases do not hold here."},
+		{is: decide.ErrPack, status: 422, code: "pack", detail: true, title: "The pack can not be run here."},
 		{is: engine.ErrStatement, status: 422, code: "statement", detail: true, title: "The statement can not take effect here."},
 
 		{is: signing.ErrTooLarge, status: 413, code: "statement-too-large", detail: true, title: "The statement is too large."},

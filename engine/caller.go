@@ -25,8 +25,6 @@ var (
 	ErrUnknownTenant = errors.New("no such tenant here")
 	// ErrUnknownService says that the tenant has no service of that id.
 	ErrUnknownService = errors.New("no such service")
-	// ErrHook says that the service does not answer the hook of the request.
-	ErrHook = errors.New("the service does not answer this hook")
 	// ErrForbidden says that the caller is known but lacks the role; the message
 	// names the role.
 	ErrForbidden = errors.New("not allowed")
@@ -41,8 +39,6 @@ var (
 	// ErrStatement says that a statement is well signed but asks for what this
 	// node can not do; the message names the check that failed.
 	ErrStatement = errors.New("statement can not take effect")
-	// ErrCases says that a pack's own golden cases do not hold in this process.
-	ErrCases = errors.New("cases of the pack do not hold")
 )
 
 // Answer is the result of a call: the exact bytes to send, and the receipt

@@ -13,6 +13,8 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/audittest"
+	"github.com/precept-cds/precept/engine/decide/decidetest"
+	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
 )
@@ -21,7 +23,7 @@ import (
 func (n *node) clean(id tenant.ID) {
 	n.Helper()
 	r, err := n.Verify(n.Context(), auditor(id))
-	must(n, err)
+	decidetest.Must(n, err)
 	if !r.OK() {
 		n.Errorf("verification of %s: %v", id, r.Findings)
 	}
@@ -34,17 +36,17 @@ func TestNoAnswerWithoutARecord(t *testing.T) {
 			n := newRegion(t, func(n *node) {
 				n.wrap = func(s audit.Store) audit.Store { store = audittest.NewFaulty(s); return store }
 			})
-			must(t, n.Ready())
-			body := patient(t, "metformin-egfr-27")
+			decidetest.Must(t, n.Ready())
+			body := decidetest.Patient(t, "metformin-egfr-27")
 			store.Break(0, fault)
 			a, err := n.Call(t.Context(), ehr("north"), "orders", body)
-			wantError(t, err, audit.ErrStore)
+			decidetest.WantError(t, err, audit.ErrStore)
 			if a != nil {
 				t.Fatalf("an answer left without a durable record: %s", a.Body)
 			}
-			wantError(t, n.Ready(), audit.ErrStore)
+			decidetest.WantError(t, n.Ready(), audit.ErrStore)
 			// Nothing else leaves either, not for the other tenant and not for people.
-			for name, do := range verbs(n, fixtureRecord, patient(t, "clean")) {
+			for name, do := range verbs(n, decidetest.RecordID, decidetest.Patient(t, "clean")) {
 				if oneOf(forEHRs, name) || oneOf(forAuditors, name) {
 					c := auditor("south")
 					if oneOf(forEHRs, name) {
@@ -80,7 +82,7 @@ func TestStatementThatIsNotDurableIsNotLive(t *testing.T) {
 				Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
 			store.Break(0, fault)
 			_, err := n.apply("north", env)
-			wantError(t, err, audit.ErrStore)
+			decidetest.WantError(t, err, audit.ErrStore)
 			if n.trust("north").Size() != size {
 				t.Error("it took effect in memory")
 			}
@@ -115,7 +117,7 @@ func (g *gate) Commit(ctx context.Context, b *audit.Batch) error {
 
 func TestNoAnswerWhileTheStoreBlocks(t *testing.T) {
 	n := newRegion(t)
-	p := policyFor(t, "north")
+	p := decidetest.PolicyFor(t, "north")
 	p.Limits.Concurrency = 1
 	n.policy("north", p)
 	n.close()
@@ -125,7 +127,7 @@ func TestNoAnswerWhileTheStoreBlocks(t *testing.T) {
 	ctx, gone := context.WithCancel(t.Context())
 	answered := make(chan *Answer, 1)
 	go func() {
-		a, err := n.Call(ctx, ehr("north"), "orders", patient(t, "metformin-egfr-27"))
+		a, err := n.Call(ctx, ehr("north"), "orders", decidetest.Patient(t, "metformin-egfr-27"))
 		if err != nil {
 			t.Error(err)
 		}
@@ -133,10 +135,10 @@ func TestNoAnswerWhileTheStoreBlocks(t *testing.T) {
 	}()
 	<-g.entered
 	gone() // the client hangs up: its record is waited for all the same
-	_, err := n.Call(t.Context(), ehr("north"), "orders", patient(t, "clean"))
-	wantError(t, err, ErrBusy)
+	_, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "clean"))
+	decidetest.WantError(t, err, ErrBusy)
 	_, err = n.Feedback(t.Context(), ehr("north"), "orders", []byte(`{"feedback":[]}`))
-	wantError(t, err, ErrBusy)
+	decidetest.WantError(t, err, ErrBusy)
 	select {
 	case a := <-answered:
 		t.Fatalf("an answer left before its record was durable: %+v", a)
@@ -154,28 +156,28 @@ func TestNoAnswerWhileTheStoreBlocks(t *testing.T) {
 func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
-	must(t, err)
-	must(t, os.WriteFile(to, b, 0o600))
+	decidetest.Must(t, err)
+	decidetest.Must(t, os.WriteFile(to, b, 0o600))
 }
 
 func TestLogCutShortIsNoticed(t *testing.T) {
 	n := newNode(t)
 	n.close()
-	must(t, os.Remove(filepath.Join(n.dir, "audit.db")))
+	decidetest.Must(t, os.Remove(filepath.Join(n.dir, "audit.db")))
 	n.mark = true
 	n.open()
 	n.setUp("north")
-	n.call("north", patient(t, "clean"))
+	n.call("north", decidetest.Patient(t, "clean"))
 	n.close()
 	file := filepath.Join(n.dir, "audit.db")
 	copyFile(t, file, file+".old")
 	n.open()
-	n.call("north", patient(t, "metformin-egfr-27"))
+	n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	n.clean("north")
 	n.close()
-	must(t, os.Rename(file+".old", file)) // somebody puts yesterday's copy back
+	decidetest.Must(t, os.Rename(file+".old", file)) // somebody puts yesterday's copy back
 	err := n.tryOpen()
-	wantError(t, err, audit.ErrCutShort)
+	decidetest.WantError(t, err, audit.ErrCutShort)
 }
 
 // leafKey is where a leaf and its body lie.
@@ -188,7 +190,7 @@ func leafKey(rec audit.Record) []byte {
 func (n *node) edit(space audit.Space, id tenant.ID, key []byte, change func([]byte) []byte) {
 	n.Helper()
 	var old []byte
-	must(n, n.store.View(n.Context(), func(v audit.View) error {
+	decidetest.Must(n, n.store.View(n.Context(), func(v audit.View) error {
 		b, err := v.Get(space, id, key)
 		old = bytes.Clone(b)
 		return err
@@ -197,15 +199,15 @@ func (n *node) edit(space audit.Space, id tenant.ID, key []byte, change func([]b
 		n.Fatal("nothing is stored there")
 	}
 	item := audit.Item{Space: space, Tenant: id, Key: key}
-	must(n, n.store.Commit(n.Context(), &audit.Batch{Put: []audit.Item{item}}))
+	decidetest.Must(n, n.store.Commit(n.Context(), &audit.Batch{Put: []audit.Item{item}}))
 	if item.Value = change(old); item.Value != nil {
-		must(n, n.store.Commit(n.Context(), &audit.Batch{Put: []audit.Item{item}}))
+		decidetest.Must(n, n.store.Commit(n.Context(), &audit.Batch{Put: []audit.Item{item}}))
 	}
 }
 
 func (n *node) value(space audit.Space, id tenant.ID, key []byte) (out []byte) {
 	n.Helper()
-	must(n, n.store.View(n.Context(), func(v audit.View) error {
+	decidetest.Must(n, n.store.View(n.Context(), func(v audit.View) error {
 		b, err := v.Get(space, id, key)
 		out = bytes.Clone(b)
 		return err
@@ -226,8 +228,8 @@ func TestTamperedRecordsAreDetected(t *testing.T) {
 			n.edit(audit.Bodies, "north", leafKey(b), func([]byte) []byte { return bodyA })
 		}, "body"},
 		{"a body of the other tenant put in", func(n *node, a, _ audit.Record) {
-			other, err := n.log.Get(n.Context(), "south", audit.RecordID(n.call("south", patient(n, "standard")).RecordID))
-			must(n, err)
+			other, err := n.log.Get(n.Context(), "south", audit.RecordID(n.call("south", decidetest.Patient(n, "standard")).RecordID))
+			decidetest.Must(n, err)
 			body := n.value(audit.Bodies, "south", leafKey(other))
 			n.edit(audit.Bodies, "north", leafKey(a), func([]byte) []byte { return body })
 		}, "body"},
@@ -244,19 +246,19 @@ func TestTamperedRecordsAreDetected(t *testing.T) {
 			n := newRegion(t)
 			open := func(id string) audit.Record {
 				rec, err := n.log.Get(t.Context(), "north", audit.RecordID(id))
-				must(t, err)
+				decidetest.Must(t, err)
 				return rec
 			}
-			a := open(n.call("north", patient(t, "metformin-egfr-27")).RecordID)
-			b := open(n.call("north", patient(t, "clean")).RecordID)
+			a := open(n.call("north", decidetest.Patient(t, "metformin-egfr-27")).RecordID)
+			b := open(n.call("north", decidetest.Patient(t, "clean")).RecordID)
 			n.clean("north")
 			c.tamper(n, a, b)
 			_, err := n.Record(t.Context(), auditor("north"), string(a.Leaf.RecordID))
-			wantError(t, err, audit.ErrCorrupt)
+			decidetest.WantError(t, err, audit.ErrCorrupt)
 			_, err = n.Explain(t.Context(), auditor("north"), string(a.Leaf.RecordID))
-			wantError(t, err, audit.ErrCorrupt)
+			decidetest.WantError(t, err, audit.ErrCorrupt)
 			r, err := n.Verify(t.Context(), auditor("north"))
-			must(t, err)
+			decidetest.Must(t, err)
 			named := false
 			for _, f := range r.Findings {
 				named = named || f.Check == c.check && (f.Index == a.Leaf.Index || f.Index < 0)
@@ -265,7 +267,7 @@ func TestTamperedRecordsAreDetected(t *testing.T) {
 				t.Errorf("verification does not name check %q on leaf %d: %v", c.check, a.Leaf.Index, r.Findings)
 			}
 			// The same call again must not answer with what can not be trusted.
-			if got, err := n.Call(t.Context(), ehr("north"), "orders", patient(t, "metformin-egfr-27")); err == nil {
+			if got, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "metformin-egfr-27")); err == nil {
 				t.Errorf("the call was answered from the damaged record: %+v", got)
 			}
 			n.clean("south")
@@ -273,29 +275,37 @@ func TestTamperedRecordsAreDetected(t *testing.T) {
 	}
 }
 
-func TestDamagedPackDoesNotStart(t *testing.T) {
+// TestDamagedPackIsNamed damages an archive in the store: the region starts, and
+// both tenants' calls say that its checks were not done.
+func TestDamagedPackIsNamed(t *testing.T) {
 	n := newRegion(t)
 	digest, err := audit.ParseDigest(referencePackDigest(t, "renal_dosing"))
-	must(t, err)
+	decidetest.Must(t, err)
 	n.edit(audit.Blobs, "", digest[:], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
-	n.close()
-	err = n.tryOpen()
-	wantError(t, err, audit.ErrCorrupt)
-	if !strings.Contains(err.Error(), digest.String()) {
-		t.Errorf("error does not name the pack: %v", err)
+	n.restart()
+	for _, id := range []tenant.ID{"north", "south"} {
+		if why := n.Unready()[id]; !errors.Is(why, audit.ErrCorrupt) || !strings.Contains(why.Error(), digest.String()) {
+			t.Errorf("%s is unready because of: %v", id, why)
+		}
+		a := n.call(id, decidetest.Patient(t, "metformin-egfr-27"))
+		_, d := n.opened(id, a.RecordID)
+		if f := decidetest.Finding(t, d, "renal_dosing/*"); f.Cut != decision.CutNotRun || f.Card == "" ||
+			!bytes.Contains(a.Body, []byte("all checks of renal_dosing")) {
+			t.Errorf("finding %+v, answer %s", f, a.Body)
+		}
 	}
 }
 
 func referencePackDigest(t testing.TB, name string) string {
-	return string(referencePack(t, name).Digest)
+	return string(decidetest.ReferencePack(t, name).Digest)
 }
 
 // The clock of a machine may go back; the log does not.
 func TestClockGoesBack(t *testing.T) {
 	n := newRegion(t)
-	n.call("north", patient(t, "clean"))
+	n.call("north", decidetest.Patient(t, "clean"))
 	n.clock.advance(-time.Hour)
-	n.call("north", patient(t, "metformin-egfr-27"))
+	n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	n.clean("north")
 	n.restart()
 	n.clean("north")
@@ -303,16 +313,16 @@ func TestClockGoesBack(t *testing.T) {
 
 func TestMonthTurns(t *testing.T) {
 	n := newRegion(t)
-	first := n.call("north", patient(t, "clean"))
+	first := n.call("north", decidetest.Patient(t, "clean"))
 	n.clock.advance(31 * 24 * time.Hour)
-	second := n.call("north", patient(t, "metformin-egfr-27"))
+	second := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	n.restart()
 	for _, a := range []*Answer{first, second} {
 		if _, err := n.Record(t.Context(), auditor("north"), a.RecordID); err != nil {
 			t.Error(err)
 		}
 	}
-	if again := n.call("north", patient(t, "clean")); !again.Repeated {
+	if again := n.call("north", decidetest.Patient(t, "clean")); !again.Repeated {
 		t.Error("a call of last month was decided anew")
 	}
 	n.clean("north")

@@ -1,15 +1,12 @@
 package engine
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,8 +16,8 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/bolt"
-	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -68,22 +65,8 @@ func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 func fixtureTime(t testing.TB) time.Time {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339, fixtures.Time)
-	must(t, err)
+	decidetest.Must(t, err)
 	return at.UTC()
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantError(t testing.TB, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Fatalf("error is %v; want one that is %q", err, want)
-	}
 }
 
 // newNode starts an empty region: both tenants have their trust root only.
@@ -92,7 +75,7 @@ func newNode(t testing.TB) *node {
 	n := &node{TB: t, dir: t.TempDir(), clock: &clock{}}
 	n.clock.ms.Store(fixtureTime(t).UnixMilli())
 	_, err := keyring.CreateFileKMS(filepath.Join(n.dir, "region.key"))
-	must(t, err)
+	decidetest.Must(t, err)
 	for _, id := range []tenant.ID{"north", "south"} {
 		env := sign(t, signing.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
 		n.roots = append(n.roots, Root{Tenant: id, Envelope: env.Bytes(), Digest: env.Digest()})
@@ -104,7 +87,7 @@ func newNode(t testing.TB) *node {
 
 func (n *node) open() {
 	n.Helper()
-	must(n, n.tryOpen())
+	decidetest.Must(n, n.tryOpen())
 }
 
 func (n *node) tryOpen() error {
@@ -174,7 +157,7 @@ func newRegion(t testing.TB, change ...func(*node)) *node {
 		prepared.files = map[string][]byte{}
 		for _, name := range []string{"region.key", "audit.db"} {
 			b, err := os.ReadFile(filepath.Join(n.dir, name))
-			must(t, err)
+			decidetest.Must(t, err)
 			prepared.files[name] = b
 		}
 	})
@@ -184,7 +167,7 @@ func newRegion(t testing.TB, change ...func(*node)) *node {
 	n := &node{TB: t, dir: t.TempDir(), clock: &clock{}}
 	n.clock.ms.Store(prepared.at)
 	for name, b := range prepared.files {
-		must(t, os.WriteFile(filepath.Join(n.dir, name), b, 0o600))
+		decidetest.Must(t, os.WriteFile(filepath.Join(n.dir, name), b, 0o600))
 	}
 	for _, id := range []tenant.ID{"north", "south"} {
 		env := sign(t, signing.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
@@ -202,9 +185,9 @@ func newRegion(t testing.TB, change ...func(*node)) *node {
 func (n *node) setUp(id tenant.ID) {
 	n.Helper()
 	n.say(id, publisherRoot(n), "pat@heartland.example")
-	n.policy(id, policyFor(n, id))
-	for _, name := range append([]string{terms}, referencePacks...) {
-		n.activate(id, referencePack(n, name))
+	n.policy(id, decidetest.PolicyFor(n, id))
+	for _, name := range append([]string{terms}, decidetest.ReferencePacks...) {
+		n.activate(id, decidetest.ReferencePack(n, name))
 	}
 }
 
@@ -219,7 +202,7 @@ func key(t testing.TB, person string) signing.PrivateKey {
 		alg = signing.ECDSAP256
 	}
 	k, err := signing.GenerateKey(alg, mathrand.NewChaCha8(seed))
-	must(t, err)
+	decidetest.Must(t, err)
 	return k
 }
 
@@ -275,15 +258,15 @@ func tenantRoot(t testing.TB, id tenant.ID) signing.TrustRoot {
 func sign(t testing.TB, about signing.PackDigest, p signing.Predicate, by ...string) *signing.Envelope {
 	t.Helper()
 	payload, err := signing.Statement{Archive: about, Predicate: p}.Payload()
-	must(t, err)
+	decidetest.Must(t, err)
 	var bundles []signing.Bundle
 	for _, person := range by {
 		b, err := signing.Sign(payload, key(t, person))
-		must(t, err)
+		decidetest.Must(t, err)
 		bundles = append(bundles, b)
 	}
 	env, err := signing.NewEnvelope(bundles...)
-	must(t, err)
+	decidetest.Must(t, err)
 	return env
 }
 
@@ -312,28 +295,17 @@ func (n *node) say(id tenant.ID, p signing.Predicate, by ...string) *Applied {
 func (n *node) sayOf(id tenant.ID, about signing.PackDigest, p signing.Predicate, by ...string) *Applied {
 	n.Helper()
 	a, err := n.apply(id, sign(n, about, p, by...))
-	must(n, err)
+	decidetest.Must(n, err)
 	return a
 }
 
 // trust is the state of a tenant's release log.
-func (n *node) trust(id tenant.ID) *signing.State { return n.tenants[id].standing.Load().trust }
-
-// policyFor serves the reference packs to one EHR.
-func policyFor(t testing.TB, id tenant.ID) tenant.Policy {
-	t.Helper()
-	var p tenant.Policy
-	must(t, jsonv2.Unmarshal(fixturePolicy(t), &p))
-	p.Tenant, p.Name = id, string(id)
-	p.Clients[0].FHIRBase = "https://ehr." + string(id) + ".example/fhir/R4"
-	p.Limits = tenant.Limits{DeadlineMS: 10_000, RuleMS: 10_000} // a test machine may be slow
-	return p
-}
+func (n *node) trust(id tenant.ID) *signing.State { return n.tenants[id].now.Load().trust }
 
 func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy, change ...func(*signing.TenantPolicy)) *signing.Envelope {
 	n.Helper()
 	raw, err := jsonv2.Marshal(p, jsonv2.Deterministic(true))
-	must(n, err)
+	decidetest.Must(n, err)
 	now, _ := n.trust(id).Policy()
 	s := signing.TenantPolicy{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Seq: now.Seq + 1, Policy: raw}
 	for _, f := range change {
@@ -345,7 +317,7 @@ func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy, change ...func(*sig
 func (n *node) policy(id tenant.ID, p tenant.Policy) {
 	n.Helper()
 	_, err := n.apply(id, n.policyEnvelope(id, p))
-	must(n, err)
+	decidetest.Must(n, err)
 }
 
 func about(p *rulepacks.Pack) signing.PackDigest {
@@ -354,7 +326,7 @@ func about(p *rulepacks.Pack) signing.PackDigest {
 
 func (n *node) put(id tenant.ID, p *rulepacks.Pack) {
 	n.Helper()
-	must(n, n.PutPack(n.Context(), person(id, "olga"), p.Digest, p.Archive()))
+	decidetest.Must(n, n.PutPack(n.Context(), person(id, "olga"), p.Digest, p.Archive()))
 }
 
 func (n *node) releaseOf(id tenant.ID, p *rulepacks.Pack) signing.PackRelease {
@@ -393,7 +365,7 @@ func (n *node) activate(id tenant.ID, p *rulepacks.Pack, change ...func(*signing
 		n.release(id, p)
 	}
 	a, err := n.tryActivate(id, p, change...)
-	must(n, err)
+	decidetest.Must(n, err)
 	return a
 }
 
@@ -429,7 +401,7 @@ func (n *node) revoke(id tenant.ID, target signing.Target, action signing.Action
 func (n *node) call(id tenant.ID, body []byte) *Answer {
 	n.Helper()
 	a, err := n.Call(n.Context(), ehr(id), "orders", body)
-	must(n, err)
+	decidetest.Must(n, err)
 	return a
 }
 
@@ -437,9 +409,9 @@ func (n *node) call(id tenant.ID, body []byte) *Answer {
 func (n *node) opened(id tenant.ID, record string) (*decision.Inputs, *decision.Decision) {
 	n.Helper()
 	rec, err := n.log.Get(n.Context(), id, audit.RecordID(record))
-	must(n, err)
+	decidetest.Must(n, err)
 	in, d, err := decision.Decode(rec.Body)
-	must(n, err)
+	decidetest.Must(n, err)
 	return in, d
 }
 
@@ -447,61 +419,6 @@ func (n *node) opened(id tenant.ID, record string) (*decision.Inputs, *decision.
 func (n *node) records(id tenant.ID, kind audit.Kind) int {
 	n.Helper()
 	page, err := n.log.List(n.Context(), id, audit.Filter{Kind: kind, Limit: 1000})
-	must(n, err)
+	decidetest.Must(n, err)
 	return len(page.Records)
-}
-
-func cards(t testing.TB, response []byte) []cdshooks.Card {
-	t.Helper()
-	var r cdshooks.Response
-	must(t, jsonv2.Unmarshal(response, &r, jsonv2.RejectUnknownMembers(true)))
-	return r.Cards
-}
-
-func patient(t testing.TB, name string) []byte {
-	t.Helper()
-	p, err := fixtures.Load(name)
-	must(t, err)
-	return p.Request
-}
-
-// withInstance makes the n-th other call of the same patient.
-func withInstance(t testing.TB, request []byte, n int) []byte {
-	t.Helper()
-	const start = `"hookInstance":"`
-	i := bytes.Index(request, []byte(start))
-	if i < 0 {
-		t.Fatal("request has no hookInstance")
-	}
-	out := bytes.Clone(request)
-	copy(out[i+len(start):], fmt.Sprintf("%08x", n))
-	return out
-}
-
-// finding gives what a rule said, about its only subject.
-func finding(t testing.TB, d *decision.Decision, rule string) *decision.Finding {
-	t.Helper()
-	var found *decision.Finding
-	for i := range d.Findings {
-		if d.Findings[i].Rule != rule {
-			continue
-		}
-		if found != nil {
-			t.Fatalf("rule %s has more than one finding", rule)
-		}
-		found = &d.Findings[i]
-	}
-	if found == nil {
-		t.Fatalf("rule %s has no finding", rule)
-	}
-	return found
-}
-
-func hasCard(list []cdshooks.Card, summary string) bool {
-	for _, c := range list {
-		if strings.Contains(c.Summary, summary) {
-			return true
-		}
-	}
-	return false
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
@@ -24,7 +25,7 @@ import (
 // is written before anything is shown.
 
 // note appends a small record that is about no patient.
-func (e *Engine) note(ctx context.Context, st *standing, c Caller, kind audit.Kind, what any) error {
+func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kind, what any) error {
 	now := e.now()
 	id, err := audit.NewRecordID(now, e.cfg.Rand)
 	if err != nil {
@@ -65,7 +66,7 @@ type access struct {
 }
 
 // audited lets an auditor through and records the access.
-func (e *Engine) audited(ctx context.Context, c Caller, a access) (*standing, error) {
+func (e *Engine) audited(ctx context.Context, c Caller, a access) (*inForce, error) {
 	_, st, err := e.current(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ const maxCause = 500
 
 // turnedAway records that a known person was refused, and gives the reason
 // back. If it can not be recorded, that is the error.
-func (e *Engine) turnedAway(ctx context.Context, st *standing, c Caller, a access, why error) error {
+func (e *Engine) turnedAway(ctx context.Context, st *inForce, c Caller, a access, why error) error {
 	if c.Person == "" {
 		return why // no person of the tenant's: nobody to hold it against
 	}
@@ -197,7 +198,7 @@ func (e *Engine) Explain(ctx context.Context, c Caller, id string) (string, erro
 		return "", err
 	}
 	var b strings.Builder
-	Explain(&b, in, d)
+	decide.Explain(&b, in, d)
 	return b.String(), nil
 }
 
@@ -269,7 +270,7 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 	return a, nil
 }
 
-func (e *Engine) feedback(ctx context.Context, st *standing, c Caller, service string, f cdshooks.Feedback, a *Answer) error {
+func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service string, f cdshooks.Feedback, a *Answer) error {
 	body, err := jsonv2.Marshal(struct {
 		Client   string            `json:"client"`
 		Service  string            `json:"service"`
@@ -298,7 +299,7 @@ func (e *Engine) feedback(ctx context.Context, st *standing, c Caller, service s
 
 // ofCard finds whom and which rules a card was about. Feedback for a card that
 // nobody remembers, or whose patient was erased, is kept all the same.
-func (e *Engine) ofCard(ctx context.Context, st *standing, t tenant.ID, card string) (p audit.Patient, rules []string, err error) {
+func (e *Engine) ofCard(ctx context.Context, st *inForce, t tenant.ID, card string) (p audit.Patient, rules []string, err error) {
 	var r audit.Record
 	id, err := e.cfg.Log.ByCard(ctx, t, card)
 	if err == nil {
@@ -360,8 +361,13 @@ type PackStatus struct {
 	Digest  string `json:"digest"`
 	Seq     uint64 `json:"seq"` // of the activation; the next one is one more
 	Rules   int    `json:"rules,omitzero"`
+	// Library is the version of the clinical library that the pack was approved
+	// with, and runs with.
+	Library string `json:"library,omitempty"`
 	// Suspended names the rules that are out of service.
 	Suspended []string `json:"suspended,omitempty"`
+	// NotRun says why this node cannot run the pack; empty if it can.
+	NotRun string `json:"not_run,omitempty"`
 }
 
 // Status says what stands for the caller's tenant.
@@ -373,24 +379,25 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 	if err := e.member(st, c); err != nil {
 		return nil, err
 	}
-	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: clinical.Version, OPA: OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
+	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: clinical.Version, OPA: decide.OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
 		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}}
 	if st.snapshot == nil {
 		return s, nil
 	}
-	s.Policy, s.Unused = PolicyStatus(st.snapshot.policyRef), st.snapshot.unusedParameters
-	stopped := suspensions(st.trust, st.snapshot)
-	for _, p := range st.snapshot.packs {
-		status := PackStatus{Name: p.ref.Name, Kind: "rules", Version: p.ref.Version, Digest: p.ref.Digest, Seq: p.ref.Seq, Rules: len(p.rules)}
-		for _, cut := range stopped {
-			if strings.HasPrefix(cut.Rule, p.ref.Name+"/") {
-				status.Suspended = append(status.Suspended, cut.Rule)
+	s.Policy, s.Unused = PolicyStatus(st.snapshot.Policy()), st.snapshot.UnusedParameters()
+	for _, p := range st.snapshot.Parts() {
+		status := PackStatus{Name: p.Name, Kind: "rules", Version: p.Version, Digest: p.Digest, Seq: p.Seq, Library: p.Library,
+			Rules: len(p.Rules()), NotRun: st.notRun(p.Name)}
+		for _, rule := range p.Rules() {
+			if p.Mode == decision.Suspended || st.trust.Suspended(signing.Pack(p.Name), rule) {
+				status.Suspended = append(status.Suspended, p.Name+"/"+rule)
 			}
 		}
 		s.Packs = append(s.Packs, status)
 	}
-	if t := st.snapshot.release.Terminology; t != nil {
-		s.Packs = append(s.Packs, PackStatus{Name: t.Name, Kind: "terminology", Version: t.Version, Digest: t.Digest, Seq: t.Seq})
+	if t := st.snapshot.Release().Terminology; t != nil {
+		s.Packs = append(s.Packs, PackStatus{Name: t.Name, Kind: "terminology", Version: t.Version, Digest: t.Digest, Seq: t.Seq,
+			NotRun: st.notRun(t.Name)})
 	}
 	return s, nil
 }

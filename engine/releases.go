@@ -14,6 +14,7 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
@@ -26,13 +27,6 @@ type Applied struct {
 	Kind   signing.Kind `json:"kind"`
 	Digest string       `json:"digest"` // SHA-256 of the payload
 	Record string       `json:"record"` // id of the audit record
-}
-
-// Logged is one entry of a release log.
-type Logged struct {
-	Index    int64     `json:"index"`
-	Time     time.Time `json:"time"`
-	Envelope string    `json:"envelope"` // JSON Lines of Sigstore bundles
 }
 
 // Apply takes in a signed statement: it is checked against everything that
@@ -53,7 +47,7 @@ func (e *Engine) Apply(ctx context.Context, c Caller, envelope []byte) (*Applied
 	return a, nil
 }
 
-func (e *Engine) apply(ctx context.Context, l *live, c Caller, envelope []byte) (*Applied, error) {
+func (e *Engine) apply(ctx context.Context, l *served, c Caller, envelope []byte) (*Applied, error) {
 	env, err := signing.ReadEnvelope(envelope)
 	if err != nil {
 		return nil, err
@@ -61,25 +55,25 @@ func (e *Engine) apply(ctx context.Context, l *live, c Caller, envelope []byte) 
 	l.apply.Lock()
 	defer l.apply.Unlock()
 	for {
-		st := l.standing.Load()
+		st := l.now.Load()
 		a, next, err := e.take(ctx, l, st, c, env)
 		if errors.Is(err, audit.ErrMoved) { // another node was first: take in what it did
 			if next, err = e.fold(ctx, l); err != nil {
 				return nil, err
 			}
-			l.standing.Store(next)
+			l.now.Store(next)
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		l.standing.Store(next)
+		l.now.Store(next)
 		return a, nil
 	}
 }
 
 // take checks and logs one statement on top of st.
-func (e *Engine) take(ctx context.Context, l *live, st *standing, c Caller, env *signing.Envelope) (*Applied, *standing, error) {
+func (e *Engine) take(ctx context.Context, l *served, st *inForce, c Caller, env *signing.Envelope) (*Applied, *inForce, error) {
 	now := e.now()
 	v, err := st.trust.Check(env, now)
 	if err != nil {
@@ -96,15 +90,17 @@ func (e *Engine) take(ctx context.Context, l *live, st *standing, c Caller, env 
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := e.checkEffect(ctx, st, next, v); err != nil {
-		return nil, nil, err
+	if !removesPower(v.Statement().Predicate) {
+		if err := e.checkEffect(ctx, st, next, v); err != nil {
+			return nil, nil, err
+		}
 	}
 	a := &Applied{Index: int64(st.trust.Size()), Kind: v.Statement().Predicate.Kind(), Digest: string(v.Digest())}
 	a.Record, err = e.logStatement(ctx, l, c, env, a, now)
 	return a, next, err
 }
 
-func (e *Engine) logStatement(ctx context.Context, l *live, c Caller, env *signing.Envelope, a *Applied, now time.Time) (string, error) {
+func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *signing.Envelope, a *Applied, now time.Time) (string, error) {
 	id, err := audit.NewRecordID(now, e.cfg.Rand)
 	if err != nil {
 		return "", err
@@ -126,7 +122,7 @@ func (e *Engine) logStatement(ctx context.Context, l *live, c Caller, env *signi
 
 // admit checks what a signature can not: that the statement is about things
 // this node has and can do.
-func (e *Engine) admit(ctx context.Context, l *live, st *standing, v signing.Verified, now time.Time) error {
+func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Verified, now time.Time) error {
 	s := v.Statement()
 	switch p := s.Predicate.(type) {
 	case signing.TenantPolicy:
@@ -165,19 +161,15 @@ func (e *Engine) admit(ctx context.Context, l *live, st *standing, v signing.Ver
 
 // admitSuspension refuses to suspend a rule that a live pack does not have: who
 // mistyped its name would believe that it is out of service.
-func admitSuspension(st *standing, p signing.Suspension) error {
+func admitSuspension(st *inForce, p signing.Suspension) error {
 	if p.Rule == "" || st.snapshot == nil {
 		return nil
 	}
-	for _, live := range st.snapshot.packs {
-		if live.ref.Name != string(p.Pack) {
+	for _, part := range st.snapshot.Parts() {
+		if part.Name != string(p.Pack) {
 			continue
 		}
-		var names []string
-		for _, r := range live.rules {
-			names = append(names, strings.TrimPrefix(r.ID, live.ref.Name+"/"))
-		}
-		if !slices.Contains(names, p.Rule) {
+		if names := part.Rules(); len(names) > 0 && !slices.Contains(names, p.Rule) {
 			return fmt.Errorf("applying suspension: pack %s has no rule %q, so nothing would be suspended: %w; it has %s",
 				p.Pack, p.Rule, ErrStatement, strings.Join(names, ", "))
 		}
@@ -185,7 +177,7 @@ func admitSuspension(st *standing, p signing.Suspension) error {
 	return nil
 }
 
-func (e *Engine) admitActivation(ctx context.Context, st *standing, s signing.Statement, p signing.Activation, now time.Time) error {
+func (e *Engine) admitActivation(ctx context.Context, st *inForce, s signing.Statement, p signing.Activation, now time.Time) error {
 	switch {
 	case p.Mode == signing.Off:
 		return nil
@@ -203,94 +195,109 @@ func (e *Engine) admitActivation(ctx context.Context, st *standing, s signing.St
 	if end := pack.Manifest.EffectivePeriod.End; end != "" && now.Format("2006-01-02") > end {
 		return fmt.Errorf("applying activation: the effective period of pack %s ended on %s: %w", pack.Manifest.Name, end, ErrStatement)
 	}
-	return e.checkInputs(pack, st.policy, p.InputsUnknown)
+	return nil
 }
 
 // checkInputs refuses a pack that reads resource types which no prefetch of
 // its services delivers, unless the approvers signed that they stay unknown.
-func (e *Engine) checkInputs(pack *rulepacks.Pack, policy *tenant.Policy, accepted []string) error {
-	e.materials.mu.RLock()
-	p := e.materials.programs[pack.Digest]
-	e.materials.mu.RUnlock()
-	if p == nil {
-		return nil
+func (e *Engine) checkInputs(ref decision.Ref, policy *tenant.Policy, accepted []string) error {
+	p, err := e.materials.Program(rulepacks.Digest(ref.Digest), ref.Library)
+	if err != nil {
+		return fmt.Errorf("checking inputs: %w (%w)", err, ErrStatement)
 	}
 	for _, s := range policy.Services {
-		if !slices.Contains(s.Packs, pack.Manifest.Name) {
+		if !slices.Contains(s.Packs, ref.Name) {
 			continue
 		}
-		for _, typ := range p.reads(s.Hook) {
+		for _, typ := range p.Reads(s.Hook) {
 			supplied := slices.ContainsFunc(s.Prefetch, func(x tenant.Prefetch) bool { return slices.Contains(x.Types, typ) })
 			if !supplied && !slices.Contains(accepted, typ) {
-				return fmt.Errorf("checking inputs: pack %s reads %s, which no prefetch of service %s delivers: %w; add a prefetch to the policy, or sign inputsUnknown [%q]",
-					pack.Manifest.Name, typ, s.ID, ErrStatement, typ)
+				return fmt.Errorf("checking inputs: pack %s reads %s, which no prefetch of service %s delivers: %w; "+
+					"add a prefetch to the policy, or sign inputsUnknown [%q]", ref.Name, typ, s.ID, ErrStatement, typ)
 			}
 		}
 	}
 	return nil
 }
 
-// checkEffect checks what a statement that adds power would lead to: that every
-// live pack gets the inputs it reads, and that the golden cases of every pack
-// hold whose bytes or terminology it changes. What only takes power away is
-// never held up.
-func (e *Engine) checkEffect(ctx context.Context, before, next *standing, v signing.Verified) error {
+// removesPower says that a statement can only take away: it is taken whatever
+// this program can or cannot run.
+func removesPower(p signing.Predicate) bool {
+	switch p := p.(type) {
+	case signing.Suspension, signing.Revocation:
+		return true
+	case signing.Activation:
+		return p.Mode == signing.Off
+	}
+	return false
+}
+
+// checkEffect checks what a statement that may add power would lead to: that
+// every pack in force gets the inputs it reads, that a terminology tells drugs
+// apart, and that what the statement activates or changes can be run, which its
+// golden cases have to show. Packs that could not be run before hold up nothing.
+func (e *Engine) checkEffect(ctx context.Context, before, next *inForce, v signing.Verified) error {
 	own := ""
 	switch p := v.Statement().Predicate.(type) {
 	case signing.TenantPolicy, signing.Resumption:
 	case signing.Activation:
-		if p.Mode == signing.Off {
-			return nil
-		}
 		own = string(p.Pack)
+		if err := e.checkOwn(ctx, next, v.Statement().Archive.SHA256, p); err != nil {
+			return err
+		}
 	default:
 		return nil
+	}
+	for _, not := range next.broken {
+		known := slices.ContainsFunc(before.broken, func(b *decide.NotRunnable) bool { return b.Pack == not.Pack })
+		if not.Pack == own || !known {
+			return fmt.Errorf("making pack %s live: %w (%w)", not.Pack, not.Err, ErrStatement)
+		}
 	}
 	if next.snapshot == nil {
 		return nil
 	}
-	for _, p := range next.snapshot.packs {
-		if p.ref.Mode == modeSuspended {
+	for _, p := range next.snapshot.Parts() {
+		if p.Mode != decision.Active {
 			continue
 		}
-		a := activationOf(next.trust, p.ref)
-		if err := e.checkInputs(p.pack, next.policy, a.InputsUnknown); err != nil {
-			return err
+		if next.snapshot.Release().Terminology == nil && !before.runs(p.Ref) {
+			return noTerminology(p.Name)
 		}
-	}
-	for _, p := range next.snapshot.packs {
-		if p.ref.Name != own && (p.ref.Mode == modeSuspended || before.runs(p.ref, next.snapshot.release.Terminology)) {
-			continue
-		}
-		if err := checkPack(ctx, p.pack, next.snapshot.terms); err != nil {
+		if err := e.checkInputs(p.Ref, next.policy, activationOf(next.trust, p.Ref).InputsUnknown); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// runs reports that a pack was in service, with this terminology.
-func (st *standing) runs(ref decision.Ref, terms *decision.Ref) bool {
-	if st.snapshot == nil {
-		return false
+// checkOwn checks that what an activation activates can be run, also while the
+// pack is suspended: a resumption must not be the way around its cases.
+func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest signing.Digest, p signing.Activation) error {
+	if pack := e.materials.Pack(rulepacks.Digest(digest)); next.snapshot == nil || pack == nil || pack.Manifest.Kind == rulepacks.KindTerminology {
+		return nil
 	}
-	old := st.snapshot.release.Terminology
-	if (old == nil) != (terms == nil) || old != nil && old.Digest != terms.Digest {
-		return false
+	terms := next.snapshot.Release().Terminology
+	if terms == nil {
+		return noTerminology(string(p.Pack))
 	}
-	return slices.ContainsFunc(st.snapshot.release.Packs, func(r decision.Ref) bool { return r.Digest == ref.Digest && r.Mode == ref.Mode })
+	ref := decision.Ref{Name: string(p.Pack), Version: p.Version, Digest: string(digest), Mode: decision.Active, Library: p.Library}
+	err := e.materials.Fit(ctx, ref, next.policy.Parameters[ref.Name], terms)
+	var not *decide.NotRunnable
+	if errors.As(err, &not) {
+		return fmt.Errorf("making pack %s live: %w (%w)", p.Pack, not.Err, ErrStatement)
+	}
+	return err
 }
 
-// checkPack holds a pack's golden cases with the terminology they would run with.
-func checkPack(ctx context.Context, pack *rulepacks.Pack, with *clinical.Terminology) error {
-	if with == nil {
-		return fmt.Errorf("making pack %s live: no terminology is active: %w; activate one first, rules need it to tell drugs apart", pack.Manifest.Name, ErrStatement)
-	}
-	terms := with.Pack()
-	if r := pack.Manifest.Terminology; !r.Includes(terms.Terminology.Release) {
-		return fmt.Errorf("making pack %s live: it was not tested with terminology release %s: %w", pack.Manifest.Name, terms.Terminology.Release, ErrStatement)
-	}
-	return CheckCases(ctx, pack, terms)
+func noTerminology(pack string) error {
+	return fmt.Errorf("making pack %s live: no terminology is active: %w; activate one first, rules need it to tell drugs apart",
+		pack, ErrStatement)
+}
+
+// runs reports that a pack was in service.
+func (st *inForce) runs(ref decision.Ref) bool {
+	return st.snapshot != nil && slices.Contains(st.snapshot.Release().Packs, ref)
 }
 
 // maxPack bounds an uploaded pack, unpacked. Packs with ten thousand rules stay
@@ -333,7 +340,7 @@ func (e *Engine) putPack(ctx context.Context, digest rulepacks.Digest, archive [
 	if pack.Digest != digest {
 		return fmt.Errorf("storing pack: the archive has digest %s, not %s: %w", pack.Digest, digest, rulepacks.ErrDigest)
 	}
-	if err := NewMaterials().AddPack(pack); err != nil { // only tried: an upload keeps no memory
+	if err := decide.Try(pack); err != nil {
 		return err
 	}
 	_, err = e.cfg.Log.PutBlob(ctx, pack.Archive())
@@ -385,7 +392,7 @@ func (e *Engine) blob(ctx context.Context, d rulepacks.Digest) ([]byte, error) {
 }
 
 // Statements returns the tenant's release log.
-func (e *Engine) Statements(ctx context.Context, c Caller) ([]Logged, error) {
+func (e *Engine) Statements(ctx context.Context, c Caller) ([]decide.Logged, error) {
 	_, st, err := e.current(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
@@ -393,19 +400,19 @@ func (e *Engine) Statements(ctx context.Context, c Caller) ([]Logged, error) {
 	if err := e.member(st, c); err != nil {
 		return nil, err
 	}
-	list := []Logged{}
+	list := []decide.Logged{}
 	for s, err := range e.cfg.Log.Statements(ctx, c.Tenant, 0) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Logged{Index: s.Index, Time: s.Decided, Envelope: string(s.Envelope)})
+		list = append(list, decide.Logged{Index: s.Index, Time: s.Decided, Envelope: string(s.Envelope)})
 	}
 	return list, nil
 }
 
 // member lets every person through whom the tenant's trust root gives a role
 // and who is in service.
-func (e *Engine) member(st *standing, c Caller) error {
+func (e *Engine) member(st *inForce, c Caller) error {
 	root, _ := st.trust.Root()
 	for role := range root.Roles {
 		if c.Person != "" && st.trust.HasRole(c.Person, role) {
@@ -416,7 +423,7 @@ func (e *Engine) member(st *standing, c Caller) error {
 }
 
 // role lets persons of one role through.
-func (e *Engine) role(st *standing, c Caller, role signing.Role) error {
+func (e *Engine) role(st *inForce, c Caller, role signing.Role) error {
 	if c.Person != "" && st.trust.HasRole(c.Person, role) {
 		return nil
 	}

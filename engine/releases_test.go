@@ -12,6 +12,8 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
@@ -22,7 +24,7 @@ import (
 // its files replaced.
 func editedPack(t testing.TB, name, version string, edits ...[3]string) *rulepacks.Pack {
 	t.Helper()
-	old := referencePack(t, name)
+	old := decidetest.ReferencePack(t, name)
 	edits = append(edits, [3]string{"pack.yaml", `version: "` + old.Manifest.Version + `"`, `version: "` + version + `"`})
 	var files []rulepacks.File
 	for _, f := range old.Files {
@@ -42,7 +44,7 @@ func editedPack(t testing.TB, name, version string, edits ...[3]string) *rulepac
 		files = append(files, f)
 	}
 	p, err := rulepacks.FromFiles(files)
-	must(t, err)
+	decidetest.Must(t, err)
 	return p
 }
 
@@ -58,10 +60,10 @@ func goodUpdate(t testing.TB) *rulepacks.Pack {
 // unchanged runs do, which must fail with want, and checks that nothing came of it.
 func (n *node) unchanged(id tenant.ID, want error, do func() error) error {
 	n.Helper()
-	size, snapshot, logged := n.trust(id).Size(), n.tenants[id].standing.Load().snapshot, n.records(id, audit.Statement)
+	size, snapshot, logged := n.trust(id).Size(), n.tenants[id].now.Load().snapshot, n.records(id, audit.Statement)
 	err := do()
-	wantError(n, err, want)
-	if n.trust(id).Size() != size || n.tenants[id].standing.Load().snapshot != snapshot || n.records(id, audit.Statement) != logged {
+	decidetest.WantError(n, err, want)
+	if n.trust(id).Size() != size || n.tenants[id].now.Load().snapshot != snapshot || n.records(id, audit.Statement) != logged {
 		n.Errorf("a refused statement changed what stands: %v", err)
 	}
 	return err
@@ -113,27 +115,27 @@ func TestUploads(t *testing.T) {
 		{"changed after signing", bytes.Replace(tar, []byte("Metformin"), []byte("Metfornin"), 1), rulepacks.ErrDigest},
 		{"with a file that no pack has", renamed(t, tar, "NOTICE", "NOTIXE"), rulepacks.ErrUnknownFile},
 		{"cut short", tar[:len(tar)/2], rulepacks.ErrMalformed},
-		{"rules that do not compile", broken(t), ErrPack},
+		{"rules that do not compile", broken(t), decide.ErrPack},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			digest := p.Digest
-			if errors.Is(c.want, ErrPack) {
+			if errors.Is(c.want, decide.ErrPack) {
 				digest = rulepacks.Digest(signing.DigestOf(c.archive))
 			}
 			err := n.PutPack(t.Context(), person("north", "olga"), digest, c.archive)
-			wantError(t, err, c.want)
+			decidetest.WantError(t, err, c.want)
 			if _, err := n.blob(t.Context(), digest); !errors.Is(err, audit.ErrNotFound) {
 				t.Errorf("it was stored: %v", err)
 			}
 		})
 	}
-	must(t, n.PutPack(t.Context(), person("north", "olga"), p.Digest, tar))
-	must(t, n.PutPack(t.Context(), person("south", "olga"), p.Digest, tar)) // the same again is fine
+	decidetest.Must(t, n.PutPack(t.Context(), person("north", "olga"), p.Digest, tar))
+	decidetest.Must(t, n.PutPack(t.Context(), person("south", "olga"), p.Digest, tar)) // the same again is fine
 	if n.materials.Pack(p.Digest) != nil {
 		t.Error("an upload that no release names is kept in memory")
 	}
 	_, err := n.Pack(t.Context(), auditor("north"), p.Digest)
-	wantError(t, err, audit.ErrNotFound) // not named by the release log yet
+	decidetest.WantError(t, err, audit.ErrNotFound) // not named by the release log yet
 }
 
 // renamed changes the name of one entry of a tar archive.
@@ -160,12 +162,12 @@ func renamed(t testing.TB, tar []byte, from, to string) []byte {
 }
 
 func broken(t testing.TB) []byte {
-	return trialPack(t, "1.0.0", trialRule{id: "bad", body: "holds := nothing(1)\n\n" + plainCard}).Archive()
+	return decidetest.Pack(t, "1.0.0", decidetest.Rule{ID: "bad", Body: "holds := nothing(1)\n\n" + decidetest.PlainCard}).Archive()
 }
 
 func TestStatementsChangedAfterSigning(t *testing.T) {
 	n := newRegion(t)
-	p := policyFor(t, "north")
+	p := decidetest.PolicyFor(t, "north")
 	env := n.policyEnvelope("north", p)
 	other := p
 	other.Language = "de"
@@ -228,8 +230,8 @@ func TestActivationNeedsTheChain(t *testing.T) {
 		err := n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", p, change); return err })
 		t.Logf("%s: %v", name, err)
 	}
-	must(t, try())
-	if st := n.tenants["north"].standing.Load().snapshot.release.Packs; !slices.ContainsFunc(st, func(r decision.Ref) bool { return r.Digest == string(p.Digest) }) {
+	decidetest.Must(t, try())
+	if st := n.tenants["north"].now.Load().snapshot.Release().Packs; !slices.ContainsFunc(st, func(r decision.Ref) bool { return r.Digest == string(p.Digest) }) {
 		t.Error("the new version is not live")
 	}
 }
@@ -237,7 +239,7 @@ func TestActivationNeedsTheChain(t *testing.T) {
 func TestActivationBeforePolicy(t *testing.T) {
 	n := newNode(t)
 	n.say("north", publisherRoot(t), "pat@heartland.example")
-	p := referencePack(t, terms)
+	p := decidetest.ReferencePack(t, terms)
 	n.release("north", p)
 	_ = n.unchanged("north", ErrNotReady, func() error { _, err := n.tryActivate("north", p); return err })
 }
@@ -245,8 +247,8 @@ func TestActivationBeforePolicy(t *testing.T) {
 func TestRulesNeedATerminology(t *testing.T) {
 	n := newNode(t)
 	n.say("north", publisherRoot(t), "pat@heartland.example")
-	n.policy("north", policyFor(t, "north"))
-	p := referencePack(t, "renal_dosing")
+	n.policy("north", decidetest.PolicyFor(t, "north"))
+	p := decidetest.ReferencePack(t, "renal_dosing")
 	n.release("north", p)
 	err := n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", p); return err })
 	if !strings.Contains(err.Error(), "terminology") {
@@ -256,7 +258,7 @@ func TestRulesNeedATerminology(t *testing.T) {
 
 func TestInputsThatNoPrefetchDelivers(t *testing.T) {
 	without := func(key string) tenant.Policy {
-		p := policyFor(t, "north")
+		p := decidetest.PolicyFor(t, "north")
 		for i := range p.Services {
 			p.Services[i].Prefetch = slices.DeleteFunc(slices.Clone(p.Services[i].Prefetch), func(x tenant.Prefetch) bool { return x.Key == key })
 		}
@@ -268,7 +270,7 @@ func TestInputsThatNoPrefetchDelivers(t *testing.T) {
 	if !strings.Contains(err.Error(), "renal_dosing reads Observation") {
 		t.Errorf("error does not name pack and type: %v", err)
 	}
-	renal := referencePack(t, "renal_dosing")
+	renal := decidetest.ReferencePack(t, "renal_dosing")
 	off := n.activationOf("north", renal)
 	off.Mode = signing.Off
 	n.sayOf("north", about(renal), off, "rick@north")
@@ -278,8 +280,8 @@ func TestInputsThatNoPrefetchDelivers(t *testing.T) {
 	// What was signed stays true after a restart, and for the next policy.
 	n.restart()
 	n.policy("north", without("labs"))
-	_, d := n.opened("north", n.call("north", patient(t, "metformin-egfr-27")).RecordID)
-	if f := finding(t, d, "renal_dosing/metformin-contraindicated"); f.Outcome != "unknown" || f.Card == "" {
+	_, d := n.opened("north", n.call("north", decidetest.Patient(t, "metformin-egfr-27")).RecordID)
+	if f := decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated"); f.Outcome != "unknown" || f.Card == "" {
 		t.Errorf("without lab results: %+v", f)
 	}
 }
@@ -289,11 +291,11 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		n := newRegion(t)
 		p := wrongCases(t)
 		n.release("north", p)
-		err := n.unchanged("north", ErrCases, func() error { _, err := n.tryActivate("north", p); return err })
+		err := n.unchanged("north", decide.ErrCases, func() error { _, err := n.tryActivate("north", p); return err })
 		if !strings.Contains(err.Error(), "man-70-creatinine-2.5") {
 			t.Errorf("error does not name the case: %v", err)
 		}
-		if a := n.call("north", patient(t, "metformin-egfr-27")); a.Cards != 1 {
+		if a := n.call("north", decidetest.Patient(t, "metformin-egfr-27")); a.Cards != 1 {
 			t.Error("the live release did not stay")
 		}
 	})
@@ -303,7 +305,7 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 			[3]string{"tables/products.json", `{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["11289"]`, `{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["519"]`},
 			[3]string{"tables/products.json", `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`, `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`})
 		n.release("north", bad)
-		_ = n.unchanged("north", ErrCases, func() error { _, err := n.tryActivate("north", bad); return err })
+		_ = n.unchanged("north", decide.ErrCases, func() error { _, err := n.tryActivate("north", bad); return err })
 	})
 	t.Run("a terminology that packs were not tested with", func(t *testing.T) {
 		n := newRegion(t)
@@ -317,9 +319,9 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		p := wrongCases(t)
 		n.release("north", p)
 		// Also while it is out of service: a resumption must not be the way around the cases.
-		_ = n.unchanged("north", ErrCases, func() error { _, err := n.tryActivate("north", p); return err })
+		_ = n.unchanged("north", decide.ErrCases, func() error { _, err := n.tryActivate("north", p); return err })
 		n.resume("north", stop)
-		if a := n.call("north", patient(t, "metformin-egfr-27")); a.Cards != 1 {
+		if a := n.call("north", decidetest.Patient(t, "metformin-egfr-27")); a.Cards != 1 {
 			t.Errorf("after the resumption: %s", a.Body)
 		}
 		// A terminology that its cases do not hold with came meanwhile.
@@ -327,7 +329,7 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		n.activate("north", editedPack(t, terms, "2026.2.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
 			[3]string{"tables/products.json", `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`, `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`}))
 		resumption := signing.Resumption{Tenant: "north", Region: signing.Region(testRegion), Lifts: signing.Digest(stop.Digest), Reason: "mended", ResumedAt: n.clock.now()}
-		_ = n.unchanged("north", ErrCases, func() error {
+		_ = n.unchanged("north", decide.ErrCases, func() error {
 			_, err := n.apply("north", sign(t, signing.PackDigest{}, resumption, "amy@north"))
 			return err
 		})
@@ -354,7 +356,7 @@ func TestPolicyForAnother(t *testing.T) {
 		{"nonsense", func(p *tenant.Policy) { p.Limits.DeadlineMS = -1 }, nil, tenant.ErrPolicy},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := policyFor(t, "north")
+			p := decidetest.PolicyFor(t, "north")
 			if c.inner != nil {
 				c.inner(&p)
 			}
@@ -368,7 +370,7 @@ func TestPolicyForAnother(t *testing.T) {
 
 func TestRollBackIsANewActivation(t *testing.T) {
 	n := newRegion(t)
-	old := referencePack(t, "renal_dosing")
+	old := decidetest.ReferencePack(t, "renal_dosing")
 	first := n.activationOf("north", old)
 	n.sayOf("north", about(old), first, "amy@north") // a second time, so that its envelope is at hand
 	n.activate("north", goodUpdate(t))
@@ -381,7 +383,7 @@ func TestRollBackIsANewActivation(t *testing.T) {
 
 func TestConcurrentStatements(t *testing.T) {
 	n := newRegion(t)
-	env := n.policyEnvelope("north", policyFor(t, "north"))
+	env := n.policyEnvelope("north", decidetest.PolicyFor(t, "north"))
 	size := n.trust("north").Size()
 	errs := make([]error, 8)
 	var wg sync.WaitGroup
@@ -406,11 +408,11 @@ func TestConcurrentStatements(t *testing.T) {
 func TestAnotherNodeWasFirst(t *testing.T) {
 	n := newRegion(t)
 	other, err := Open(t.Context(), Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots})
-	must(t, err)
+	decidetest.Must(t, err)
 	_, err = other.Apply(t.Context(), person("north", "rick"), sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion),
 		Pack: "renal_dosing", Rule: "egfr-needed", Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
-	must(t, err)
-	n.policy("north", policyFor(t, "north"))
+	decidetest.Must(t, err)
+	n.policy("north", decidetest.PolicyFor(t, "north"))
 	if !n.trust("north").Suspended("renal_dosing", "egfr-needed") {
 		t.Error("what the other node took in was lost")
 	}
@@ -419,10 +421,10 @@ func TestAnotherNodeWasFirst(t *testing.T) {
 func TestStatementsFoldTheSame(t *testing.T) {
 	n := newRegion(t)
 	before, err := n.Statements(t.Context(), auditor("north"))
-	must(t, err)
+	decidetest.Must(t, err)
 	n.restart()
 	after, err := n.Statements(t.Context(), auditor("north"))
-	must(t, err)
+	decidetest.Must(t, err)
 	if !slices.Equal(before, after) || len(before) != int(n.trust("north").Size()) {
 		t.Errorf("%d statements before, %d after", len(before), len(after))
 	}
@@ -435,7 +437,7 @@ func TestStatementsFoldTheSame(t *testing.T) {
 
 func TestRevokedPersonIsOut(t *testing.T) {
 	n := newRegion(t)
-	must(t, n.member(n.tenants["north"].standing.Load(), person("north", "olga")))
+	decidetest.Must(t, n.member(n.tenants["north"].now.Load(), person("north", "olga")))
 	n.revoke("north", signing.Target{Type: signing.TargetPerson, Value: "ada@north"}, signing.Suspend)
 	n.revoke("north", signing.Target{Type: signing.TargetPerson, Value: "olga@north"}, signing.Revoke)
 	for name, do := range map[string]func() error{
@@ -457,7 +459,7 @@ func TestNodeWithoutTheLibraryRefuses(t *testing.T) {
 	p := editedPack(t, "renal_dosing", "1.0.1", [3]string{"pack.yaml", `library: "1"`, `library: "2"`})
 	n := newRegion(t)
 	err := n.PutPack(t.Context(), person("north", "olga"), p.Digest, p.Archive())
-	wantError(t, err, ErrPack)
+	decidetest.WantError(t, err, decide.ErrPack)
 	if !strings.Contains(err.Error(), clinical.Version) {
 		t.Errorf("error does not name the library at hand: %v", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
@@ -24,7 +26,7 @@ type away struct {
 	testing.TB
 	*node
 	pin        signing.Digest
-	statements []Logged
+	statements []decide.Logged
 	fetch      func(context.Context, rulepacks.Digest) ([]byte, error)
 }
 
@@ -38,15 +40,15 @@ func (n *node) away(id tenant.ID) *away {
 	}
 	var err error
 	a.statements, err = n.Statements(n.Context(), auditor(id))
-	must(n, err)
+	decidetest.Must(n, err)
 	a.fetch = func(ctx context.Context, d rulepacks.Digest) ([]byte, error) { return n.Pack(ctx, auditor(id), d) }
 	return a
 }
 
-func (a *away) materials(id tenant.ID) *Materials {
+func (a *away) materials(id tenant.ID) *decide.Materials {
 	a.TB.Helper()
-	m, err := MaterialsFromLog(a.TB.Context(), id, a.pin, a.statements, a.fetch)
-	must(a.TB, err)
+	m, err := decide.MaterialsFromLog(a.TB.Context(), id, a.pin, a.statements, a.fetch)
+	decidetest.Must(a.TB, err)
 	return m
 }
 
@@ -54,17 +56,17 @@ func (a *away) materials(id tenant.ID) *Materials {
 func (a *away) record(id tenant.ID, record string) (*decision.Inputs, *decision.Decision) {
 	a.TB.Helper()
 	rec, err := a.Record(a.TB.Context(), auditor(id), record)
-	must(a.TB, err)
+	decidetest.Must(a.TB, err)
 	in, d, err := decision.Decode(rec.Body)
-	must(a.TB, err)
+	decidetest.Must(a.TB, err)
 	return in, d
 }
 
-func (a *away) same(m *Materials, id tenant.ID, record string) {
+func (a *away) same(m *decide.Materials, id tenant.ID, record string) {
 	a.TB.Helper()
 	in, d := a.record(id, record)
 	r, err := m.Replay(a.TB.Context(), in, d)
-	must(a.TB, err)
+	decidetest.Must(a.TB, err)
 	if !r.Same {
 		a.TB.Errorf("record %s differs: %v", record, r.Differences)
 	}
@@ -73,17 +75,17 @@ func (a *away) same(m *Materials, id tenant.ID, record string) {
 func TestEveryFixtureReplaysElsewhere(t *testing.T) {
 	n := newRegion(t)
 	var ids []string
-	for _, p := range patients(t) {
+	for _, p := range decidetest.Patients(t) {
 		ids = append(ids, n.call("north", p.Request).RecordID)
 	}
 	for i := range 5 {
 		ids = append(ids, n.call("north", fixtures.Standard(1, i+1)).RecordID)
 	}
-	german := policyFor(t, "north")
+	german := decidetest.PolicyFor(t, "north")
 	german.Language = "de"
 	n.policy("north", german)
-	for i, p := range patients(t) {
-		ids = append(ids, n.call("north", withInstance(t, p.Request, i)).RecordID)
+	for i, p := range decidetest.Patients(t) {
+		ids = append(ids, n.call("north", decidetest.WithInstance(t, p.Request, i)).RecordID)
 	}
 	n.restart()
 	a := n.away("north")
@@ -96,11 +98,11 @@ func TestEveryFixtureReplaysElsewhere(t *testing.T) {
 // Records stay replayable whatever becomes of what they were decided with.
 func TestReplayAfterEverythingChanged(t *testing.T) {
 	n := newRegion(t)
-	body := patient(t, "metformin-egfr-27")
+	body := decidetest.Patient(t, "metformin-egfr-27")
 	var ids []string
 	call := func() {
 		n.clock.advance(time.Second)
-		ids = append(ids, n.call("north", withInstance(t, body, len(ids))).RecordID)
+		ids = append(ids, n.call("north", decidetest.WithInstance(t, body, len(ids))).RecordID)
 	}
 	call()
 	stop := n.suspend("north", "renal_dosing", "", "wrong")
@@ -112,7 +114,7 @@ func TestReplayAfterEverythingChanged(t *testing.T) {
 	call()
 	n.clock.advance(time.Minute)
 	call()
-	p := policyFor(t, "north")
+	p := decidetest.PolicyFor(t, "north")
 	p.Parameters = map[string]map[string]jsontext.Value{"nsaid_anticoagulant": {}}
 	p.Language = "de"
 	n.policy("north", p)
@@ -131,9 +133,9 @@ func TestReplayAfterEverythingChanged(t *testing.T) {
 
 func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 	n := newRegion(t)
-	record := n.call("north", patient(t, "metformin-egfr-27")).RecordID
+	record := n.call("north", decidetest.Patient(t, "metformin-egfr-27")).RecordID
 	n.suspend("north", "renal_dosing", "egfr-needed", "noisy")
-	late := n.call("north", patient(t, "metformin-no-labs")).RecordID
+	late := n.call("north", decidetest.Patient(t, "metformin-no-labs")).RecordID
 	a := n.away("north")
 	for _, c := range []struct {
 		name   string
@@ -151,7 +153,7 @@ func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 		{"size 0", record, func(in *decision.Inputs) { in.Release.Size = 0 }},
 		{"another tenant", record, func(in *decision.Inputs) { in.Tenant = "south" }},
 		{"a suspension that never was", record, func(in *decision.Inputs) {
-			in.Cut = append(in.Cut, decision.Cut{Rule: "renal_dosing/metformin-contraindicated", Subject: anySubject, Cause: decision.CutSuspension})
+			in.Cut = append(in.Cut, decision.Cut{Rule: "renal_dosing/metformin-contraindicated", Subject: decision.AnySubject, Cause: decision.CutSuspension})
 		}},
 		{"a suspension left out", late, func(in *decision.Inputs) { in.Cut = nil }},
 	} {
@@ -159,7 +161,7 @@ func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 			in, d := a.record("north", c.record)
 			c.change(in)
 			r, err := a.materials("north").Replay(t.Context(), in, d)
-			wantError(t, err, ErrNotLive)
+			decidetest.WantError(t, err, decide.ErrNotLive)
 			if r != nil {
 				t.Error("there is a result")
 			}
@@ -169,8 +171,8 @@ func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 
 func TestReleaseLogIsNotBelieved(t *testing.T) {
 	n := newRegion(t)
-	record := n.call("north", patient(t, "clean")).RecordID
-	last := func(a *away) *Logged { return &a.statements[len(a.statements)-1] }
+	record := n.call("north", decidetest.Patient(t, "clean")).RecordID
+	last := func(a *away) *decide.Logged { return &a.statements[len(a.statements)-1] }
 	for _, c := range []struct {
 		name   string
 		change func(*away)
@@ -186,7 +188,7 @@ func TestReleaseLogIsNotBelieved(t *testing.T) {
 		}, signing.ErrSignature},
 		{"a time long after", func(a *away) { last(a).Time = last(a).Time.AddDate(10, 0, 0) }, signing.ErrExpired},
 		{"not a statement", func(a *away) { last(a).Envelope = "{}" }, signing.ErrUnsupported},
-		{"empty", func(a *away) { a.statements = nil }, ErrNotLive},
+		{"empty", func(a *away) { a.statements = nil }, decide.ErrNotLive},
 		{"another pack under the digest", func(a *away) {
 			a.fetch = func(context.Context, rulepacks.Digest) ([]byte, error) { return goodUpdate(t).Archive(), nil }
 		}, rulepacks.ErrDigest},
@@ -197,19 +199,19 @@ func TestReleaseLogIsNotBelieved(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := n.away("north")
 			c.change(a)
-			m, err := MaterialsFromLog(t.Context(), "north", a.pin, a.statements, a.fetch)
+			m, err := decide.MaterialsFromLog(t.Context(), "north", a.pin, a.statements, a.fetch)
 			if err == nil {
 				in, d := a.record("north", record)
 				_, err = m.Replay(t.Context(), in, d)
 			}
-			wantError(t, err, c.want)
+			decidetest.WantError(t, err, c.want)
 		})
 	}
 }
 
 func TestChangedLabValueIsNamed(t *testing.T) {
 	n := newRegion(t)
-	record := n.call("north", patient(t, "standard")).RecordID
+	record := n.call("north", decidetest.Patient(t, "standard")).RecordID
 	in, d := n.opened("north", record)
 	// The newest eGFR of the standard patient, 34, becomes 24.
 	const was, is = `"value":34,`, `"value":24,`
@@ -218,7 +220,7 @@ func TestChangedLabValueIsNamed(t *testing.T) {
 	}
 	in.Request = bytes.Replace(in.Request, []byte(was), []byte(is), 1)
 	r, err := n.materials.Replay(t.Context(), in, d)
-	must(t, err)
+	decidetest.Must(t, err)
 	if r.Same {
 		t.Fatal("the change went unnoticed")
 	}
@@ -230,7 +232,7 @@ func TestChangedLabValueIsNamed(t *testing.T) {
 	if !slices.Equal(named, want) {
 		t.Errorf("differences in %q, want %q", named, want)
 	}
-	i := slices.IndexFunc(r.Differences, func(x Difference) bool { return x.Rule == "renal_dosing/metformin-contraindicated" })
+	i := slices.IndexFunc(r.Differences, func(x decide.Difference) bool { return x.Rule == "renal_dosing/metformin-contraindicated" })
 	text := r.Differences[i].String()
 	for _, part := range []string{"was not (eGFR 34 mL/min/1.73 m²)", "is fired (eGFR 24 mL/min/1.73 m²)"} {
 		if !strings.Contains(text, part) {
@@ -239,125 +241,11 @@ func TestChangedLabValueIsNamed(t *testing.T) {
 	}
 }
 
-func TestDifferencesAreNamed(t *testing.T) {
-	b := newBench(t)
-	in := b.inputs(t, patient(t, "metformin-egfr-27"))
-	for _, c := range []struct {
-		name   string
-		change func(*decision.Decision)
-		want   []string // in the order of the differences
-	}{
-		{"a byte of the answer", func(d *decision.Decision) { d.Response[20] ^= 1 }, []string{"response: was"}},
-		{"an outcome", func(d *decision.Decision) { d.Findings[2].Outcome = decision.NotFired }, []string{"metformin-contraindicated on MedicationRequest/syn-draft"}},
-		{"a finding left out", func(d *decision.Decision) { d.Findings = d.Findings[1:] }, []string{"was not asked, is not"}},
-		{"a finding made up", func(d *decision.Decision) {
-			d.Findings = append(d.Findings, decision.Finding{Rule: "x/y", Subject: "patient", Outcome: decision.Fired})
-		}, []string{"x/y on patient: was fired, is not asked"}},
-		{"the card of a finding", func(d *decision.Decision) { d.Findings[2].Card = "" }, []string{"with other facts"}},
-		{"a note", func(d *decision.Decision) { d.Notes = []decision.Note{{Code: "x"}} }, []string{"notes of the decision"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			d := b.decide(t, in)
-			d.Response = bytes.Clone(d.Response)
-			c.change(d)
-			r, err := b.materials.Replay(t.Context(), in, d)
-			must(t, err)
-			if r.Same || len(r.Differences) != len(c.want) {
-				t.Fatalf("same %v, differences %v", r.Same, r.Differences)
-			}
-			for i, part := range c.want {
-				if text := r.Differences[i].String(); !strings.Contains(text, part) {
-					t.Errorf("difference %d is %q; want %q in it", i, text, part)
-				}
-			}
-		})
-	}
-}
-
-func TestReplayNeedsTheLibrary(t *testing.T) {
-	b := newBench(t)
-	in := b.inputs(t, patient(t, "clean"))
-	d := b.decide(t, in)
-	in.Engine.Library = "0.9.0"
-	_, err := b.materials.Replay(t.Context(), in, d)
-	wantError(t, err, ErrLibrary)
-	if !strings.Contains(err.Error(), "0.9.0") {
-		t.Errorf("error does not name the library: %v", err)
-	}
-}
-
-func explained(in *decision.Inputs, d *decision.Decision) string {
-	var b strings.Builder
-	Explain(&b, in, d)
-	return b.String()
-}
-
-// section is what an explanation says about one rule.
-func section(t testing.TB, text, rule string) string {
-	t.Helper()
-	for _, part := range strings.Split(text, "\n\n") {
-		if first, _, _ := strings.Cut(part, "\n"); strings.Contains(first, " "+rule+" ") {
-			return part
-		}
-	}
-	t.Fatalf("nothing is said about %s:\n%s", rule, text)
-	return ""
-}
-
-func TestExplain(t *testing.T) {
-	loops := ruleLoops
-	loops.id = "loops"
-	named := trialRule{id: "named", body: `holds := fact.named("old enough", fact.greater(fhir.age({"unit": "a"}), 100))` + "\n\n" + plainCard}
-	negated := trialRule{id: "negated", body: `holds := fact.negate(fact.greater(fhir.age({"unit": "a"}), 1))` + "\n\n" + plainCard}
-	bad := trialRule{id: "bad", body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + plainCard}
-	b := newTrial(t, []trialRule{ruleFires, named, negated, bad, loops})
-	for _, c := range []struct {
-		patient, rule string
-		want          []string
-	}{
-		{"metformin-egfr-27", "renal_dosing/metformin-contraindicated", []string{
-			"FIRED    renal_dosing/metformin-contraindicated 1.0.0 on MedicationRequest/syn-draft-", "shown as critical on card",
-			"true    eGFR < 30   [rules/metformin_contraindicated.rego:27]", "eGFR: 27.0 mL/min/1.73 m² (CKD-EPI 2021 from creatinine; Creatinine 2.50 mg/dL, 2026-02-20T06:31:00-05:00, Observation/syn-obs-"}},
-		{"metformin-egfr-27", "renal_dosing/metformin-caution", []string{"FIRED", "not shown: superseded by renal_dosing/metformin-contraindicated"}},
-		{"metformin-continue-egfr-35", "renal_dosing/metformin-contraindicated", []string{
-			"NOT ", "because this was not so: eGFR < 30 (eGFR was 35.3 mL/min/1.73 m²)", "false   eGFR < 30", "Observation/syn-obs-"}},
-		{"clean", "trial/named", []string{"because this was not so: old enough (age was 46 years)"}},
-		{"clean", "trial/negated", []string{"because this was not so: not: age > 1 (age was 46 years)"}},
-		{"medications-failed", "high_priority_ddi/ssri-maoi", []string{"UNKNOWN", "named on card", "medications could not be fetched (fetch-failed)"}},
-		{"metformin-no-labs", "renal_dosing/egfr-needed", []string{"FIRED", "true    there is no usable eGFR"}},
-		{"clean", "trial/bad", []string{"ERROR", "named on card", "error undefined: holds is undefined"}},
-		{"clean", "trial/loops", []string{"CUT", "named on card", "not evaluated: the rule is out of service"}},
-	} {
-		t.Run(c.patient+" "+c.rule, func(t *testing.T) {
-			in := b.inputs(t, patient(t, c.patient))
-			in.Cut = []decision.Cut{{Rule: "trial/loops", Subject: anySubject, Cause: decision.CutSuspension}}
-			text := section(t, explained(in, b.decide(t, in)), c.rule)
-			for _, part := range c.want {
-				if !strings.Contains(text, part) {
-					t.Errorf("it says\n%s\nwant %q", text, part)
-				}
-			}
-		})
-	}
-}
-
-func TestExplainSaysWhyAPairWasCut(t *testing.T) {
-	for cause, want := range map[decision.CutReason]string{
-		decision.CutDeadline: "the whole call", decision.CutLimit: "its own time", decision.CutSuspension: "out of service", "": "does not say why",
-	} {
-		in := &decision.Inputs{Cut: []decision.Cut{{Rule: "a/b", Subject: "patient", Cause: cause}}}
-		d := &decision.Decision{Findings: []decision.Finding{{Rule: "a/b", Subject: "patient", Outcome: decision.WasCut}}}
-		if text := explained(in, d); !strings.Contains(text, want) {
-			t.Errorf("%s: %s", cause, text)
-		}
-	}
-}
-
 func TestExplainOverTheEngine(t *testing.T) {
 	n := newRegion(t)
-	record := n.call("north", patient(t, "text-only")).RecordID
+	record := n.call("north", decidetest.Patient(t, "text-only")).RecordID
 	text, err := n.Explain(t.Context(), auditor("north"), record)
-	must(t, err)
+	decidetest.Must(t, err)
 	for _, part := range []string{record, "pack      renal_dosing 1.0.0, activation 1, sha256 " + referencePackDigest(t, "renal_dosing"),
 		"drugs     terminology_core", "note      index-not-consulted", "UNKNOWN  core/unidentified-order"} {
 		if !strings.Contains(text, part) {
@@ -365,12 +253,12 @@ func TestExplainOverTheEngine(t *testing.T) {
 		}
 	}
 	_, err = n.Explain(t.Context(), auditor("north"), string(n.newestID("north", audit.Access)))
-	wantError(t, err, decision.ErrBody)
+	decidetest.WantError(t, err, decision.ErrBody)
 }
 
 func (n *node) newestID(id tenant.ID, kind audit.Kind) audit.RecordID {
 	n.Helper()
 	page, err := n.log.List(n.Context(), id, audit.Filter{Kind: kind, Limit: 1})
-	must(n, err)
+	decidetest.Must(n, err)
 	return page.Records[0].Leaf.RecordID
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
@@ -15,7 +16,7 @@ import (
 
 // verbs is everything that can be asked of an engine on behalf of somebody.
 func verbs(n *node, record string, body []byte) map[string]func(context.Context, Caller) error {
-	digest := rulepacks.Digest(n.tenants["north"].standing.Load().snapshot.release.Packs[0].Digest)
+	digest := rulepacks.Digest(n.tenants["north"].now.Load().snapshot.Release().Packs[0].Digest)
 	return map[string]func(context.Context, Caller) error{
 		"Call": func(ctx context.Context, c Caller) error { _, err := n.Call(ctx, c, "orders", body); return err },
 		"Feedback": func(ctx context.Context, c Caller) error {
@@ -53,10 +54,10 @@ func oneOf(list []string, s string) bool {
 
 func TestTenantOfAnotherRegionIsRefusedEverywhere(t *testing.T) {
 	n := newRegion(t)
-	a := n.call("north", patient(t, "clean"))
+	a := n.call("north", decidetest.Patient(t, "clean"))
 	before := n.log.Stats().Records
 	n.cfg.Region = "eu-central" // as if the store had been carried to another region's node
-	for name, do := range verbs(n, a.RecordID, patient(t, "metformin-egfr-27")) {
+	for name, do := range verbs(n, a.RecordID, decidetest.Patient(t, "metformin-egfr-27")) {
 		for _, c := range []Caller{ehr("north"), auditor("north")} {
 			if err := do(t.Context(), c); !errors.Is(err, tenant.ErrResidency) {
 				t.Errorf("%s: error is %v", name, err)
@@ -75,26 +76,26 @@ func TestStoreOfAnotherRegionIsRefused(t *testing.T) {
 		t.Error("a store of another region was opened")
 	}
 	_, err = audit.OpenReader(t.Context(), audit.Config{Store: n.store, Prefix: "audit.example", Region: "eu-central"})
-	wantError(t, err, audit.ErrForeign)
+	decidetest.WantError(t, err, audit.ErrForeign)
 }
 
 func TestDecideRefusesAnotherRegion(t *testing.T) {
-	b := newBench(t)
-	in := b.inputs(t, patient(t, "clean"))
+	b := decidetest.New(t)
+	in := b.Inputs(t, decidetest.Patient(t, "clean"))
 	in.Region = "eu-central"
-	d, err := b.materials.Decide(t.Context(), in)
-	wantError(t, err, tenant.ErrResidency)
+	d, err := b.Materials.Decide(t.Context(), in)
+	decidetest.WantError(t, err, tenant.ErrResidency)
 	if d != nil {
 		t.Error("a decision was made")
 	}
-	_, err = b.materials.Replay(t.Context(), in, &decision.Decision{})
-	wantError(t, err, tenant.ErrResidency)
+	_, err = b.Materials.Replay(t.Context(), in, &decision.Decision{})
+	decidetest.WantError(t, err, tenant.ErrResidency)
 }
 
 func TestRoles(t *testing.T) {
 	n := newRegion(t)
-	a := n.call("north", patient(t, "clean"))
-	for name, do := range verbs(n, a.RecordID, patient(t, "clean")) {
+	a := n.call("north", decidetest.Patient(t, "clean"))
+	for name, do := range verbs(n, a.RecordID, decidetest.Patient(t, "clean")) {
 		if oneOf(forEHRs, name) || name == "Policy" || name == "PersonKey" {
 			continue
 		}
@@ -114,7 +115,7 @@ func TestRoles(t *testing.T) {
 
 func TestAccessNeedsAPurposeAndIsRecorded(t *testing.T) {
 	n := newRegion(t)
-	record := n.call("north", patient(t, "clean")).RecordID
+	record := n.call("north", decidetest.Patient(t, "clean")).RecordID
 	all := verbs(n, record, nil)
 	for _, name := range forAuditors {
 		before := n.records("north", audit.Access)
@@ -128,7 +129,7 @@ func TestAccessNeedsAPurposeAndIsRecorded(t *testing.T) {
 		if got := n.records("north", audit.Access); got != before {
 			t.Errorf("%s: %d accesses recorded that were refused", name, got-before)
 		}
-		must(t, all[name](t.Context(), auditor("north")))
+		decidetest.Must(t, all[name](t.Context(), auditor("north")))
 		if got := n.records("north", audit.Access); got != before+1 {
 			t.Errorf("%s: %d accesses recorded, want 1", name, got-before)
 		}
@@ -143,7 +144,7 @@ func TestAccessNeedsAPurposeAndIsRecorded(t *testing.T) {
 	}
 	// Also what was not found was looked for; text that is no id stays out of the log.
 	_, err := n.Record(t.Context(), auditor("north"), "Zzfamilyquill")
-	wantError(t, err, audit.ErrNotFound)
+	decidetest.WantError(t, err, audit.ErrNotFound)
 	if last := n.newest("north", audit.Access); last.What.Record != "not a record id" {
 		t.Errorf("recorded %+v", last)
 	}
@@ -151,9 +152,9 @@ func TestAccessNeedsAPurposeAndIsRecorded(t *testing.T) {
 
 func TestTenantsAreIsolated(t *testing.T) {
 	n := newRegion(t)
-	record := n.call("north", patient(t, "metformin-egfr-27")).RecordID
+	record := n.call("north", decidetest.Patient(t, "metformin-egfr-27")).RecordID
 	none := "019cb2a0-0000-7000-8000-00000000dead"
-	for name, do := range verbs(n, record, patient(t, "clean")) {
+	for name, do := range verbs(n, record, decidetest.Patient(t, "clean")) {
 		if name == "Policy" || name == "PersonKey" {
 			continue
 		}
@@ -162,12 +163,12 @@ func TestTenantsAreIsolated(t *testing.T) {
 			c := auditor("south")
 			c.Tenant = "north"
 			if !oneOf(forEHRs, name) {
-				wantError(t, do(t.Context(), c), ErrForbidden)
+				decidetest.WantError(t, do(t.Context(), c), ErrForbidden)
 			}
 			// At their own door, north's record looks like one that never was.
 			if name == "Record" || name == "Explain" {
 				there := do(t.Context(), auditor("south"))
-				wantError(t, there, audit.ErrNotFound)
+				decidetest.WantError(t, there, audit.ErrNotFound)
 				nowhere := verbs(n, none, nil)[name](t.Context(), auditor("south"))
 				if strings.ReplaceAll(there.Error(), record, none) != nowhere.Error() {
 					t.Errorf("a record of the other tenant is told apart: %q and %q", there, nowhere)
@@ -176,7 +177,7 @@ func TestTenantsAreIsolated(t *testing.T) {
 		})
 	}
 	page, err := n.Records(t.Context(), auditor("south"), audit.Filter{Kind: audit.Decision})
-	must(t, err)
+	decidetest.Must(t, err)
 	if len(page.Records) != 0 {
 		t.Error("a list holds records of the other tenant")
 	}
@@ -184,15 +185,15 @@ func TestTenantsAreIsolated(t *testing.T) {
 
 func TestPackOfOneTenantIsHiddenFromTheOther(t *testing.T) {
 	n := newRegion(t)
-	p := trialPack(t, "1.0.0", ruleFires)
+	p := decidetest.Pack(t, "1.0.0", decidetest.RuleFires)
 	n.withTrial("north", p)
 	got, err := n.Pack(t.Context(), auditor("north"), p.Digest)
-	must(t, err)
+	decidetest.Must(t, err)
 	if string(got) != string(p.Archive()) {
 		t.Error("the pack came back changed")
 	}
 	_, err = n.Pack(t.Context(), auditor("south"), p.Digest)
-	wantError(t, err, audit.ErrNotFound)
+	decidetest.WantError(t, err, audit.ErrNotFound)
 }
 
 // A statement of north can not be played into the log of south, not even by
@@ -208,9 +209,9 @@ func TestTenantOfAnotherRegionIsSentAway(t *testing.T) {
 	n := newRegion(t)
 	n.cfg.Elsewhere = map[tenant.ID]tenant.Region{"munich": "eu-central"}
 	_, err := n.Call(t.Context(), ehr("munich"), "orders", []byte("{}"))
-	wantError(t, err, tenant.ErrResidency)
+	decidetest.WantError(t, err, tenant.ErrResidency)
 	_, err = n.Status(t.Context(), person("munich", "ada"))
-	wantError(t, err, tenant.ErrResidency)
+	decidetest.WantError(t, err, tenant.ErrResidency)
 	_, err = Open(t.Context(), Config{Region: n.cfg.Region, Log: n.log, Clock: n.clock.now, Elsewhere: map[tenant.ID]tenant.Region{"munich": n.cfg.Region}})
 	if err == nil {
 		t.Error("a tenant without a root was taken for one of this region")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
@@ -100,7 +101,7 @@ func (c *Client) Apply(ctx context.Context, envelope []byte) (*engine.Applied, e
 }
 
 // Statements reads the release log, oldest first.
-func (c *Client) Statements(ctx context.Context) ([]engine.Logged, error) {
+func (c *Client) Statements(ctx context.Context) ([]decide.Logged, error) {
 	s, err := get[Statements](ctx, c, "statements")
 	if err != nil {
 		return nil, err

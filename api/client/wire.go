@@ -21,7 +21,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/decide"
 )
 
 // Headers of Precept's own.
@@ -54,7 +54,7 @@ type Patient struct {
 
 // Statements is a tenant's release log, oldest first.
 type Statements struct {
-	Statements []engine.Logged `json:"statements"`
+	Statements []decide.Logged `json:"statements"`
 }
 
 // Problem is an answer that says no. It is the server's RFC 9457 document, or

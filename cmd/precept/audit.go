@@ -20,6 +20,7 @@ import (
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/bolt"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
@@ -240,7 +241,7 @@ instead and names the findings that differ.`,
 type replayer struct {
 	client    *client.Client
 	flags     *auditFlags
-	materials *engine.Materials
+	materials *decide.Materials
 	request   []byte
 	out, talk io.Writer
 }
@@ -271,7 +272,7 @@ func (p *replayer) prepare(ctx context.Context, root string) error {
 		pin = env.Digest()
 		fmt.Fprintf(p.talk, "taking the server's word for the trust root %s; give --root to check it\n", pin)
 	}
-	p.materials, err = engine.MaterialsFromLog(ctx, tenant.ID(p.flags.tenant), pin, log, p.client.Pack)
+	p.materials, err = decide.MaterialsFromLog(ctx, tenant.ID(p.flags.tenant), pin, log, p.client.Pack)
 	return err
 }
 
@@ -309,7 +310,7 @@ func (p *replayer) replay(ctx context.Context, id string) (same bool, err error)
 	if p.flags.json {
 		return r.Same, printJSON(p.out, struct {
 			Record string `json:"record"`
-			*engine.Replay
+			*decide.Replay
 			Decision any `json:"Decision,omitempty"` // left out
 		}{Record: id, Replay: r})
 	}

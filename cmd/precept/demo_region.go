@@ -21,8 +21,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/precept-cds/precept/api/client"
-	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -257,7 +257,7 @@ func (d *demoRegion) makePacks(ctx context.Context) error {
 			if err := checkPack(p); err != nil {
 				return err
 			}
-			if err := engine.CheckCases(ctx, p, terms); err != nil {
+			if err := decide.CheckCases(ctx, p, terms); err != nil {
 				return err
 			}
 			d.say("checked, tested and built %-20s %s  %3d cases hold  sha256 %.16s…", name, p.Manifest.Version, len(p.Cases), p.Digest)
@@ -330,7 +330,7 @@ func (d *demoRegion) policy(t tenant.ID) (*tenant.Policy, error) {
 		Limits:     tenant.Limits{DeadlineMS: 2000, RuleMS: 500}}
 	for _, hook := range []string{"order-sign", "order-select"} {
 		p.Services = append(p.Services, tenant.Service{ID: demoService, Hook: hook, Title: "Medication orders",
-			Description: "Checks medication orders against the rules the health system has activated.", Packs: demoRulePacks, Prefetch: engine.StandardPrefetch()})
+			Description: "Checks medication orders against the rules the health system has activated.", Packs: demoRulePacks, Prefetch: decide.StandardPrefetch()})
 	}
 	return p, nil
 }
@@ -469,9 +469,9 @@ func (d *demoRegion) current(body []byte) []byte {
 // findings decides a request in this process, without a record, and names what
 // was found as the benchmark compares it.
 func (d *demoRegion) findings(ctx context.Context, body []byte) ([]string, error) {
-	m := engine.NewMaterials()
+	m := decide.NewMaterials()
 	in := &decision.Inputs{RecordID: "019cb2a0-0000-7000-8000-000000000001", Tenant: "north", Region: demoRegionID, Time: d.now, Zone: fixtures.Zone,
-		Language: "en", Engine: decision.Engine{Build: build, OPA: engine.OPAVersion, Library: clinical.Version},
+		Language: "en", Engine: decision.Engine{Build: build, OPA: decide.OPAVersion, Library: clinical.Version},
 		Service: demoService, Client: "ehr", Dialect: string(tenant.Dialect2), Request: body}
 	for _, name := range demoPacks {
 		p := d.packs[name]

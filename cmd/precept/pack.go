@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/rulepacks"
 )
@@ -226,7 +226,7 @@ func packShow() *cobra.Command {
 			if err != nil {
 				return contentError(err)
 			}
-			s, err := workbench.Show(pack, engine.StandardPrefetch())
+			s, err := workbench.Show(pack, decide.StandardPrefetch())
 			if err != nil {
 				return contentError(err)
 			}

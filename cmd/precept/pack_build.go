@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/rulepacks"
 )
@@ -88,8 +88,8 @@ func proveCases(cmd *cobra.Command, pack *rulepacks.Pack, terminology string) er
 	if err != nil {
 		return err
 	}
-	if err := engine.CheckCases(cmd.Context(), pack, terms); err != nil {
-		if errors.Is(err, engine.ErrCases) {
+	if err := decide.CheckCases(cmd.Context(), pack, terms); err != nil {
+		if errors.Is(err, decide.ErrCases) {
 			return answeredNo{fmt.Errorf("building %s: %w", pack.Manifest.Name, err)}
 		}
 		return err

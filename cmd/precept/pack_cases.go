@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/rulepacks"
@@ -154,8 +154,8 @@ func (t *tester) decide(ctx context.Context, pack *rulepacks.Pack, r *testReport
 			chosen.Cases = append(chosen.Cases, c)
 		}
 	}
-	results, err := engine.RunCases(ctx, &chosen, t.terminology)
-	if errors.Is(err, engine.ErrPack) {
+	results, err := decide.RunCases(ctx, &chosen, t.terminology)
+	if errors.Is(err, decide.ErrPack) {
 		for _, p := range workbench.Check(pack) {
 			if !p.Warning {
 				r.Problems = append(r.Problems, p)

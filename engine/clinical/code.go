@@ -36,8 +36,7 @@ func (ps Problems) Error() string {
 // ReadCode reads the code of a pack of kind rules. The error is of type
 // [Problems] and holds everything that one step of reading found.
 func ReadCode(pack *rulepacks.Pack) (*Code, error) {
-	r := &reader{pack: pack, root: "data.packs." + pack.Manifest.Name + ".", uses: map[place][]Use{},
-		code: &Code{Modules: map[string]*ast.Module{}}}
+	r := newReader(pack)
 	for _, step := range []func(){r.parse, r.modules, r.compile, r.rules} {
 		if step(); len(r.problems) > 0 {
 			slices.SortStableFunc(r.problems, func(a, b Problem) int {
@@ -63,6 +62,11 @@ type reader struct {
 	code     *Code
 	uses     map[place][]Use // by the Rego rule they stand in
 	problems Problems
+}
+
+func newReader(pack *rulepacks.Pack) *reader {
+	return &reader{pack: pack, root: "data.packs." + pack.Manifest.Name + ".", uses: map[place][]Use{},
+		code: &Code{Modules: map[string]*ast.Module{}}}
 }
 
 func (r *reader) problem(file string, line int, format string, args ...any) {

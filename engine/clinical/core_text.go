@@ -24,6 +24,8 @@ var coreTexts = map[string]map[string]string{
 		"No rule was asked about these orders, because they carry no code that the terminology knows.": "Zu diesen Verordnungen wurde keine Regel befragt, weil sie keinen Code tragen, den die Terminologie kennt.",
 		"1 safety check was not done":                                                                  "1 Sicherheitsprüfung wurde nicht durchgeführt",
 		"{n} safety checks were not done":                                                              "{n} Sicherheitsprüfungen wurden nicht durchgeführt",
+		"Safety checks were not done":                                                                  "Sicherheitsprüfungen wurden nicht durchgeführt",
+		"all checks of {pack}":                                                                         "alle Prüfungen von {pack}",
 		"Precept could not do these checks for this order. Check by hand:":                             "Precept konnte diese Prüfungen nicht durchführen. Bitte von Hand prüfen:",
 		"Will monitor":                       "Wird überwacht",
 		"Tolerated before":                   "Früher vertragen",

@@ -93,7 +93,7 @@ var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 // library, the chart and the engine say, as their source has them.
 func TestCoreTexts(t *testing.T) {
 	used := map[string]bool{}
-	for _, folder := range []string{".", "..", "../chart", "../fact"} {
+	for _, folder := range []string{".", "../decide", "../chart", "../fact"} {
 		spoken(t, folder, used)
 	}
 	for _, text := range reasonTexts {

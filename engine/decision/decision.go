@@ -6,6 +6,8 @@
 package decision
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/precept-cds/precept/engine/fact"
@@ -62,7 +64,68 @@ type Ref struct {
 	Version string `json:"version"`
 	Digest  string `json:"digest"` // SHA-256 of the canonical archive, hex
 	Seq     uint64 `json:"seq"`    // activation sequence number
-	Mode    string `json:"mode"`   // active, shadow, or suspended: live but out of service, every rule cut
+	Mode    Mode   `json:"mode"`
+	// Library is the version of the clinical library that the pack was approved
+	// with, and runs with.
+	Library string `json:"library,omitempty"`
+	// Why says why a pack of mode not-runnable is not run.
+	Why Why `json:"why,omitempty"`
+}
+
+// Mode says how a live pack takes part in decisions.
+type Mode string
+
+// The modes of a live pack.
+const (
+	Active Mode = "active"
+	Shadow Mode = "shadow"
+	// Suspended packs are activated but out of service: their rules are not
+	// asked, and what they would have checked is named as not done.
+	Suspended Mode = "suspended"
+	// NotRunnable packs are in force, and the node that decided could not run
+	// them: their rules are named as checks not done, too.
+	NotRunnable Mode = "not-runnable"
+)
+
+// Why is a code that says why a node could not run a pack.
+type Why string
+
+// Why a pack could not be run.
+const (
+	WhyMissing     Why = "missing"     // its archive is not in the store, or damaged
+	WhyLibrary     Why = "library"     // it was approved with a version of the clinical library that the program lacks
+	WhyCode        Why = "code"        // it does not compile in this program
+	WhyParameters  Why = "parameters"  // the tenant's parameters do not fit it
+	WhyTerminology Why = "terminology" // the active terminology is not one it was tested with, or cannot be loaded
+	WhyCases       Why = "cases"       // its golden cases do not hold in this program
+)
+
+// String says it in words.
+func (w Why) String() string {
+	switch w {
+	case WhyMissing:
+		return "its archive is missing or damaged"
+	case WhyLibrary:
+		return "the program lacks the version of the clinical library it was approved with"
+	case WhyCode:
+		return "it does not compile in this program"
+	case WhyParameters:
+		return "the tenant's parameters do not fit it"
+	case WhyTerminology:
+		return "the terminology is not one it was tested with"
+	case WhyCases:
+		return "its golden cases do not hold in this program"
+	}
+	return string(w)
+}
+
+// Artefacts lists everything that a release names.
+func (r Release) Artefacts() []Ref {
+	refs := slices.Clone(r.Packs)
+	if r.Terminology != nil {
+		refs = append(refs, *r.Terminology)
+	}
+	return refs
 }
 
 // Policy names the tenant policy in force.
@@ -100,8 +163,12 @@ type CutReason string
 const (
 	CutDeadline   CutReason = "deadline"   // the call's time was used up
 	CutLimit      CutReason = "limit"      // the rule used up its own time
-	CutSuspension CutReason = "suspension" // the rule is out of service
+	CutSuspension CutReason = "suspension" // the rule, or its pack, is out of service
+	CutNotRun     CutReason = "not-run"    // the node could not run its pack
 )
+
+// AnySubject in a cut stands for every subject of the rule.
+const AnySubject = "*"
 
 // PatientSubject is the subject of rules that are asked about the patient.
 const PatientSubject = "patient"
@@ -125,9 +192,10 @@ type Finding struct {
 	Version  string     `json:"version"`
 	Subject  string     `json:"subject"`
 	Outcome  Outcome    `json:"outcome"`
+	Cut      CutReason  `json:"cut,omitempty"` // why it was not evaluated, for outcome cut
 	Severity string     `json:"severity,omitempty"`
 	Card     string     `json:"card,omitempty"`   // uuid of the card that shows it
-	Hidden   string     `json:"hidden,omitempty"` // why no card shows it
+	Hidden   *Hidden    `json:"hidden,omitempty"` // why no card shows it
 	Error    *RuleError `json:"error,omitempty"`
 	Fact     *fact.Fact `json:"fact,omitempty"`
 	// Also are the facts that only the wording of the card looked at.
@@ -158,6 +226,47 @@ func OutcomeOf(s fact.State) Outcome {
 	}
 }
 
+// Hidden says why no card shows a finding, and who says it instead.
+type Hidden struct {
+	Code HiddenCode `json:"code"`
+	// By names who hid it: the rule that says more, the subject that shows the
+	// same, the rule whose card asks for the missing data.
+	By    string `json:"by,omitempty"`
+	Limit int    `json:"limit,omitzero"` // cards that the tenant allows, for HiddenLimit
+}
+
+// HiddenCode says why no card shows a finding.
+type HiddenCode string
+
+// The reasons for showing no card.
+const (
+	HiddenSuperseded HiddenCode = "superseded" // the rule By says it better
+	HiddenRepeated   HiddenCode = "repeated"   // the same rule shows the same on the subject By
+	HiddenSilent     HiddenCode = "silent"     // the rule's unknown policy
+	HiddenNamed      HiddenCode = "named"      // the card of the rule By names the missing data
+	HiddenMinor      HiddenCode = "minor"      // a check not done that is neither warning nor critical
+	HiddenLimit      HiddenCode = "limit"      // the tenant's limit on cards
+)
+
+// String says it in words.
+func (h Hidden) String() string {
+	switch h.Code {
+	case HiddenSuperseded:
+		return "superseded by " + h.By
+	case HiddenRepeated:
+		return "same finding as on " + h.By
+	case HiddenSilent:
+		return "the rule's unknown policy is silent"
+	case HiddenNamed:
+		return "the missing data is named by the card of " + h.By
+	case HiddenMinor:
+		return "the check is neither a warning nor critical"
+	case HiddenLimit:
+		return "more than the limit of " + strconv.Itoa(h.Limit) + " cards"
+	}
+	return string(h.Code)
+}
+
 // RuleError says why a rule gave no answer. It never holds patient data.
 type RuleError struct {
 	Code    string `json:"code"` // undefined, conflict, type, builtin, card, limit
@@ -176,6 +285,10 @@ type Note struct {
 // Unidentified is the rule id of the core's own finding for orders that
 // nobody can identify.
 const Unidentified = "core/unidentified-order"
+
+// WholePack gives the rule id of a finding about all rules of a pack whose rules
+// nobody can name.
+func WholePack(pack string) string { return pack + "/*" }
 
 // NotChecked is the rule id of the core's own finding for checks that were
 // not done.

@@ -1,11 +1,11 @@
-package engine
+package decide
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -13,10 +13,12 @@ import (
 	"github.com/precept-cds/precept/signing"
 )
 
-// ErrNotLive says that a record names packs, a terminology, a policy or
-// suspensions that were not in force by the tenant's release log. Treat it as
-// tampering with one of the two.
-var ErrNotLive = errors.New("record and release log contradict each other")
+// Logged is one entry of a release log.
+type Logged struct {
+	Index    int64     `json:"index"`
+	Time     time.Time `json:"time"`
+	Envelope string    `json:"envelope"` // JSON Lines of Sigstore bundles
+}
 
 // MaterialsFromLog rebuilds, away from the server, what a tenant's decisions
 // were made with. The log is checked from its trust root on, whose digest the
@@ -97,11 +99,14 @@ func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs
 	if err != nil {
 		return err
 	}
-	live, _ := releaseAt(trust, policy, in.Time)
-	if !slices.Equal(packsOf(live), packsOf(in.Release)) {
+	live, _ := ReleaseAt(trust, policy, in.Time)
+	if !sameRelease(live, in.Release) {
 		return fmt.Errorf("%w: after statement %d other packs were live", ErrNotLive, in.Release.Size-1)
 	}
-	for _, ref := range packsOf(live) {
+	for _, ref := range in.Release.Artefacts() {
+		if ref.Why == decision.WhyMissing {
+			continue
+		}
 		if err := m.take(ctx, rulepacks.Digest(ref.Digest), h.fetch); err != nil {
 			return err
 		}
@@ -110,7 +115,19 @@ func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs
 	if err != nil {
 		return err
 	}
-	return confirmCuts(suspensions(trust, s), in.Cut)
+	return confirmCuts(Withheld(trust, s), in.Cut)
+}
+
+// sameRelease holds what a record says was in force against the log. That a node
+// could not run a pack is the record's own word: it shows in its findings.
+func sameRelease(live, recorded decision.Release) bool {
+	refs := recorded.Artefacts()
+	for i := range refs {
+		if refs[i].Why = ""; refs[i].Mode == decision.NotRunnable {
+			refs[i].Mode = decision.Active
+		}
+	}
+	return slices.Equal(live.Artefacts(), refs)
 }
 
 // confirmCuts checks that exactly the rules out of service were cut for that.

@@ -1,9 +1,8 @@
-package engine
+package decide
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -34,10 +33,6 @@ func (d Difference) String() string {
 	}
 	return fmt.Sprintf("%s on %s: was %s, is %s", d.Rule, shortRef(d.Subject), d.Was, d.Is)
 }
-
-// ErrLibrary says that a decision was made with another version of the clinical
-// library than this program has, so deciding again here would prove nothing.
-var ErrLibrary = errors.New("decided with another version of the clinical library")
 
 // Replay decides again with the inputs of a record and compares with the
 // decision that was recorded, byte by byte. It never times anything: the pairs

@@ -1,4 +1,4 @@
-package engine
+package decide
 
 import (
 	"context"
@@ -22,24 +22,19 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 )
 
-// ErrPack says that a pack can not be run: it does not compile, or a rule of
-// it contradicts its metadata. The message names file and line.
-var ErrPack = errors.New("pack can not be run")
-
 // OPAVersion is the version of the evaluator, part of every record.
 var OPAVersion = version.Version
 
 // Program is a pack compiled once: immutable, shared by all tenants and
-// goroutines. This file is the only one of the engine that knows the Rego
+// goroutines. This file is the only one of the package that knows the Rego
 // evaluator.
 type Program struct {
 	pack     *rulepacks.Pack
 	rules    []*clinical.Rule // sorted by id
-	compiled []compiledRule
+	compiled []compiledRule   // one for each rule
 	compiler *ast.Compiler
-	index    map[string]*triggerIndex // by hook
-	store    storage.Store            // empty: rules have no base documents
-	txn      storage.Transaction      // reads the store; never ended, as nobody writes
+	store    storage.Store       // empty: rules have no base documents
+	txn      storage.Transaction // reads the store; never ended, as nobody writes
 }
 
 // compiledRule is what a rule is asked: its answer and, only if that is true,
@@ -51,8 +46,12 @@ type compiledQuery struct {
 	qc   ast.QueryCompiler
 }
 
-// Compile makes a pack of kind rules ready to run.
+// Compile makes a pack of kind rules ready to run. The error is [ErrPack].
 func Compile(pack *rulepacks.Pack) (*Program, error) {
+	if pack.Manifest.Library != clinical.Major {
+		return nil, fmt.Errorf("compiling pack %s: it needs clinical library %s, this program has %s; use a program that has it (%w)",
+			pack.Manifest.Name, pack.Manifest.Library, clinical.Version, ErrPack)
+	}
 	code, err := clinical.ReadCode(pack)
 	if err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
@@ -67,8 +66,30 @@ func Compile(pack *rulepacks.Pack) (*Program, error) {
 			return nil, fmt.Errorf("compiling pack %s: rule %s: %w (%w)", pack.Manifest.Name, r.ID, err, ErrPack)
 		}
 	}
-	p.indexTriggers()
 	return p, nil
+}
+
+// Reads gives the FHIR resource types that the pack's rules for a hook look
+// into, sorted.
+func (p *Program) Reads(hook string) []string {
+	var types []string
+	for _, r := range p.rules {
+		if slices.Contains(r.Hooks, hook) {
+			types = append(types, r.Reads...)
+		}
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
+// Try checks that a pack of any kind can be used by this program. It keeps
+// nothing. The error is [ErrPack].
+func Try(pack *rulepacks.Pack) error {
+	if pack.Manifest.Kind == rulepacks.KindTerminology {
+		return NewMaterials().AddPack(pack)
+	}
+	_, err := Compile(pack)
+	return err
 }
 
 func (p *Program) prepare(r *clinical.Rule) (err error) {
@@ -252,13 +273,4 @@ func eachTerm(t *ast.Term, do func(*ast.Term) error) error {
 		return fmt.Errorf("want an array")
 	}
 	return arr.Iter(do)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

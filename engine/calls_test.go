@@ -15,6 +15,8 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
@@ -23,20 +25,20 @@ import (
 
 func TestCallGivesCardReceiptAndRecord(t *testing.T) {
 	n := newRegion(t)
-	a := n.call("north", patient(t, "metformin-egfr-27"))
-	list := cards(t, a.Body)
+	a := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
+	list := decidetest.Cards(t, a.Body)
 	if len(list) != 1 || a.Cards != 1 || list[0].Indicator != cdshooks.Critical || !strings.Contains(list[0].Summary, "27.0") {
 		t.Fatalf("cards: %s", a.Body)
 	}
 	receipt, err := audit.ParseReceipt(a.Receipt)
-	must(t, err)
-	must(t, receipt.Verify(n.log.NodeKey()))
+	decidetest.Must(t, err)
+	decidetest.Must(t, receipt.Verify(n.log.NodeKey()))
 	if string(receipt.RecordID) != a.RecordID {
 		t.Errorf("receipt is of record %s, answer of %s", receipt.RecordID, a.RecordID)
 	}
 	proof, err := n.log.Proof(t.Context(), "north", receipt.RecordID)
-	must(t, err)
-	must(t, proof.Verify(n.log.NodeKey()))
+	decidetest.Must(t, err)
+	decidetest.Must(t, proof.Verify(n.log.NodeKey()))
 	in, d := n.opened("north", a.RecordID)
 	if !bytes.Equal(d.Response, a.Body) {
 		t.Error("the record holds another answer than was given")
@@ -50,10 +52,10 @@ func TestCallGivesCardReceiptAndRecord(t *testing.T) {
 func TestRecordHoldsNoAccessToken(t *testing.T) {
 	n := newRegion(t)
 	p, err := fixtures.Load("metformin-egfr-27")
-	must(t, err)
+	decidetest.Must(t, err)
 	a := n.call("north", p.Request)
 	rec, err := n.log.Get(t.Context(), "north", audit.RecordID(a.RecordID))
-	must(t, err)
+	decidetest.Must(t, err)
 	for _, id := range p.Identifiers {
 		if strings.HasPrefix(id, "syn-token-") && bytes.Contains(rec.Body, []byte(id)) {
 			t.Error("the record holds the access token")
@@ -66,7 +68,7 @@ func TestRecordHoldsNoAccessToken(t *testing.T) {
 
 func TestSilentCallIsRecorded(t *testing.T) {
 	n := newRegion(t)
-	a := n.call("north", patient(t, "clean"))
+	a := n.call("north", decidetest.Patient(t, "clean"))
 	if string(a.Body) != `{"cards":[]}` || a.Cards != 0 {
 		t.Fatalf("answer: %s", a.Body)
 	}
@@ -77,7 +79,7 @@ func TestSilentCallIsRecorded(t *testing.T) {
 
 func TestRepeatGetsRecordedBytes(t *testing.T) {
 	n := newRegion(t)
-	body := patient(t, "standard")
+	body := decidetest.Patient(t, "standard")
 	first := n.call("north", body)
 	n.clock.advance(time.Minute)
 	// Another access token is the same call: an EHR that tries again has a new one.
@@ -91,7 +93,7 @@ func TestRepeatGetsRecordedBytes(t *testing.T) {
 			t.Errorf("%s: receipt %v, %v", name, r, err)
 		}
 	}
-	other := n.call("north", withInstance(t, body, 1))
+	other := n.call("north", decidetest.WithInstance(t, body, 1))
 	changed := n.call("north", bytes.Replace(body, []byte(`"birthDate":"19`), []byte(`"birthDate":"18`), 1))
 	for _, a := range []*Answer{other, changed} {
 		if a.Repeated || a.RecordID == first.RecordID {
@@ -109,7 +111,7 @@ func TestRepeatGetsRecordedBytes(t *testing.T) {
 
 func TestRepeatIsPerTenant(t *testing.T) {
 	n := newRegion(t)
-	body := patient(t, "clean")
+	body := decidetest.Patient(t, "clean")
 	if a, b := n.call("north", body), n.call("south", body); b.Repeated || a.RecordID == b.RecordID {
 		t.Error("a call of one tenant answered a call of the other")
 	}
@@ -117,14 +119,14 @@ func TestRepeatIsPerTenant(t *testing.T) {
 
 func TestConcurrentCalls(t *testing.T) {
 	n := newRegion(t)
-	body := patient(t, "metformin-egfr-27")
+	body := decidetest.Patient(t, "metformin-egfr-27")
 	for name, c := range map[string]struct {
 		calls int
 		body  func(i int) []byte
 		want  int
 	}{
 		"the same call":   {16, func(int) []byte { return body }, 1},
-		"different calls": {64, func(i int) []byte { return withInstance(t, body, i+100) }, 64},
+		"different calls": {64, func(i int) []byte { return decidetest.WithInstance(t, body, i+100) }, 64},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := n.records("north", audit.Decision)
@@ -160,23 +162,23 @@ func TestConcurrentCalls(t *testing.T) {
 // gets that answer, and not one in which every check is cut.
 func TestClientGoneIsDecidedAndRecorded(t *testing.T) {
 	n := newRegion(t)
-	body := patient(t, "metformin-egfr-27")
+	body := decidetest.Patient(t, "metformin-egfr-27")
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	a, err := n.Call(gone, ehr("north"), "orders", body)
-	must(t, err)
+	decidetest.Must(t, err)
 	if in, _ := n.opened("north", a.RecordID); len(in.Cut) != 0 {
 		t.Errorf("pairs were cut: %v", in.Cut)
 	}
 	again := n.call("north", body)
-	if !again.Repeated || !bytes.Equal(again.Body, a.Body) || !hasCard(cards(t, again.Body), "27.0") {
+	if !again.Repeated || !bytes.Equal(again.Body, a.Body) || !decidetest.HasCard(decidetest.Cards(t, again.Body), "27.0") {
 		t.Errorf("the second attempt got %s", again.Body)
 	}
 }
 
 func TestCallsRefused(t *testing.T) {
 	n := newRegion(t)
-	body := patient(t, "clean")
+	body := decidetest.Patient(t, "clean")
 	for _, c := range []struct {
 		name     string
 		caller   Caller
@@ -189,7 +191,7 @@ func TestCallsRefused(t *testing.T) {
 		{"unknown client", Caller{Tenant: "north", Client: "other"}, "orders", body, ErrForbidden, "forbidden"},
 		{"a person", auditor("north"), "orders", body, ErrForbidden, "forbidden"},
 		{"unknown service", ehr("north"), "drugs", body, ErrUnknownService, "unknown-service"},
-		{"other hook", ehr("north"), "orders", bytes.Replace(body, []byte("order-sign"), []byte("patient-view"), 1), ErrHook, "hook"},
+		{"other hook", ehr("north"), "orders", bytes.Replace(body, []byte("order-sign"), []byte("patient-view"), 1), decide.ErrHook, "hook"},
 		{"broken JSON", ehr("north"), "orders", body[:100], chart.ErrJSON, "json"},
 		{"no patient", ehr("north"), "orders", bytes.Replace(body, []byte(`"patientId"`), []byte(`"patiantId"`), 1), chart.ErrShape, "shape"},
 		{"too deep", ehr("north"), "orders", fixtures.Deep(10_000), chart.ErrTooDeep, "too-deep"},
@@ -198,7 +200,7 @@ func TestCallsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			before := n.records("north", audit.Refusal)
 			a, err := n.Call(t.Context(), c.caller, c.service, c.body)
-			wantError(t, err, c.want)
+			decidetest.WantError(t, err, c.want)
 			if a != nil {
 				t.Error("an answer left")
 			}
@@ -220,7 +222,7 @@ func TestCallsRefused(t *testing.T) {
 func TestHostileBodies(t *testing.T) {
 	n := newRegion(t)
 	attacks, err := fixtures.Attacks()
-	must(t, err)
+	decidetest.Must(t, err)
 	for _, a := range attacks {
 		t.Run(a.Name, func(t *testing.T) {
 			got, err := n.Call(t.Context(), ehr("north"), "orders", a.Body)
@@ -244,100 +246,42 @@ type noted struct {
 func (n *node) newest(id tenant.ID, kind audit.Kind) (out noted) {
 	n.Helper()
 	page, err := n.log.List(n.Context(), id, audit.Filter{Kind: kind, Limit: 1000})
-	must(n, err)
+	decidetest.Must(n, err)
 	last := slices.MaxFunc(page.Records, func(a, b audit.Summary) int { return int(a.Leaf.Index - b.Leaf.Index) })
 	rec, err := n.log.Get(n.Context(), id, last.Leaf.RecordID)
-	must(n, err)
-	must(n, json.Unmarshal(rec.Body, &out))
+	decidetest.Must(n, err)
+	decidetest.Must(n, json.Unmarshal(rec.Body, &out))
 	return out
 }
 
 func TestBusy(t *testing.T) {
 	n := newRegion(t)
-	p := policyFor(t, "north")
+	p := decidetest.PolicyFor(t, "north")
 	p.Limits.Concurrency = 1
 	n.policy("north", p)
 	n.tenants["north"].calls.Add(1) // one is under way
-	_, err := n.Call(t.Context(), ehr("north"), "orders", patient(t, "clean"))
-	wantError(t, err, ErrBusy)
-	n.call("south", patient(t, "clean")) // nobody else notices
+	_, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "clean"))
+	decidetest.WantError(t, err, ErrBusy)
+	n.call("south", decidetest.Patient(t, "clean")) // nobody else notices
 	n.tenants["north"].calls.Add(-1)
-	n.call("north", patient(t, "clean"))
+	n.call("north", decidetest.Patient(t, "clean"))
 }
 
 func TestNotReady(t *testing.T) {
 	n := newNode(t)
-	body := patient(t, "clean")
+	body := decidetest.Patient(t, "clean")
 	_, err := n.Call(t.Context(), ehr("north"), "orders", body)
-	wantError(t, err, ErrNotReady)
+	decidetest.WantError(t, err, ErrNotReady)
 	_, err = n.Policy("north")
-	wantError(t, err, ErrNotReady)
+	decidetest.WantError(t, err, ErrNotReady)
 	_, err = n.Feedback(t.Context(), ehr("north"), "orders", nil)
-	wantError(t, err, ErrNotReady)
-	n.policy("north", policyFor(t, "north"))
+	decidetest.WantError(t, err, ErrNotReady)
+	n.policy("north", decidetest.PolicyFor(t, "north"))
 	// With no pack live an answer without cards would read as "nothing found".
 	_, err = n.Call(t.Context(), ehr("north"), "orders", body)
-	wantError(t, err, ErrNotReady)
+	decidetest.WantError(t, err, ErrNotReady)
 	if r := n.newest("north", audit.Refusal); r.What.Code != "not-ready" {
 		t.Errorf("recorded %+v", r)
-	}
-}
-
-func TestRuleThatFailsHurtsOnlyItself(t *testing.T) {
-	card := func(object string) string { return alwaysTrue + "\n\ncard := " + object }
-	for _, c := range []struct {
-		name string
-		rule trialRule
-		code string // of the error
-	}{
-		{"undefined holds", trialRule{body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + plainCard}, "undefined"},
-		{"conflict", trialRule{body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 1\n\nholds := fact.greater(fhir.age({\"unit\": \"a\"}), 1) if 2 == 2\n\n" + plainCard}, "conflict"},
-		{"built-in error", trialRule{body: `holds := fact.less(fhir.age({"unit": "a"}), 1 / count([]))` + "\n\n" + plainCard}, "builtin"},
-		{"order asked of the patient", trialRule{body: "holds := fhir.topical(fhir.order())\n\n" + plainCard}, "builtin"},
-		{"card undefined", trialRule{body: alwaysTrue + "\n\ncard := {\"summary\": \"x\"} if 1 == 2"}, "card"},
-		{"card without summary", trialRule{body: card(`{"detail": "x"}`)}, "card"},
-		{"empty summary", trialRule{body: card(`{"summary": ""}`)}, "card"},
-		{"summary of spaces", trialRule{body: card(`{"summary": " \n "}`)}, "card"},
-		{"unknown member", trialRule{body: card(`{"summary": "x", "colour": "red"}`)}, "card"},
-		{"summary is a number", trialRule{body: card(`{"summary": 7}`)}, "card"},
-		{"card is an array", trialRule{body: card(`[1]`)}, "card"},
-		{"suggestion is a string", trialRule{body: card(`{"summary": "x", "suggestions": ["remove"]}`)}, "card"},
-		{"link without url", trialRule{body: card(`{"summary": "x", "links": [{"label": "y"}]}`)}, "card"},
-		{"link with empty label", trialRule{body: card(`{"summary": "x", "links": [{"label": "", "url": "https://a.example"}]}`)}, "card"},
-		{"link with empty url", trialRule{body: card(`{"summary": "x", "links": [{"label": "y", "url": ""}]}`)}, "card"},
-		{"link that is a script", trialRule{body: card(`{"summary": "x", "links": [{"label": "y", "url": "javascript:alert(1)"}]}`)}, "card"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			b := newTrial(t, []trialRule{withID(c.rule, "bad"), ruleFires})
-			d := b.decide(t, b.inputs(t, patient(t, "clean")))
-			f := finding(t, d, "trial/bad")
-			if f.Outcome != decision.Failed || f.Error == nil || c.code != "" && f.Error.Code != c.code {
-				t.Fatalf("finding: %+v, error %+v; want error %s", f, f.Error, c.code)
-			}
-			if ok := finding(t, d, "trial/fires"); ok.Outcome != decision.Fired || ok.Card == "" {
-				t.Errorf("the other rule: %+v", ok)
-			}
-			list := cards(t, d.Response)
-			if len(list) != 2 || !hasCard(list, "1 safety check was not done") || !hasCard(list, "It holds") {
-				t.Errorf("cards: %s", d.Response)
-			}
-		})
-	}
-}
-
-func withID(r trialRule, id string) trialRule {
-	r.id = id
-	return r
-}
-
-func TestFailedRuleOfNoConsequenceShowsNoCard(t *testing.T) {
-	b := newTrial(t, []trialRule{{id: "bad", severity: "info", body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + plainCard}})
-	d := b.decide(t, b.inputs(t, patient(t, "clean")))
-	if f := finding(t, d, "trial/bad"); f.Outcome != decision.Failed || f.Hidden == "" {
-		t.Errorf("finding: %+v", f)
-	}
-	if len(cards(t, d.Response)) != 0 {
-		t.Errorf("cards: %s", d.Response)
 	}
 }
 
@@ -352,8 +296,8 @@ func TestDeadlineCutsAndReplays(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newRegion(t)
-			n.withTrial("north", trialPack(t, "1.0.0", ruleLoops, ruleFires), func(p *tenant.Policy) { p.Limits = c.limits })
-			a := n.call("north", patient(t, "clean"))
+			n.withTrial("north", decidetest.Pack(t, "1.0.0", decidetest.RuleLoops, decidetest.RuleFires), func(p *tenant.Policy) { p.Limits = c.limits })
+			a := n.call("north", decidetest.Patient(t, "clean"))
 			in, d := n.opened("north", a.RecordID)
 			cut := decision.Cut{Rule: "trial/a-loop", Subject: "patient", Cause: c.cause}
 			if c.cause == decision.CutDeadline {
@@ -365,33 +309,23 @@ func TestDeadlineCutsAndReplays(t *testing.T) {
 			} else if !slices.Contains(in.Cut, cut) {
 				t.Fatalf("cut list %v lacks %v", in.Cut, cut)
 			}
-			if f := finding(t, d, "trial/a-loop"); f.Outcome != decision.WasCut || f.Card == "" {
+			if f := decidetest.Finding(t, d, "trial/a-loop"); f.Outcome != decision.WasCut || f.Card == "" {
 				t.Errorf("finding: %+v", f)
 			}
 			if a.Cut == 0 || !strings.Contains(string(a.Body), "not done") || !strings.Contains(string(a.Body), "trial/a-loop") {
 				t.Errorf("%d pairs cut, cards: %s", a.Cut, a.Body)
 			}
-			if c.cause == decision.CutLimit && finding(t, d, "trial/fires").Outcome != decision.Fired {
+			if c.cause == decision.CutLimit && decidetest.Finding(t, d, "trial/fires").Outcome != decision.Fired {
 				t.Error("the other rule did not answer")
 			}
 			// The replay gives the same bytes, without asking the rule that would never end.
 			r, err := n.materials.Replay(t.Context(), in, d)
-			must(t, err)
+			decidetest.Must(t, err)
 			if !r.Same {
 				t.Errorf("the replay differs: %v", r.Differences)
 			}
 		})
 	}
-}
-
-func TestReplayThatIsStoppedSaysSo(t *testing.T) {
-	b := newBench(t)
-	in := b.inputs(t, patient(t, "standard"))
-	d := b.decide(t, in)
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := b.materials.Replay(ended, in, d)
-	wantError(t, err, context.Canceled)
 }
 
 func TestOpenRefusesTenantGivenTwice(t *testing.T) {
@@ -408,34 +342,34 @@ func TestOpenRefusesAnotherPin(t *testing.T) {
 	n.close()
 	n.roots[0].Digest = n.roots[1].Digest
 	err := n.tryOpen()
-	wantError(t, err, signing.ErrUntrustedRoot)
+	decidetest.WantError(t, err, signing.ErrUntrustedRoot)
 }
 
 func TestFeedback(t *testing.T) {
 	n := newRegion(t)
-	a := n.call("north", patient(t, "metformin-egfr-27"))
-	card := cards(t, a.Body)[0]
+	a := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
+	card := decidetest.Cards(t, a.Body)[0]
 	body := fmt.Appendf(nil, `{"feedback":[{"card":%q,"outcome":"overridden","overrideReason":{"reason":{"code":"will-monitor","system":"s"}},"outcomeTimestamp":"2026-03-02T15:01:00Z"},
 		{"card":"nobody-knows","outcome":"overridden","outcomeTimestamp":"2026-03-02T15:01:00Z"},{"card":""}]}`, card.UUID)
 	got, err := n.Feedback(t.Context(), ehr("north"), "orders", body)
-	must(t, err)
+	decidetest.Must(t, err)
 	if len(got.Refused) != 1 || got.Receipt == "" || n.records("north", audit.Feedback) != 2 {
 		t.Fatalf("answer %+v, %d records", got, n.records("north", audit.Feedback))
 	}
 	// It is found by the rule of its card, and by the patient.
-	who := audit.Patient{Base: policyFor(t, "north").Clients[0].FHIRBase, ID: patientID(t, patient(t, "metformin-egfr-27"))}
+	who := audit.Patient{Base: decidetest.PolicyFor(t, "north").Clients[0].FHIRBase, ID: patientID(t, decidetest.Patient(t, "metformin-egfr-27"))}
 	for name, f := range map[string]audit.Filter{
 		"rule":    {Kind: audit.Feedback, Rule: "renal_dosing/metformin-contraindicated"},
 		"patient": {Kind: audit.Feedback, Patient: who},
 	} {
 		page, err := n.log.List(t.Context(), "north", f)
-		must(t, err)
+		decidetest.Must(t, err)
 		if len(page.Records) != 1 {
 			t.Errorf("%d records by %s, want 1", len(page.Records), name)
 		}
 	}
 	_, err = n.Feedback(t.Context(), ehr("north"), "orders", body) // EHRs send it more than once
-	must(t, err)
+	decidetest.Must(t, err)
 	if got := n.records("north", audit.Feedback); got != 2 {
 		t.Errorf("%d records after the same feedback again", got)
 	}
@@ -459,6 +393,61 @@ func TestFeedback(t *testing.T) {
 func patientID(t testing.TB, body []byte) string {
 	t.Helper()
 	req, err := chart.Parse(body, chart.Limits{})
-	must(t, err)
+	decidetest.Must(t, err)
 	return req.PatientID
+}
+
+func TestGermanTenant(t *testing.T) {
+	n := newRegion(t)
+	p := decidetest.PolicyFor(t, "north")
+	p.Language = "de"
+	n.policy("north", p)
+	for name, want := range map[string][]string{
+		"metformin-egfr-27":  {"Metformin nicht verordnen: eGFR 27.0 mL/min/1.73 m² (unter 30 kontraindiziert)", "**Grundlage**", "**Quelle**", "Verordnung von metformin entfernen"},
+		"metformin-no-labs":  {"Vor Beginn von Metformin eGFR bestimmen", "eGFR anfordern"},
+		"medications-failed": {"Prüfungen konnten nicht abgeschlossen werden", "Medikation konnte nicht abgerufen werden"},
+		"text-only":          {"1 verordnetes Arzneimittel konnte nicht erkannt werden"},
+	} {
+		a := n.call("north", decidetest.Patient(t, name))
+		for _, part := range want {
+			if !bytes.Contains(a.Body, []byte(part)) {
+				t.Errorf("%s: answer lacks %q: %s", name, part, a.Body)
+			}
+		}
+		for _, english := range []string{"could not be", "Based on", "Not known", "Remove the order", "safety check"} {
+			if bytes.Contains(a.Body, []byte(english)) {
+				t.Errorf("%s: answer holds %q: %s", name, english, a.Body)
+			}
+		}
+	}
+	n.suspend("north", "renal_dosing", "", "wrong")
+	if a := n.call("north", decidetest.WithInstance(t, decidetest.Patient(t, "metformin-egfr-27"), 1)); !bytes.Contains(a.Body, []byte("Sicherheitsprüfungen wurden nicht durchgeführt")) {
+		t.Errorf("answer: %s", a.Body)
+	}
+	if a := n.call("south", decidetest.Patient(t, "metformin-egfr-27")); !bytes.Contains(a.Body, []byte("Do not prescribe metformin")) {
+		t.Errorf("the other tenant: %s", a.Body)
+	}
+}
+
+func TestCardsHaveIdsOfTheirRecord(t *testing.T) {
+	n := newRegion(t)
+	seen := map[string]bool{}
+	for i := range 3 {
+		a := n.call("north", decidetest.WithInstance(t, decidetest.Patient(t, "sertraline-phenelzine"), i))
+		for _, c := range decidetest.Cards(t, a.Body) {
+			ids := []string{c.UUID}
+			for _, s := range c.Suggestions {
+				ids = append(ids, s.UUID)
+			}
+			for _, id := range ids {
+				if seen[id] || len(id) != 36 || id[14] != '8' {
+					t.Errorf("id %q is used twice or no UUID of version 8", id)
+				}
+				seen[id] = true
+			}
+			if found, err := n.log.ByCard(t.Context(), "north", c.UUID); err != nil || string(found) != a.RecordID {
+				t.Errorf("card %s leads to record %s, %v; want %s", c.UUID, found, err, a.RecordID)
+			}
+		}
+	}
 }

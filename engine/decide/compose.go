@@ -1,4 +1,4 @@
-package engine
+package decide
 
 import (
 	"cmp"
@@ -28,8 +28,9 @@ import (
 type result struct {
 	*decision.Finding
 	rule  *clinical.Rule // nil for findings of the core
-	pack  *rulepacks.Pack
-	order string // name of the subject, for people
+	pack  *Part          // nil likewise, but for those about a whole pack
+	title string         // of the rule
+	order string         // name of the subject, for people
 	draft *draft
 }
 
@@ -51,7 +52,7 @@ func (c *composer) compose() cdshooks.Response {
 	c.hideSuperseded()
 	c.hideRepeated()
 	for _, r := range c.results {
-		if r.Outcome == decision.Fired && r.Hidden == "" && r.rule != nil {
+		if r.Outcome == decision.Fired && r.Hidden == nil && r.rule != nil {
 			c.add(c.firedCard(r), [3]string{r.Rule, r.Subject, ""}, r)
 		}
 	}
@@ -70,7 +71,7 @@ func (c *composer) hideSuperseded() {
 		for _, weaker := range by.rule.Supersedes {
 			for _, r := range c.results {
 				if r.Rule == weaker && r.Subject == by.Subject && (r.Outcome == decision.Fired || r.Outcome == decision.Unknown) {
-					r.Hidden = "superseded by " + by.Rule
+					r.Hidden = &decision.Hidden{Code: decision.HiddenSuperseded, By: by.Rule}
 				}
 			}
 		}
@@ -82,7 +83,7 @@ func (c *composer) hideSuperseded() {
 func (c *composer) hideRepeated() {
 	first := map[string]*result{}
 	for _, r := range c.results {
-		if r.Outcome != decision.Fired || r.Hidden != "" || r.rule == nil || r.Fact == nil {
+		if r.Outcome != decision.Fired || r.Hidden != nil || r.rule == nil || r.Fact == nil {
 			continue
 		}
 		refs := []string{r.Subject}
@@ -94,7 +95,7 @@ func (c *composer) hideRepeated() {
 		if other := first[key]; other == nil {
 			first[key] = r
 		} else if len(slices.Compact(refs)) > 1 && other.Subject != r.Subject {
-			r.Hidden = "same finding as on " + other.Subject
+			r.Hidden = &decision.Hidden{Code: decision.HiddenRepeated, By: other.Subject}
 		}
 	}
 }
@@ -156,7 +157,7 @@ func (c *composer) firedCard(r *result) cdshooks.Card {
 const topicSystem = "https://github.com/precept-cds/precept/topic"
 
 func sourceOf(r *result) cdshooks.Source {
-	s := cdshooks.Source{Label: r.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: r.rule.Topic, System: topicSystem}}
+	s := cdshooks.Source{Label: r.pack.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: r.rule.Topic, System: topicSystem}}
 	if len(r.rule.Sources) > 0 {
 		s.URL = r.rule.Sources[0].Ref
 		if d := r.rule.Sources[0].Description; d != "" {
@@ -179,8 +180,8 @@ func (c *composer) detail(r *result) string {
 	for _, s := range r.rule.Sources {
 		b.WriteString("- " + cmp.Or(s.Description, s.Ref) + "\n")
 	}
-	fmt.Fprintf(&b, "- %s %s, %s\n", r.pack.Manifest.Name, r.pack.Manifest.Version, r.rule.ID)
-	if r.pack.Manifest.Status != rulepacks.StatusActive {
+	fmt.Fprintf(&b, "- %s %s, %s\n", r.pack.pack.Manifest.Name, r.pack.pack.Manifest.Version, r.rule.ID)
+	if r.pack.pack.Manifest.Status != rulepacks.StatusActive {
 		b.WriteString("\n" + c.say("This rule is a draft and has no clinical approval.") + "\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")
@@ -278,14 +279,15 @@ func (c *composer) unknownCards() {
 	groups := map[string][]*result{}
 	var order []string
 	for _, r := range c.results {
-		if r.Outcome != decision.Unknown || r.rule == nil || r.Hidden != "" {
+		if r.Outcome != decision.Unknown || r.rule == nil || r.Hidden != nil {
 			continue
 		}
+		by := c.told(r)
 		switch {
 		case r.rule.Unknown == clinical.UnknownSilent:
-			r.Hidden = "unknown policy is silent"
-		case c.told(r):
-			r.Hidden = "the missing data is named by another card"
+			r.Hidden = &decision.Hidden{Code: decision.HiddenSilent}
+		case by != "":
+			r.Hidden = &decision.Hidden{Code: decision.HiddenNamed, By: by}
 		default:
 			key := r.Subject + "\n" + reasonKey(r.Fact.Reasons)
 			if groups[key] == nil {
@@ -308,27 +310,31 @@ func reasonKey(reasons []fact.Reason) string {
 	return strings.Join(keys, "\n")
 }
 
-// told reports that a rule of the same pack fired on the subject because the
-// very data is lacking: its card asks for it.
-func (c *composer) told(r *result) bool {
+// told gives the rule of the same pack that fired on the subject because the very
+// data is lacking, so that its card asks for it; empty if there is none.
+func (c *composer) told(r *result) string {
 	var named []fact.Reason
+	by := ""
 	for _, o := range c.results {
-		if o.Outcome != decision.Fired || o.Hidden != "" || o.Subject != r.Subject || o.rule == nil || o.pack != r.pack {
+		if o.Outcome != decision.Fired || o.Hidden != nil || o.Subject != r.Subject || o.rule == nil || o.pack != r.pack {
 			continue
 		}
 		o.Fact.Walk(func(f *fact.Fact, _ int) bool {
 			if f.Op == "fact.lacking" && f.State == fact.True {
-				named = fact.Merge(named, f.Reasons)
+				named, by = fact.Merge(named, f.Reasons), cmp.Or(by, o.Rule)
 			}
 			return true
 		})
 	}
 	for _, reason := range r.Fact.Reasons {
 		if !slices.Contains(named, reason) {
-			return false
+			return ""
 		}
 	}
-	return len(r.Fact.Reasons) > 0
+	if len(r.Fact.Reasons) == 0 {
+		return ""
+	}
+	return by
 }
 
 func (c *composer) unknownCard(group []*result) {
@@ -354,7 +360,7 @@ func (c *composer) unknownCard(group []*result) {
 		summary = c.say("{drug}: {n} checks could not be completed: {why}", "drug", r.order, "n", strconv.Itoa(len(group)), "why", why)
 	}
 	card := cdshooks.Card{Summary: shorten(summary), Indicator: indicator, Detail: strings.TrimSuffix(detail.String(), "\n"),
-		Source: cdshooks.Source{Label: r.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: "check-not-completed", System: topicSystem}}}
+		Source: cdshooks.Source{Label: r.pack.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: "check-not-completed", System: topicSystem}}}
 	c.add(card, [3]string{r.Rule, r.Subject, "unknown"}, group...)
 }
 
@@ -382,11 +388,11 @@ func (c *composer) unidentifiedCard() {
 func (c *composer) notCheckedCard() {
 	var missed []*result
 	for _, r := range c.results {
-		if (r.Outcome == decision.Failed || r.Outcome == decision.WasCut) && r.rule != nil {
+		if r.Outcome == decision.Failed || r.Outcome == decision.WasCut {
 			if cdshooks.Indicator(r.Severity).Rank() <= cdshooks.Warning.Rank() {
 				missed = append(missed, r)
 			} else {
-				r.Hidden = "not of consequence"
+				r.Hidden = &decision.Hidden{Code: decision.HiddenMinor}
 			}
 		}
 	}
@@ -394,22 +400,21 @@ func (c *composer) notCheckedCard() {
 		return
 	}
 	summary := c.say("1 safety check was not done")
-	if len(missed) > 1 {
+	switch {
+	case slices.ContainsFunc(missed, func(r *result) bool { return r.rule == nil }):
+		summary = c.say("Safety checks were not done") // nobody can tell how many
+	case len(missed) > 1:
 		summary = c.say("{n} safety checks were not done", "n", strconv.Itoa(len(missed)))
 	}
 	var detail strings.Builder
 	detail.WriteString(c.say("Precept could not do these checks for this order. Check by hand:") + "\n\n")
 	for _, r := range missed {
-		detail.WriteString("- " + r.rule.Title + ": " + r.order + " (" + r.rule.ID + ")\n")
+		detail.WriteString("- " + r.title + ": " + r.order + " (" + r.Rule + ")\n")
 	}
 	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Warning, Detail: strings.TrimSuffix(detail.String(), "\n"),
 		Source: cdshooks.Source{Label: "Precept", Topic: &cdshooks.Coding{Code: "check-not-done", System: topicSystem}}},
 		[3]string{decision.NotChecked, decision.PatientSubject, ""}, missed...)
 }
-
-// overLimit begins the words of a finding that was not shown because there
-// were too many cards.
-const overLimit = "limit of "
 
 // finish puts the cards in their one order, caps them, and tells each finding
 // its card. Critical cards are never capped, nor are those that say what was
@@ -425,7 +430,7 @@ func (c *composer) finish() cdshooks.Response {
 			card.key[0] != decision.NotChecked && card.key[0] != decision.Unidentified
 		for _, r := range card.results {
 			if capped {
-				r.Hidden = overLimit + strconv.Itoa(c.maxCards) + " cards"
+				r.Hidden = &decision.Hidden{Code: decision.HiddenLimit, Limit: c.maxCards}
 			} else {
 				r.Finding.Card = card.UUID
 			}

@@ -1,4 +1,4 @@
-package engine
+package decide
 
 import (
 	"fmt"
@@ -23,8 +23,11 @@ func Explain(w io.Writer, in *decision.Inputs, d *decision.Decision) {
 	fmt.Fprintf(w, "engine    precept %s, library %s, opa %s\n", in.Engine.Build, in.Engine.Library, in.Engine.OPA)
 	for _, p := range in.Release.Packs {
 		mode := ""
-		if p.Mode == modeSuspended {
+		switch p.Mode {
+		case decision.Suspended:
 			mode = ", suspended"
+		case decision.NotRunnable:
+			mode = ", not run (" + p.Why.String() + ")"
 		}
 		fmt.Fprintf(w, "pack      %s %s, activation %d%s, sha256 %s\n", p.Name, p.Version, p.Seq, mode, p.Digest)
 	}
@@ -46,8 +49,8 @@ func explainFinding(w io.Writer, in *decision.Inputs, f *decision.Finding) {
 		fmt.Fprintf(w, "  shown as %s on card %s\n", f.Severity, f.Card)
 	case f.Card != "":
 		fmt.Fprintf(w, "  named on card %s\n", f.Card)
-	case f.Hidden != "":
-		fmt.Fprintf(w, "  not shown: %s\n", strings.Map(visible, f.Hidden))
+	case f.Hidden != nil:
+		fmt.Fprintf(w, "  not shown: %s\n", strings.Map(visible, f.Hidden.String()))
 	}
 	if f.Error != nil {
 		fmt.Fprintf(w, "  error %s: %s%s\n", f.Error.Code, f.Error.Message, at(f.Error.At))
@@ -111,17 +114,18 @@ func visible(r rune) rune {
 
 // cutText says why a pair was not evaluated.
 func cutText(in *decision.Inputs, f *decision.Finding) string {
-	for _, c := range in.Cut {
-		if c.Rule != f.Rule || c.Subject != f.Subject && c.Subject != anySubject {
-			continue
-		}
-		switch c.Cause {
-		case decision.CutSuspension:
-			return "the rule is out of service"
-		case decision.CutDeadline:
-			return "the time for the whole call was used up"
-		case decision.CutLimit:
-			return "the rule used up its own time"
+	switch f.Cut {
+	case decision.CutSuspension:
+		return "the rule is out of service"
+	case decision.CutDeadline:
+		return "the time for the whole call was used up"
+	case decision.CutLimit:
+		return "the rule used up its own time"
+	case decision.CutNotRun:
+		for _, p := range in.Release.Packs {
+			if strings.HasPrefix(f.Rule, p.Name+"/") {
+				return "the node could not run pack " + p.Name + ": " + p.Why.String()
+			}
 		}
 	}
 	return "the record does not say why"

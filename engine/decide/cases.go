@@ -1,9 +1,11 @@
-package engine
+package decide
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -55,6 +57,23 @@ func RunCases(ctx context.Context, pack, terminology *rulepacks.Pack) ([]CaseRes
 			return nil, err
 		}
 	}
+	return runCases(ctx, m, pack, terminology)
+}
+
+// CheckCases is RunCases for those who only need to know whether they hold; the
+// error is [ErrCases] and names the first that do not.
+func CheckCases(ctx context.Context, pack, terminology *rulepacks.Pack) error {
+	results, err := RunCases(ctx, pack, terminology)
+	if err != nil {
+		return err
+	}
+	return judge(pack, results)
+}
+
+func runCases(ctx context.Context, m *Materials, pack, terminology *rulepacks.Pack) ([]CaseResult, error) {
+	if _, err := m.Program(pack.Digest, clinical.Version); err != nil { // also for a pack without cases
+		return nil, err
+	}
 	results := make([]CaseResult, 0, len(pack.Cases))
 	for i := range pack.Cases {
 		r, err := runCase(ctx, m, pack, terminology, &pack.Cases[i])
@@ -66,13 +85,8 @@ func RunCases(ctx context.Context, pack, terminology *rulepacks.Pack) ([]CaseRes
 	return results, nil
 }
 
-// CheckCases is RunCases for those who only need to know whether they hold;
-// the error is ErrCases and names the first that do not.
-func CheckCases(ctx context.Context, pack, terminology *rulepacks.Pack) error {
-	results, err := RunCases(ctx, pack, terminology)
-	if err != nil {
-		return err
-	}
+// judge is ErrCases if a case does not hold.
+func judge(pack *rulepacks.Pack, results []CaseResult) error {
 	var bad []string
 	for _, r := range results {
 		if len(r.Problems) > 0 {
@@ -119,7 +133,7 @@ func caseInputs(m *Materials, pack, terminology *rulepacks.Pack, c *rulepacks.Ca
 	if err != nil {
 		return nil, err
 	}
-	digest := "cases:" + hexSHA256(raw)
+	digest := "cases:" + fmt.Sprintf("%x", sha256.Sum256(raw))
 	if _, err := m.AddPolicy(digest, raw); err != nil {
 		return nil, err
 	}
@@ -140,7 +154,7 @@ func caseInputs(m *Materials, pack, terminology *rulepacks.Pack, c *rulepacks.Ca
 }
 
 func packRef(p *rulepacks.Pack, seq uint64) decision.Ref {
-	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: seq, Mode: "active"}
+	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: seq, Mode: decision.Active, Library: clinical.Version}
 }
 
 // compareFindings holds the exact set of findings against the case's.
@@ -170,7 +184,7 @@ func (r *CaseResult) compareFindings(pack string) {
 			r.problem("%s has reasons %v, want %v", key, codesOf(f), w.Reasons)
 		}
 	}
-	for _, key := range sortedKeys(found) {
+	for _, key := range slices.Sorted(maps.Keys(found)) {
 		r.problem("%s is %s, which the case does not name", key, stateOf(found[key]))
 	}
 }

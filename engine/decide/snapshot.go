@@ -1,4 +1,4 @@
-package engine
+package decide
 
 import (
 	"cmp"
@@ -21,25 +21,39 @@ import (
 // Snapshot is what a tenant decides with at one moment: the live packs with
 // its parameters, the terminology, the policy. It is immutable.
 type Snapshot struct {
-	release          decision.Release
-	policyRef        decision.Policy
-	policy           *tenant.Policy
-	zone             *time.Location // of the policy
-	packs            []livePack     // sorted by name
-	terms            *clinical.Terminology
-	unusedParameters []string
-	sessions         clinical.Sessions
+	release   decision.Release
+	policyRef decision.Policy
+	policy    *tenant.Policy
+	zone      *time.Location // of the policy
+	packs     []*Part        // sorted by name
+	terms     *clinical.Terminology
+	unused    []string
+	sessions  clinical.Sessions
 }
 
-type livePack struct {
-	*Program
-	bound *clinical.Pack
-	ref   decision.Ref
+// Release names the packs and the terminology of the snapshot.
+func (s *Snapshot) Release() decision.Release { return s.release }
+
+// Policy names the tenant policy of the snapshot.
+func (s *Snapshot) Policy() decision.Policy { return s.policyRef }
+
+// Parts lists the packs of the snapshot, sorted by name. They are shared: do not
+// change them.
+func (s *Snapshot) Parts() []*Part { return s.packs }
+
+// UnusedParameters names packs that the policy sets parameters of and that are
+// not in force.
+func (s *Snapshot) UnusedParameters() []string { return s.unused }
+
+// Serves reports that a pack of the service is in force. Without one an answer
+// would say nothing and read as "no finding".
+func (s *Snapshot) Serves(service tenant.Service) bool {
+	return slices.ContainsFunc(s.release.Packs, func(r decision.Ref) bool { return slices.Contains(service.Packs, r.Name) })
 }
 
 // pair is one (rule, subject) to be asked.
 type pair struct {
-	pack    *livePack
+	pack    *Part
 	rule    int
 	subject *chart.Order // nil for the patient
 }
@@ -53,23 +67,20 @@ func (p pair) subjectName() string {
 	return p.subject.Ref()
 }
 
-// parse reads the request as the client's registration wants it read.
-func (s *Snapshot) parse(in *decision.Inputs) (*chart.Request, error) {
-	client, ok := s.policy.Client(in.Client)
+// Parse reads a request as the client's registration wants it read.
+func (s *Snapshot) Parse(client string, body []byte) (*chart.Request, error) {
+	c, ok := s.policy.Client(client)
 	if !ok {
-		return nil, fmt.Errorf("reading request: client %q is not in the tenant policy: %w", in.Client, ErrNotReady)
+		return nil, fmt.Errorf("reading request: client %q is not in the tenant policy: %w", client, ErrMissing)
 	}
-	return chart.Parse(in.Request, requestLimits(s.policy, client))
+	limits := s.policy.Limits
+	return chart.Parse(body, chart.Limits{Bytes: int(limits.BodyBytes), Resources: limits.Resources, AnyInstance: c.HookID == "lenient"})
 }
 
-func requestLimits(p *tenant.Policy, c tenant.Client) chart.Limits {
-	return chart.Limits{Bytes: int(p.Limits.BodyBytes), Resources: p.Limits.Resources, AnyInstance: c.HookID == "lenient"}
-}
-
-// decide is the one place where decisions are made. ruleTime bounds one rule
+// Decide is the one place where decisions are made. ruleTime bounds one rule
 // on one subject; 0, as in a replay, bounds nothing. The call's own deadline
 // is that of ctx.
-func (s *Snapshot) decide(ctx context.Context, in *decision.Inputs, req *chart.Request, ruleTime time.Duration) (*decision.Decision, error) {
+func (s *Snapshot) Decide(ctx context.Context, in *decision.Inputs, req *chart.Request, ruleTime time.Duration) (*decision.Decision, error) {
 	if err := tenant.Resides(s.policy.Region, in.Region); err != nil {
 		return nil, fmt.Errorf("deciding: %w", err)
 	}
@@ -118,7 +129,7 @@ type evaluation struct {
 	decision *decision.Decision
 	session  *clinical.Session // ended before composing
 	ruleTime time.Duration
-	late     stop // set at the call's deadline
+	late     canceller // set at the call's deadline
 	pairs    []pair
 	results  []*result
 }
@@ -130,9 +141,12 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 	orders := c.Orders()
 	byOrder, matched := false, make([]int, 0, 32)
 	for i := range e.snapshot.packs {
-		p := &e.snapshot.packs[i]
-		if !slices.Contains(service.Packs, p.ref.Name) {
+		p := e.snapshot.packs[i]
+		if !slices.Contains(service.Packs, p.Name) {
 			continue
+		}
+		if len(p.rules) == 0 {
+			e.wholePack(p)
 		}
 		idx := p.index[e.in.Hook]
 		if idx == nil {
@@ -153,7 +167,7 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 		e.unidentified(orders, c.Request().Drafts.Completeness)
 	}
 	for _, name := range service.Packs {
-		if !slices.ContainsFunc(e.snapshot.packs, func(p livePack) bool { return p.ref.Name == name }) {
+		if !slices.ContainsFunc(e.snapshot.packs, func(p *Part) bool { return p.Name == name }) {
 			e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "pack-not-live",
 				Text: "pack " + name + " belongs to the service and is not live: none of its rules was asked"})
 		}
@@ -163,6 +177,15 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 		return cmp.Or(cmp.Compare(a.ruleOf().SeverityFor(e.in.Hook).Rank(), b.ruleOf().SeverityFor(e.in.Hook).Rank()),
 			strings.Compare(a.ruleOf().ID, b.ruleOf().ID))
 	})
+}
+
+// wholePack says that no rule of a pack was asked where nobody can tell which
+// rules these are.
+func (e *evaluation) wholePack(p *Part) {
+	e.results = append(e.results, &result{pack: p, title: clinical.CoreText(e.in.Language, "all checks of {pack}", "pack", p.title()),
+		order: clinical.CoreText(e.in.Language, "Patient"),
+		Finding: &decision.Finding{Rule: decision.WholePack(p.Name), Version: p.Version, Subject: decision.PatientSubject,
+			Outcome: decision.WasCut, Cut: p.cut(), Severity: string(cdshooks.Warning)}})
 }
 
 // unidentified notes the orders whose drug nobody can tell, so that no trigger
@@ -192,7 +215,7 @@ func (e *evaluation) unidentified(orders []*chart.Order, came chart.Completeness
 
 func (e *evaluation) add(p *pair, r *result) {
 	if p != nil {
-		r.rule, r.pack = p.ruleOf(), p.pack.pack
+		r.rule, r.pack, r.title = p.ruleOf(), p.pack, p.ruleOf().Title
 		r.order = clinical.CoreText(e.in.Language, "Patient")
 		if p.subject != nil {
 			r.order = clinical.Plain(p.subject.Name())
@@ -203,10 +226,10 @@ func (e *evaluation) add(p *pair, r *result) {
 
 // ask evaluates every pair that is not cut.
 func (e *evaluation) ask(ctx context.Context) {
-	cut := make(map[decision.Cut]bool, len(e.in.Cut))
+	type place struct{ rule, subject string }
+	cut := make(map[place]decision.CutReason, len(e.in.Cut))
 	for _, c := range e.in.Cut {
-		c.Cause = ""
-		cut[c] = true
+		cut[place{c.Rule, c.Subject}] = c.Cause
 	}
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, e.late.Cancel)()
@@ -216,12 +239,12 @@ func (e *evaluation) ask(ctx context.Context) {
 	for i := range e.pairs {
 		p, res, f := &e.pairs[i], &results[i], &findings[i]
 		r := p.ruleOf()
-		*f = decision.Finding{Rule: r.ID, Version: p.pack.ref.Version, Subject: p.subjectName(), Severity: string(r.SeverityFor(e.in.Hook))}
+		*f = decision.Finding{Rule: r.ID, Version: p.pack.Version, Subject: p.subjectName(), Severity: string(r.SeverityFor(e.in.Hook))}
 		res.Finding = f
-		if cut[decision.Cut{Rule: f.Rule, Subject: f.Subject}] || cut[decision.Cut{Rule: f.Rule, Subject: anySubject}] {
+		if f.Cut = cmp.Or(p.pack.cut(), cut[place{f.Rule, f.Subject}], cut[place{f.Rule, decision.AnySubject}]); f.Cut != "" {
 			f.Outcome = decision.WasCut
 		} else if a, cause := e.askOne(ctx, p); cause != "" {
-			f.Outcome = decision.WasCut
+			f.Outcome, f.Cut = decision.WasCut, cause
 			e.decision.Cut = append(e.decision.Cut, decision.Cut{Rule: f.Rule, Subject: f.Subject, Cause: cause})
 		} else if a.err != nil {
 			f.Outcome, f.Error = decision.Failed, a.err
@@ -241,10 +264,10 @@ func (e *evaluation) askOne(ctx context.Context, p *pair) (answer, decision.CutR
 	}
 	cancel := &e.late
 	if e.ruleTime > 0 {
-		cancel = &stop{call: &e.late}
+		cancel = &canceller{call: &e.late}
 		defer time.AfterFunc(e.ruleTime, cancel.Cancel).Stop()
 	}
-	a := p.pack.ask(ctx, p.rule, e.session, p.pack.bound, p.subject, cancel)
+	a := p.pack.program.ask(ctx, p.rule, e.session, p.pack.bound, p.subject, cancel)
 	switch {
 	case !a.cut:
 		return a, ""
@@ -255,18 +278,18 @@ func (e *evaluation) askOne(ctx context.Context, p *pair) (answer, decision.CutR
 	}
 }
 
-// stop ends the evaluation of a call, or of one rule of it: when its own time
+// canceller ends the evaluation of a call, or of one rule of it: when its own time
 // is up, or the call's.
-type stop struct {
+type canceller struct {
 	now  atomic.Bool
-	call *stop // nil for the call itself
+	call *canceller // nil for the call itself
 }
 
-// Cancel stops.
-func (s *stop) Cancel() { s.now.Store(true) }
+// Cancel ends it.
+func (c *canceller) Cancel() { c.now.Store(true) }
 
 // Cancelled reports whether to stop.
-func (s *stop) Cancelled() bool { return s.now.Load() || s.call != nil && s.call.now.Load() }
+func (c *canceller) Cancelled() bool { return c.now.Load() || c.call != nil && c.call.now.Load() }
 
 func (e *evaluation) compose() cdshooks.Response {
 	slices.SortStableFunc(e.results, func(a, b *result) int {

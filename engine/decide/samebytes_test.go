@@ -1,4 +1,4 @@
-package engine
+package decide_test
 
 import (
 	"crypto/sha256"
@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/fixtures"
 )
@@ -22,7 +24,7 @@ var update = flag.Bool("update", false, "write testdata/decisions.sha256 anew")
 // decided is one decision of the corpus: materials and inputs under a name.
 type decided struct {
 	name      string
-	materials *Materials
+	materials *decide.Materials
 	in        *decision.Inputs
 }
 
@@ -31,43 +33,43 @@ type decided struct {
 func corpus(t *testing.T) []decided {
 	t.Helper()
 	var all []decided
-	terms := referencePack(t, "terminology_core")
-	for _, name := range referencePacks {
-		pack, m := referencePack(t, name), NewMaterials()
+	terms := decidetest.ReferencePack(t, "terminology_core")
+	for _, name := range decidetest.ReferencePacks {
+		pack, m := decidetest.ReferencePack(t, name), decide.NewMaterials()
 		if err := errors.Join(m.AddPack(pack), m.AddPack(terms)); err != nil {
 			t.Fatal(err)
 		}
 		for i := range pack.Cases {
-			in, err := caseInputs(m, pack, terms, &pack.Cases[i])
+			in, err := decide.CaseInputs(m, pack, terms, &pack.Cases[i])
 			if err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, decided{name + "/" + pack.Cases[i].Name, m, in})
 		}
 	}
-	b := newBench(t)
-	for _, p := range patients(t) {
+	b := decidetest.New(t)
+	for _, p := range decidetest.Patients(t) {
 		for _, language := range []string{"en", "de"} {
-			in := b.inputs(t, p.Request)
+			in := b.Inputs(t, p.Request)
 			in.Language = language
-			all = append(all, decided{"fixtures/" + p.Name + "." + language, b.materials, in})
+			all = append(all, decided{"fixtures/" + p.Name + "." + language, b.Materials, in})
 		}
 	}
 	for n := range 20 {
-		all = append(all, decided{fmt.Sprintf("standard/%02d", n), b.materials, b.inputs(t, fixtures.Standard(1, n))})
+		all = append(all, decided{fmt.Sprintf("standard/%02d", n), b.Materials, b.Inputs(t, fixtures.Standard(1, n))})
 	}
 	return all
 }
 
-// sum is the SHA-256 of the encoded decision and the response, or of why there
-// is none.
+// sum is the SHA-256 of the response, or of why there is none, and the SHA-256 of
+// the encoded decision: what clinicians saw, and what the record says beside it.
 func (d *decided) sum(t *testing.T) string {
 	t.Helper()
-	h := sha256.New()
+	response, record := sha256.New(), sha256.New()
 	got, err := d.materials.Decide(t.Context(), d.in)
 	switch {
 	case errors.Is(err, chart.ErrShape), errors.Is(err, chart.ErrJSON):
-		fmt.Fprint(h, err)
+		fmt.Fprint(response, err)
 	case err != nil:
 		t.Fatal(err)
 	default:
@@ -75,10 +77,10 @@ func (d *decided) sum(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.Write(b)
-		h.Write(got.Response)
+		record.Write(b)
+		response.Write(got.Response)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(response.Sum(nil)) + " " + hex.EncodeToString(record.Sum(nil))
 }
 
 // TestSameBytes holds every decision of the corpus against golden digests,
@@ -122,21 +124,23 @@ func TestSameBytes(t *testing.T) {
 			t.Errorf("differs or is gone: %s", strings.TrimSpace(line))
 		}
 	}
-	t.Errorf("decisions are not those of %s; if a change of pack or library means to change them: go test ./engine -run TestSameBytes -update", golden)
+	t.Errorf("decisions are not those of %s; if a change of pack or library means to change them: go test ./engine/decide -run TestSameBytes -update", golden)
 }
 
 // BenchmarkDecideEncodeStandard is BenchmarkDecideStandard up to the body of
 // the record.
 func BenchmarkDecideEncodeStandard(b *testing.B) {
-	bn := newBench(b)
-	in := bn.inputs(b, fixtures.Standard(1, 0))
+	bn := decidetest.New(b)
+	in := bn.Inputs(b, fixtures.Standard(1, 0))
+	snapshot, err := bn.Materials.Snapshot(bn.Release, bn.Policy)
+	decidetest.Must(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		req, err := bn.snapshot.parse(in)
+		req, err := snapshot.Parse(in.Client, in.Request)
 		if err != nil {
 			b.Fatal(err)
 		}
-		d, err := bn.snapshot.decide(b.Context(), in, req, 0)
+		d, err := snapshot.Decide(b.Context(), in, req, 0)
 		if err != nil {
 			b.Fatal(err)
 		}

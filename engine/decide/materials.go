@@ -1,0 +1,322 @@
+package decide
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/rulepacks"
+)
+
+// Materials holds the artefacts that decisions are made with, each under its
+// digest: packs, terminologies, tenant policies. A pack is compiled once and
+// shared by all tenants. But for its cache of snapshots Materials only grows; it
+// is safe for concurrent use.
+type Materials struct {
+	mu       sync.RWMutex
+	outlines map[rulepacks.Digest]*outline
+	programs map[rulepacks.Digest]*Program
+	terms    map[rulepacks.Digest]*clinical.Terminology
+	policies map[string]*tenant.Policy
+	verdicts map[verdict]error // of golden cases
+
+	snapshots *lru.Cache[string, *Snapshot]
+	history   *history // nil unless made from a release log; not changed
+}
+
+// verdict names a run of golden cases.
+type verdict struct{ pack, terms rulepacks.Digest }
+
+// maxSnapshots bounds the cache of snapshots that replays go through.
+const maxSnapshots = 64
+
+// NewMaterials returns an empty shelf.
+func NewMaterials() *Materials {
+	snapshots, err := lru.New[string, *Snapshot](maxSnapshots)
+	if err != nil {
+		panic(err) // only for a size below one
+	}
+	return &Materials{outlines: map[rulepacks.Digest]*outline{}, programs: map[rulepacks.Digest]*Program{},
+		terms: map[rulepacks.Digest]*clinical.Terminology{}, policies: map[string]*tenant.Policy{},
+		verdicts: map[verdict]error{}, snapshots: snapshots}
+}
+
+// AddPack takes in a pack or a terminology, unless it is there. A pack is not
+// compiled by it: one that cannot be run is still good for naming its rules. A
+// terminology that cannot be read is [ErrPack].
+func (m *Materials) AddPack(pack *rulepacks.Pack) error {
+	if m.Pack(pack.Digest) != nil {
+		return nil
+	}
+	if pack.Manifest.Kind == rulepacks.KindTerminology {
+		t, err := clinical.NewTerminology(pack)
+		if err != nil {
+			return fmt.Errorf("loading terminology %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.terms[pack.Digest] = t
+		return nil
+	}
+	o := newOutline(pack)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.outlines[pack.Digest] = o
+	return nil
+}
+
+// Pack returns the pack under a digest, nil if it was not added.
+func (m *Materials) Pack(d rulepacks.Digest) *rulepacks.Pack {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if o := m.outlines[d]; o != nil {
+		return o.pack
+	}
+	if t := m.terms[d]; t != nil {
+		return t.Pack()
+	}
+	return nil
+}
+
+// Program returns a pack compiled with one version of the clinical library. The
+// error is [ErrMissing], [ErrLibrary] or [ErrPack].
+func (m *Materials) Program(d rulepacks.Digest, library string) (*Program, error) {
+	m.mu.RLock()
+	o, p := m.outlines[d], m.programs[d]
+	m.mu.RUnlock()
+	switch {
+	case o == nil:
+		return nil, fmt.Errorf("compiling pack %s: %w", d, ErrMissing)
+	case library != clinical.Version:
+		return nil, fmt.Errorf("compiling pack %s: %w: %s, this program has %s; use one that has it, or approve the pack anew",
+			o.pack.Manifest.Name, ErrLibrary, library, clinical.Version)
+	case p != nil:
+		return p, nil
+	}
+	p, err := Compile(o.pack)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.programs[d] = p
+	return p, nil
+}
+
+// AddPolicy takes in a tenant policy under the digest of its statement.
+func (m *Materials) AddPolicy(digest string, raw []byte) (*tenant.Policy, error) {
+	p, err := tenant.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.policies[digest] = p
+	return p, nil
+}
+
+// NotRunnable says that a pack in force cannot be run here, and why.
+type NotRunnable struct {
+	Pack string
+	Why  decision.Why
+	Err  error
+}
+
+// Error names the pack and the cause.
+func (n *NotRunnable) Error() string {
+	return fmt.Sprintf("pack %s cannot be run here: %v", n.Pack, n.Err)
+}
+
+// Unwrap returns the cause.
+func (n *NotRunnable) Unwrap() error { return n.Err }
+
+// Fit holds a pack in force against this program: whether it can be run with the
+// tenant's parameters and the terminology that is live, and whether its golden
+// cases hold in this process. It returns nil, a [*NotRunnable], or the error of
+// ctx.
+func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string]jsontext.Value, terms *decision.Ref) error {
+	not := func(why decision.Why, err error) error { return &NotRunnable{Pack: ref.Name, Why: why, Err: err} }
+	p, err := m.Program(rulepacks.Digest(ref.Digest), ref.Library)
+	switch {
+	case errors.Is(err, ErrMissing):
+		return not(decision.WhyMissing, err)
+	case errors.Is(err, ErrLibrary):
+		return not(decision.WhyLibrary, err)
+	case err != nil:
+		return not(decision.WhyCode, err)
+	}
+	if _, err := clinical.Bind(p.pack, params); err != nil {
+		return not(decision.WhyParameters, err)
+	}
+	if terms == nil {
+		return nil // drugs are unknown then, and rules say so
+	}
+	m.mu.RLock()
+	t := m.terms[rulepacks.Digest(terms.Digest)]
+	m.mu.RUnlock()
+	if t == nil {
+		return not(decision.WhyTerminology, fmt.Errorf("loading terminology %s: %w", terms.Name, ErrMissing))
+	}
+	if release := t.Pack().Terminology.Release; !p.pack.Manifest.Terminology.Includes(release) {
+		return not(decision.WhyTerminology, fmt.Errorf("it was not tested with terminology release %s", release))
+	}
+	if err := m.holds(ctx, p.pack, t.Pack()); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return not(decision.WhyCases, err)
+	}
+	return nil
+}
+
+// holds checks the golden cases of a pack, once for each terminology.
+func (m *Materials) holds(ctx context.Context, pack, terms *rulepacks.Pack) error {
+	key := verdict{pack.Digest, terms.Digest}
+	m.mu.RLock()
+	err, known := m.verdicts[key]
+	m.mu.RUnlock()
+	if known {
+		return err
+	}
+	results, err := runCases(ctx, m.with(pack, terms), pack, terms)
+	if err == nil {
+		err = judge(pack, results)
+	}
+	if ctx.Err() != nil { // who was stopped has found nothing
+		return cmp.Or(err, ctx.Err())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.verdicts[key] = err
+	return err
+}
+
+// with returns new materials that share what is known of some packs.
+func (m *Materials) with(packs ...*rulepacks.Pack) *Materials {
+	out := NewMaterials()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, p := range packs {
+		if o := m.outlines[p.Digest]; o != nil {
+			out.outlines[p.Digest] = o
+		}
+		if x := m.programs[p.Digest]; x != nil {
+			out.programs[p.Digest] = x
+		}
+		if t := m.terms[p.Digest]; t != nil {
+			out.terms[p.Digest] = t
+		}
+	}
+	return out
+}
+
+// Snapshot returns the packs of a release as set by a policy, ready to decide.
+// The error is [ErrMissing] if something it names was not added, and [ErrPack] or
+// [ErrLibrary] if a pack that the release says was run cannot be run here.
+func (m *Materials) Snapshot(rel decision.Release, pol decision.Policy) (*Snapshot, error) {
+	key, err := jsonv2.Marshal([]any{rel, pol}, jsonv2.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("naming snapshot: %w", err)
+	}
+	if s, ok := m.snapshots.Get(string(key)); ok {
+		return s, nil
+	}
+	s, err := m.build(rel, pol)
+	if err != nil {
+		return nil, fmt.Errorf("building snapshot: %w", err)
+	}
+	m.snapshots.Add(string(key), s)
+	return s, nil
+}
+
+func (m *Materials) build(rel decision.Release, pol decision.Policy) (*Snapshot, error) {
+	m.mu.RLock()
+	s := &Snapshot{release: rel, policyRef: pol, policy: m.policies[pol.Digest]}
+	if t := rel.Terminology; t != nil && t.Mode == decision.Active {
+		s.terms = m.terms[rulepacks.Digest(t.Digest)]
+	}
+	m.mu.RUnlock()
+	if s.policy == nil {
+		return nil, fmt.Errorf("tenant policy %s: %w", pol.Digest, ErrMissing)
+	}
+	if t := rel.Terminology; t != nil && t.Mode == decision.Active && s.terms == nil {
+		return nil, fmt.Errorf("terminology %s %s: %w", t.Name, t.Digest, ErrMissing)
+	}
+	var err error
+	if s.zone, err = dates.Zone(s.policy.Zone); err != nil {
+		return nil, err
+	}
+	for _, ref := range rel.Packs {
+		p, err := m.part(ref, s.policy)
+		if err != nil {
+			return nil, err
+		}
+		s.packs = append(s.packs, p)
+	}
+	for name := range s.policy.Parameters {
+		if !slices.ContainsFunc(rel.Packs, func(r decision.Ref) bool { return r.Name == name }) {
+			s.unused = append(s.unused, name)
+		}
+	}
+	slices.Sort(s.unused)
+	return s, nil
+}
+
+// part makes one pack of a snapshot ready. Of a pack whose archive the deciding
+// node did not have, nothing is known, even where it is at hand now.
+func (m *Materials) part(ref decision.Ref, policy *tenant.Policy) (*Part, error) {
+	p := &Part{Ref: ref, outline: &outline{}}
+	if ref.Why == decision.WhyMissing {
+		return p, nil
+	}
+	digest := rulepacks.Digest(ref.Digest)
+	m.mu.RLock()
+	o := m.outlines[digest]
+	m.mu.RUnlock()
+	if o == nil {
+		return nil, fmt.Errorf("pack %s %s: %w", ref.Name, ref.Digest, ErrMissing)
+	}
+	p.outline = o
+	if ref.Mode != decision.Active {
+		return p, nil
+	}
+	var err error
+	if p.program, err = m.Program(digest, ref.Library); err != nil {
+		return nil, err
+	}
+	p.bound, err = clinical.Bind(o.pack, policy.Parameters[ref.Name])
+	return p, err
+}
+
+// Decide makes the decision that in describes, from the materials it names. It
+// is a pure function of both: it reads no clock and never times anything; the
+// pairs named in in.Cut are not evaluated.
+func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.Decision, error) {
+	if in.Engine.Library != clinical.Version {
+		return nil, fmt.Errorf("deciding: %w: %s, this program has %s; use one that has it", ErrLibrary, in.Engine.Library, clinical.Version)
+	}
+	s, err := m.Snapshot(in.Release, in.Policy)
+	if err != nil {
+		return nil, fmt.Errorf("deciding: %w", err)
+	}
+	req, err := s.Parse(in.Client, in.Request)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.Decide(ctx, in, req, 0)
+	if err == nil && ctx.Err() != nil { // what was cut by that says nothing
+		return nil, fmt.Errorf("deciding: %w", ctx.Err())
+	}
+	return d, err
+}

@@ -1,0 +1,201 @@
+// Package engine runs a region: it holds what is in force for each tenant, has
+// calls decided (package decide), has each decision recorded (package audit),
+// and only then answers. It shows records to auditors, and takes in the signed
+// statements that alone can change what is in force.
+//
+// What it guarantees: no answer leaves before its record is durable; what only
+// takes power away is never held up by what cannot be run; nothing of a tenant is
+// touched in a region that is not its own.
+//
+// What it does not do: it knows no HTTP and no keys, and it believes the door
+// about who is calling.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
+)
+
+// Config is what an Engine is made of. All fields but Elsewhere are required.
+type Config struct {
+	Region tenant.Region
+	Build  string // version of the program
+	Log    *audit.Log
+	Clock  func() time.Time
+	Rand   io.Reader // safe for concurrent use
+	Roots  []Root    // the tenants of this node
+	// Elsewhere names tenants that live in other regions, so that a call that
+	// went astray is told so. It may be empty.
+	Elsewhere map[tenant.ID]tenant.Region
+}
+
+// Root is how a tenant's trust begins: its first trust root, and the digest
+// of it that came by another way.
+type Root struct {
+	Tenant   tenant.ID
+	Envelope []byte // read only when the tenant's release log is empty
+	Digest   signing.Digest
+}
+
+// Engine serves the tenants of one region. It is safe for concurrent use.
+type Engine struct {
+	cfg       Config
+	materials *decide.Materials
+	tenants   map[tenant.ID]*served // not changed after Open
+	uploads   sync.Mutex            // held while an uploaded pack is unpacked and tried
+}
+
+// served is one tenant of this node. now is replaced whole; a call keeps the one it
+// began with.
+type served struct {
+	id    tenant.ID
+	pin   signing.Digest
+	apply sync.Mutex // held while a statement is checked and logged
+	now   atomic.Pointer[inForce]
+	calls atomic.Int64 // under way
+}
+
+// Open folds the release log of every tenant and gets their packs ready. A
+// tenant whose log is empty starts with its trust root.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	e := &Engine{cfg: cfg, materials: decide.NewMaterials(), tenants: map[tenant.ID]*served{}}
+	for id, home := range cfg.Elsewhere {
+		if home == cfg.Region {
+			return nil, fmt.Errorf("opening tenant %s: it lives in this region, so it needs a trust root", id)
+		}
+	}
+	for _, r := range cfg.Roots {
+		l := &served{id: r.Tenant, pin: r.Digest}
+		if e.tenants[r.Tenant] != nil {
+			return nil, fmt.Errorf("opening tenant %s: it is configured twice", r.Tenant)
+		}
+		e.tenants[r.Tenant] = l
+		if err := e.open(ctx, l, r); err != nil {
+			return nil, fmt.Errorf("opening tenant %s: %w", r.Tenant, err)
+		}
+	}
+	return e, nil
+}
+
+func (e *Engine) open(ctx context.Context, l *served, r Root) error {
+	st, err := e.fold(ctx, l)
+	if err != nil {
+		return err
+	}
+	l.now.Store(st)
+	if st.trust.Size() > 0 {
+		return nil
+	}
+	_, err = e.apply(ctx, l, Caller{Tenant: l.id}, r.Envelope)
+	return err
+}
+
+// now is the clock in the precision of records.
+func (e *Engine) now() time.Time { return e.cfg.Clock().UTC().Truncate(time.Millisecond) }
+
+// Tenants lists the tenants of this node, sorted.
+func (e *Engine) Tenants() []tenant.ID {
+	ids := make([]tenant.ID, 0, len(e.tenants))
+	for id := range e.tenants {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Ready is nil while records can be taken.
+func (e *Engine) Ready() error { return e.cfg.Log.Err() }
+
+// current gives what stands for a tenant now, after asking whether the tenant
+// lives here.
+func (e *Engine) current(ctx context.Context, id tenant.ID) (*served, *inForce, error) {
+	l, st, _, err := e.moment(ctx, id)
+	return l, st, err
+}
+
+// moment is current with the time that it holds at. The clock is read after
+// the standing, so that what a record names is what was live at its time.
+func (e *Engine) moment(ctx context.Context, id tenant.ID) (*served, *inForce, time.Time, error) {
+	if home, ok := e.cfg.Elsewhere[id]; ok {
+		return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", tenant.Resides(home, e.cfg.Region))
+	}
+	l := e.tenants[id]
+	if l == nil {
+		return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", ErrUnknownTenant)
+	}
+	st := l.now.Load()
+	now := e.now()
+	for !st.until.IsZero() && !now.Before(st.until) {
+		var err error
+		if st, err = e.refresh(ctx, l); err != nil {
+			return nil, nil, time.Time{}, err
+		}
+		now = e.now()
+	}
+	if st.policy != nil {
+		if err := tenant.Resides(st.policy.Region, e.cfg.Region); err != nil {
+			return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", err)
+		}
+	}
+	return l, st, now, nil
+}
+
+// refresh takes activations out whose time is over.
+func (e *Engine) refresh(ctx context.Context, l *served) (*inForce, error) {
+	l.apply.Lock()
+	defer l.apply.Unlock()
+	st, err := e.stand(ctx, l.now.Load().trust)
+	if err != nil {
+		return nil, err
+	}
+	l.now.Store(st)
+	return st, nil
+}
+
+// Policy returns the policy in force of a tenant.
+func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
+	_, st, err := e.current(context.Background(), id)
+	if err != nil {
+		return nil, err
+	}
+	if st.policy == nil {
+		return nil, fmt.Errorf("reading policy of tenant %s: %w: no tenant policy was applied yet", id, ErrNotReady)
+	}
+	return st.policy, nil
+}
+
+// Unready gives, for each tenant that cannot be served as its statements say, why:
+// its policy cannot be read, or packs in force cannot be run here.
+func (e *Engine) Unready() map[tenant.ID]error {
+	m := map[tenant.ID]error{}
+	for id, l := range e.tenants {
+		st := l.now.Load()
+		if st.why != nil {
+			m[id] = st.why
+		}
+		for _, not := range st.broken {
+			m[id] = errors.Join(m[id], not)
+		}
+	}
+	return m
+}
+
+// PersonKey returns the person whose key this is in the tenant's trust root.
+func (e *Engine) PersonKey(id tenant.ID, key signing.KeyID, at time.Time) (signing.Person, signing.PublicKey, error) {
+	_, st, err := e.current(context.Background(), id)
+	if err != nil {
+		return signing.Person{}, signing.PublicKey{}, err
+	}
+	return st.trust.Person(key, at)
+}
