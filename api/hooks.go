@@ -46,7 +46,7 @@ func (s *Server) call(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	x.cards, x.cut, x.repeated = a.Cards, a.Cut, a.Repeated
+	x.cards, x.cut, x.repeated = a.Cards.Total(), a.Cut, a.Repeated
 	if !a.Repeated {
 		s.metrics.recorded(x.caller.Tenant, "decision")
 		s.metrics.answered(x.caller.Tenant, a)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
 	"sync"
@@ -104,14 +103,13 @@ func (m *metrics) recorded(t tenant.ID, kind string) {
 	m.records.WithLabelValues(kind, m.label(t)).Inc()
 }
 
-// answered counts the cards of a new answer, and what was cut. A response is
-// written by package cdshooks without spaces, and within a JSON string every
-// quote is escaped, so these bytes stand for a card's indicator and nothing else.
+// answered counts the cards of a new answer, and what was cut.
 func (m *metrics) answered(t tenant.ID, a *engine.Answer) {
 	name := m.label(t)
-	for _, i := range []cdshooks.Indicator{cdshooks.Critical, cdshooks.Warning, cdshooks.Info} {
-		if n := bytes.Count(a.Body, []byte(`"indicator":"`+string(i)+`"`)); n > 0 {
-			m.cards.WithLabelValues(string(i), name).Add(float64(n))
+	for indicator, n := range map[cdshooks.Indicator]int{
+		cdshooks.Critical: a.Cards.Critical, cdshooks.Warning: a.Cards.Warning, cdshooks.Info: a.Cards.Info} {
+		if n > 0 {
+			m.cards.WithLabelValues(string(indicator), name).Add(float64(n))
 		}
 	}
 	if a.Cut > 0 {

@@ -123,15 +123,14 @@ func (s *Server) record(x *exchange) error {
 	return replyJSON(x, http.StatusOK, r)
 }
 
-// explain says in words why a decision is what it is.
+// explain says why a decision is what it is.
 func (s *Server) explain(x *exchange) error {
-	text, err := s.engine.Explain(x.r.Context(), x.caller, x.param("id"))
+	why, err := s.engine.Explain(x.r.Context(), x.caller, x.param("id"))
 	if err != nil {
 		return err
 	}
 	x.record = x.param("id")
-	x.reply(http.StatusOK, "text/plain; charset=utf-8", []byte(text))
-	return nil
+	return replyJSON(x, http.StatusOK, why)
 }
 
 // verify recomputes the tenant's logs. A log that does not hold is an answer,

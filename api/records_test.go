@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,8 @@ import (
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
@@ -105,10 +108,11 @@ func TestAudit(t *testing.T) {
 	if leaf, err := audit.ParseLeaf(record.Leaf); err != nil || leaf.RecordID != receipt.RecordID || tlog.RecordHash(record.Leaf) != receipt.Leaf || len(record.Body) == 0 {
 		t.Errorf("leaf %s: %v", record.Leaf, err)
 	}
-	text, err := ada.Explain(t.Context(), id)
+	why, err := ada.Explain(t.Context(), id)
 	w.must(err)
-	if !strings.Contains(text, "metformin-contraindicated") {
-		t.Errorf("explanation: %s", text)
+	i := slices.IndexFunc(why.Findings, func(f decision.ExplainedFinding) bool { return f.Rule == "renal_dosing/metformin-contraindicated" })
+	if i < 0 || why.Findings[i].Outcome != decision.Fired || why.Findings[i].Fact.Text != "eGFR < 30" || why.Findings[i].Fact.State != fact.True {
+		t.Errorf("explanation: %+v", why)
 	}
 	report, err := ada.Verify(t.Context())
 	w.must(err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/engine/cdshooks"
+	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
 )
@@ -48,7 +49,7 @@ type Answer struct {
 	Receipt  string // an RFC 8941 dictionary, for the Precept-Receipt header
 	RecordID string
 	Repeated bool // the bytes of an earlier call with the same hookInstance and body
-	Cards    int
+	Cards    decision.Cards
 	Cut      int // pairs not evaluated
 	Capped   int // findings without a card because of the limit on cards
 	Took     time.Duration

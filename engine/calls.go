@@ -131,7 +131,7 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 		Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: idempotency(in, req),
 	}
 	entry.Rules, entry.Cards = searchable(d)
-	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: len(entry.Cards)}
+	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), entry)
 	if err != nil {
 		return nil, fmt.Errorf("recording decision: %w", err)
@@ -156,9 +156,8 @@ func (e *Engine) repeat(ctx context.Context, t tenant.ID, r audit.Receipt, a *An
 	if err != nil {
 		return fmt.Errorf("repeating the answer of record %s: %w", r.RecordID, err)
 	}
-	_, cards := searchable(d)
 	a.Body, a.RecordID, a.Repeated = d.Response, string(r.RecordID), true
-	a.Cards, a.Cut, a.Capped = len(cards), cutPairs(d), capped(d)
+	a.Cards, a.Cut, a.Capped = d.Cards, cutPairs(d), capped(d)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func TestCallGivesCardReceiptAndRecord(t *testing.T) {
 	n := newRegion(t)
 	a := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	list := decidetest.Cards(t, a.Body)
-	if len(list) != 1 || a.Cards != 1 || list[0].Indicator != cdshooks.Critical || !strings.Contains(list[0].Summary, "27.0") {
+	if len(list) != 1 || a.Cards.Total() != 1 || list[0].Indicator != cdshooks.Critical || !strings.Contains(list[0].Summary, "27.0") {
 		t.Fatalf("cards: %s", a.Body)
 	}
 	receipt, err := audit.ParseReceipt(a.Receipt)
@@ -69,7 +69,7 @@ func TestRecordHoldsNoAccessToken(t *testing.T) {
 func TestSilentCallIsRecorded(t *testing.T) {
 	n := newRegion(t)
 	a := n.call("north", decidetest.Patient(t, "clean"))
-	if string(a.Body) != `{"cards":[]}` || a.Cards != 0 {
+	if string(a.Body) != `{"cards":[]}` || a.Cards.Total() != 0 {
 		t.Fatalf("answer: %s", a.Body)
 	}
 	if _, d := n.opened("north", a.RecordID); len(d.Findings) == 0 {

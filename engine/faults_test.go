@@ -59,7 +59,7 @@ func TestNoAnswerWithoutARecord(t *testing.T) {
 			}
 			n.restart()
 			again := n.call("north", body)
-			if again.Repeated != (fault == audittest.Kept) || again.Cards != 1 {
+			if again.Repeated != (fault == audittest.Kept) || again.Cards.Total() != 1 {
 				t.Errorf("after the restart: %+v", again)
 			}
 			if got := n.records("north", audit.Decision); got != 1 {
@@ -145,7 +145,7 @@ func TestNoAnswerWhileTheStoreBlocks(t *testing.T) {
 	default:
 	}
 	close(g.open)
-	if a := <-answered; a == nil || a.Cards != 1 {
+	if a := <-answered; a == nil || a.Cards.Total() != 1 {
 		t.Errorf("answer: %+v", a)
 	}
 	if n.records("north", audit.Decision) != 1 {

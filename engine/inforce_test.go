@@ -111,11 +111,11 @@ func TestActivationEndsByItself(t *testing.T) {
 	last := n.call("north", decidetest.WithInstance(t, body, 1))
 	n.clock.advance(time.Millisecond)
 	after := n.call("north", decidetest.WithInstance(t, body, 2))
-	if before.Cards != 1 || last.Cards != 1 || after.Cards != 0 {
-		t.Errorf("%d cards before, %d just before, %d at the end", before.Cards, last.Cards, after.Cards)
+	if before.Cards.Total() != 1 || last.Cards.Total() != 1 || after.Cards.Total() != 0 {
+		t.Errorf("%d cards before, %d just before, %d at the end", before.Cards.Total(), last.Cards.Total(), after.Cards.Total())
 	}
 	n.restart()
-	if a := n.call("north", decidetest.WithInstance(t, body, 3)); a.Cards != 0 {
+	if a := n.call("north", decidetest.WithInstance(t, body, 3)); a.Cards.Total() != 0 {
 		t.Error("a restart brought the activation back")
 	}
 }

@@ -182,24 +182,22 @@ func (e *Engine) read(ctx context.Context, t tenant.ID, id string) (*Record, err
 }
 
 // Explain says in words why the decision of a record is what it is.
-func (e *Engine) Explain(ctx context.Context, c Caller, id string) (string, error) {
+func (e *Engine) Explain(ctx context.Context, c Caller, id string) (*decision.Explanation, error) {
 	if _, err := e.audited(ctx, c, access{Verb: "explain", Record: recordName(id)}); err != nil {
-		return "", err
+		return nil, err
 	}
 	r, err := e.read(ctx, c.Tenant, id)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if r.Kind != string(audit.Decision) {
-		return "", fmt.Errorf("explaining record %s: it is a %s, not a decision: %w", id, r.Kind, decision.ErrBody)
+		return nil, fmt.Errorf("explaining record %s: it is a %s, not a decision: %w", id, r.Kind, decision.ErrBody)
 	}
 	in, d, err := decision.Decode(r.Body)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var b strings.Builder
-	decide.Explain(&b, in, d)
-	return b.String(), nil
+	return decide.Explain(in, d), nil
 }
 
 // Verify recomputes everything the tenant's logs promise.

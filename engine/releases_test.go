@@ -295,7 +295,7 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		if !strings.Contains(err.Error(), "man-70-creatinine-2.5") {
 			t.Errorf("error does not name the case: %v", err)
 		}
-		if a := n.call("north", decidetest.Patient(t, "metformin-egfr-27")); a.Cards != 1 {
+		if a := n.call("north", decidetest.Patient(t, "metformin-egfr-27")); a.Cards.Total() != 1 {
 			t.Error("the live release did not stay")
 		}
 	})
@@ -321,7 +321,7 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		// Also while it is out of service: a resumption must not be the way around the cases.
 		_ = n.unchanged("north", decide.ErrCases, func() error { _, err := n.tryActivate("north", p); return err })
 		n.resume("north", stop)
-		if a := n.call("north", decidetest.Patient(t, "metformin-egfr-27")); a.Cards != 1 {
+		if a := n.call("north", decidetest.Patient(t, "metformin-egfr-27")); a.Cards.Total() != 1 {
 			t.Errorf("after the resumption: %s", a.Body)
 		}
 		// A terminology that its cases do not hold with came meanwhile.

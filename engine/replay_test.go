@@ -244,8 +244,11 @@ func TestChangedLabValueIsNamed(t *testing.T) {
 func TestExplainOverTheEngine(t *testing.T) {
 	n := newRegion(t)
 	record := n.call("north", decidetest.Patient(t, "text-only")).RecordID
-	text, err := n.Explain(t.Context(), auditor("north"), record)
+	why, err := n.Explain(t.Context(), auditor("north"), record)
 	decidetest.Must(t, err)
+	var b strings.Builder
+	decidetest.Must(t, why.WriteText(&b))
+	text := b.String()
 	for _, part := range []string{record, "pack      renal_dosing 1.0.0, activation 1, sha256 " + referencePackDigest(t, "renal_dosing"),
 		"drugs     terminology_core", "note      index-not-consulted", "UNKNOWN  core/unidentified-order"} {
 		if !strings.Contains(text, part) {

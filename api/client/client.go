@@ -16,6 +16,7 @@ import (
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
@@ -135,10 +136,9 @@ func (c *Client) Record(ctx context.Context, id string) (*engine.Record, error) 
 	return get[engine.Record](ctx, c, "records/"+url.PathEscape(id))
 }
 
-// Explain says in words why the decision of a record is what it is.
-func (c *Client) Explain(ctx context.Context, id string) (string, error) {
-	text, err := c.send(ctx, http.MethodGet, "records/"+url.PathEscape(id)+"/explain", "", nil)
-	return string(text), err
+// Explain says why the decision of a record is what it is.
+func (c *Client) Explain(ctx context.Context, id string) (*decision.Explanation, error) {
+	return get[decision.Explanation](ctx, c, "records/"+url.PathEscape(id)+"/explain")
 }
 
 // Verify has the server recompute the tenant's logs. It may take minutes.

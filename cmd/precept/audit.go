@@ -192,12 +192,11 @@ func auditExplain(f *auditFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := c.Explain(cmd.Context(), args[0])
+			why, err := c.Explain(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(cmd.OutOrStdout(), text)
-			return err
+			return why.WriteText(cmd.OutOrStdout())
 		},
 	}
 }

@@ -125,7 +125,11 @@ func (d *demoRegion) prove(ctx context.Context, record string, out io.Writer) er
 		return err
 	}
 	d.say("explained by the auditor:\n")
-	fmt.Fprintln(out, indent(why))
+	var text strings.Builder
+	if err := why.WriteText(&text); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, indent(text.String()))
 	d.say("replayed in another process:")
 	if err := d.run(ctx, out, "audit", "replay", "--root", d.statementFile("roots/north"), record); err != nil {
 		return err

@@ -162,9 +162,7 @@ func TestIdsWriteNoLines(t *testing.T) {
 	b := decidetest.New(t)
 	in := b.Inputs(t, decidetest.WithDrafts(`{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"MedicationRequest","id":"1\nNOT      forged\u001b[2J\u2028x","status":"draft",
 		"medicationCodeableConcept":{"coding":[{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"6809"}]}}}]}`))
-	var text strings.Builder
-	decide.Explain(&text, in, b.Decide(t, in))
-	if out := text.String(); strings.Contains(out, "\nNOT      forged") || strings.ContainsAny(out, "\x1b\u2028") || !strings.Contains(out, "forged") {
+	if out := explained(in, b.Decide(t, in)); strings.Contains(out, "\nNOT      forged") || strings.ContainsAny(out, "\x1b\u2028") || !strings.Contains(out, "forged") {
 		t.Errorf("the id got through: %q", out)
 	}
 }

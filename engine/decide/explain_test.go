@@ -11,7 +11,7 @@ import (
 
 func explained(in *decision.Inputs, d *decision.Decision) string {
 	var b strings.Builder
-	decide.Explain(&b, in, d)
+	_ = decide.Explain(in, d).WriteText(&b) // a Builder takes everything
 	return b.String()
 }
 

@@ -31,7 +31,7 @@ func (d Difference) String() string {
 	if d.Rule == "" {
 		return fmt.Sprintf("response: was %s, is %s", d.Was, d.Is)
 	}
-	return fmt.Sprintf("%s on %s: was %s, is %s", d.Rule, shortRef(d.Subject), d.Was, d.Is)
+	return fmt.Sprintf("%s on %s: was %s, is %s", d.Rule, decision.ShortRef(d.Subject), d.Was, d.Is)
 }
 
 // Replay decides again with the inputs of a record and compares with the

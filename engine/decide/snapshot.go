@@ -98,6 +98,16 @@ func (s *Snapshot) Decide(ctx context.Context, in *decision.Inputs, req *chart.R
 	e.ask(ctx)
 	s.sessions.End(e.session)
 	resp := e.compose()
+	for i := range resp.Cards {
+		switch resp.Cards[i].Indicator {
+		case cdshooks.Critical:
+			d.Cards.Critical++
+		case cdshooks.Warning:
+			d.Cards.Warning++
+		default:
+			d.Cards.Info++
+		}
+	}
 	if d.Response, err = resp.Marshal(); err != nil {
 		return nil, fmt.Errorf("deciding: %w", err)
 	}
@@ -113,13 +123,32 @@ func (s *Snapshot) chart(in *decision.Inputs, req *chart.Request, service tenant
 	}
 	fetched := make([]*chart.Source, len(in.Sources))
 	for i, src := range in.Sources {
-		if src.Failed != "" {
-			fetched[i] = &chart.Source{Key: src.Key, Completeness: chart.Failed}
-		} else if fetched[i], err = chart.ParseSource(src.Key, chart.Limits{}, src.Body); err != nil {
+		if fetched[i], err = fetchedSource(src); err != nil {
 			return nil, fmt.Errorf("deciding: %w", err)
 		}
 	}
 	return chart.New(chart.Inputs{Request: req, Fetched: fetched, Declared: service.Types(), Now: in.Time, Zone: zone, Terminology: s.terms.Chart()})
+}
+
+// fetchedSource reads the pages of a source. It is never taken for more complete
+// than its status says.
+func fetchedSource(src decision.Source) (*chart.Source, error) {
+	pages := make([][]byte, len(src.Pages))
+	for i, p := range src.Pages {
+		pages[i] = p.Body
+	}
+	out, err := chart.ParseSource(src.Key, chart.Limits{}, pages...)
+	if err != nil {
+		return nil, err
+	}
+	switch src.Status {
+	case decision.SourceComplete:
+	case decision.SourcePartial:
+		out.Completeness = min(out.Completeness, chart.Partial)
+	default:
+		out.Completeness = chart.Failed
+	}
+	return out, nil
 }
 
 // evaluation is the work of one decision.

@@ -14,12 +14,14 @@ import (
 // stay byte for byte what they were and a reader needs no more than a text
 // viewer:
 //
-//	precept-record/1
+//	precept-record/2
 //	inputs 812
 //	{"record_id":...}
 //	request 83012
 //	{"hook":"order-sign",...}
 //	source:labs 1200
+//	{...}
+//	source:labs 800
 //	{...}
 //	decision 5120
 //	{"findings":[...]}
@@ -28,7 +30,8 @@ import (
 //	end 0
 //
 // The number after a name is the length in bytes of what follows the line.
-// Every section ends with a line feed that does not count.
+// Every section ends with a line feed that does not count. Each page of a fetched
+// source is a section, in the order of the inputs.
 
 // ErrBody says that bytes are not a record body of this schema. The record is
 // damaged or was written by a newer version.
@@ -53,7 +56,9 @@ func Encode(in *Inputs, d *Decision) ([][]byte, error) {
 	section("inputs", inputs)
 	section("request", in.Request)
 	for _, s := range in.Sources {
-		section("source:"+s.Key, s.Body)
+		for _, p := range s.Pages {
+			section("source:"+s.Key, p.Body)
+		}
 	}
 	section("decision", dec)
 	section("response", d.Response)
@@ -79,7 +84,9 @@ func Decode(body []byte) (*Inputs, *Decision, error) {
 		return nil, nil, fmt.Errorf("reading record body: first line is not %q: %w", Schema, ErrBody)
 	}
 	in, d := &Inputs{}, &Decision{}
-	sources, seen := 0, 0
+	var pages []*Page // of the sources, in order
+	var keys []string // of the pages
+	seen := 0
 	for order := 0; ; {
 		name, section, tail, err := next(rest)
 		if err != nil {
@@ -95,20 +102,25 @@ func Decode(body []byte) (*Inputs, *Decision, error) {
 		switch sectionKind(name) {
 		case "inputs":
 			err = json.Unmarshal(section, in, json.RejectUnknownMembers(true))
+			for i := range in.Sources {
+				for j := range in.Sources[i].Pages {
+					pages, keys = append(pages, &in.Sources[i].Pages[j]), append(keys, "source:"+in.Sources[i].Key)
+				}
+			}
 		case "request":
 			in.Request = section
 		case "source":
-			if sources >= len(in.Sources) || "source:"+in.Sources[sources].Key != name {
+			if len(pages) == 0 || keys[0] != name {
 				return nil, nil, fmt.Errorf("reading record body: section %q is not among the inputs: %w", name, ErrBody)
 			}
-			in.Sources[sources].Body = section
-			sources++
+			pages[0].Body = section
+			pages, keys = pages[1:], keys[1:]
 		case "decision":
 			err = json.Unmarshal(section, d, json.RejectUnknownMembers(true))
 		case "response":
 			d.Response = section
 		case "end":
-			if len(rest) > 0 || len(section) > 0 || sources != len(in.Sources) || seen|1<<sectionOrder["source"] != allSections {
+			if len(rest) > 0 || len(section) > 0 || len(pages) > 0 || seen|1<<sectionOrder["source"] != allSections {
 				return nil, nil, fmt.Errorf("reading record body: sections missing or bytes left over: %w", ErrBody)
 			}
 			d.Cut = in.Cut

@@ -15,11 +15,16 @@ func sample() (*Inputs, *Decision) {
 		Engine:  Engine{Build: "dev", OPA: "1.22.2", Library: "1.0.0"},
 		Release: Release{Size: 7, Packs: []Ref{{Name: "p", Version: "1.0.0", Digest: "aa", Seq: 1, Mode: "active"}}},
 		Service: "orders", Hook: "order-sign", Client: "ehr", Dialect: "2.0",
-		Sources: []Source{{Key: "labs", Query: "Observation?patient=1", Body: []byte("{}\n")}, {Key: "meds", Failed: "fetch-failed"}},
+		Sources: []Source{
+			{Key: "labs", Status: SourcePartial, Reason: "page-limit", Pages: []Page{
+				{Query: "Observation?patient=1", Body: []byte("{}\n")}, {Query: "Observation?patient=1&page=2", Body: []byte("[]")}}},
+			{Key: "meds", Status: SourceFailed, Reason: "timeout"}},
+		Earlier: []Earlier{{RecordID: "018f0000-0000-7000-8000-000000000000", Rule: "p/r", Subject: "patient", Card: "c", Shown: time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)}},
 		Cut:     []Cut{{Rule: "p/r", Subject: "patient", Cause: CutDeadline}},
 		Request: []byte("{\"hook\":\"order-sign\"}"),
 	}
 	d := &Decision{
+		Cards: Cards{Info: 1},
 		Findings: []Finding{{Rule: "p/r", Version: "1.0.0", Subject: "patient", Outcome: Unknown,
 			Fact: &fact.Fact{Op: "fact.less", Reasons: []fact.Reason{{Code: fact.NoData, What: "eGFR"}}}}},
 		Response: []byte(`{"cards":[]}`),

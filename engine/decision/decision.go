@@ -15,7 +15,7 @@ import (
 )
 
 // Schema names the layout of Inputs and Decision inside a record.
-const Schema = "precept-record/1"
+const Schema = "precept-record/2"
 
 // Inputs is everything one decision depends on. A decision is a pure function
 // of it and of the artefacts it names by digest: packs, terminology, policy.
@@ -134,18 +134,41 @@ type Policy struct {
 	Digest string `json:"digest"` // SHA-256 of the policy, hex
 }
 
-// Source is the answer to one prefetch query that Precept asked itself.
+// Source is the answer to one prefetch query that Precept asked itself: the pages
+// of a search in their order, or the one page of a read.
 type Source struct {
-	Key    string `json:"key"`
-	Query  string `json:"query"`
-	Failed string `json:"failed,omitempty"` // reason code if there is no body
-	Body   []byte `json:"-"`
+	Key    string       `json:"key"`
+	Status SourceStatus `json:"status"`
+	Reason string       `json:"reason,omitempty"` // stable word for why the status is not complete
+	Pages  []Page       `json:"pages,omitempty"`
 }
+
+// Page is one page of a source.
+type Page struct {
+	Query string `json:"query"` // as sent to the FHIR server, without its base
+	// Body is what the server answered. It stands in a section of its own in the
+	// record.
+	Body []byte `json:"-"`
+}
+
+// SourceStatus says how much of its answer a source holds. The pages may say
+// that it is less, never that it is more.
+type SourceStatus string
+
+// The states of a source.
+const (
+	SourceComplete SourceStatus = "complete" // every page came
+	SourcePartial  SourceStatus = "partial"  // further pages were not fetched
+	SourceFailed   SourceStatus = "failed"   // there is no answer; Reason says why
+)
 
 // Earlier is one answer given before that this decision looked at.
 type Earlier struct {
-	RecordID string `json:"record_id"`
-	Rule     string `json:"rule"`
+	RecordID string    `json:"record_id"`
+	Rule     string    `json:"rule"`
+	Subject  string    `json:"subject"`
+	Card     string    `json:"card"`  // uuid
+	Shown    time.Time `json:"shown"` // when the answer left, UTC
 }
 
 // Cut is one (rule, subject) pair that was not evaluated, and why. Replay
@@ -176,6 +199,7 @@ const PatientSubject = "patient"
 // Decision is everything one call produced.
 type Decision struct {
 	Findings []Finding `json:"findings"`
+	Cards    Cards     `json:"cards"`
 	Notes    []Note    `json:"notes,omitempty"`
 
 	// Cut lists the pairs this evaluation did not get to. They belong into
@@ -185,6 +209,16 @@ type Decision struct {
 	// own in the record.
 	Response []byte `json:"-"`
 }
+
+// Cards counts the cards of an answer.
+type Cards struct {
+	Critical int `json:"critical"`
+	Warning  int `json:"warning"`
+	Info     int `json:"info"`
+}
+
+// Total counts all of them.
+func (c Cards) Total() int { return c.Critical + c.Warning + c.Info }
 
 // Finding is what one rule says about one subject.
 type Finding struct {
