@@ -3,6 +3,7 @@ package decide_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -241,6 +242,36 @@ func TestPairOfDraftsIsShownOnce(t *testing.T) {
 	}
 }
 
+// TestSupersedingStaysWithItsOrder has a stronger rule fire on one of two orders:
+// the weaker rule's card for the other order stays.
+func TestSupersedingStaysWithItsOrder(t *testing.T) {
+	const trigger = "{order: metformin}"
+	b := decidetest.NewWith(t, []decidetest.Rule{
+		{ID: "strong", Trigger: trigger, More: "#   supersedes: [weak]\n",
+			Body: "holds := fact.negate(fhir.topical(fhir.order()))\n\n" + `card := {"summary": "strong"}`},
+		{ID: "weak", Trigger: trigger, Body: decidetest.AlwaysTrue + "\n\n" + `card := {"summary": "weak"}`},
+	})
+	routed := func(id, route string) string {
+		return strings.Replace(order(id, "6809", "metformin"), `"status"`,
+			`"dosageInstruction":[{"route":{"coding":[{"system":"http://snomed.info/sct","code":"`+route+`"}]}}],"status"`, 1)
+	}
+	d := b.Decide(t, b.Inputs(t, request(routed("oral", "26643006"), routed("topical", "6064005"))))
+	have := map[string]string{}
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		if strings.HasPrefix(f.Rule, "trial/") {
+			have[f.Rule+" on "+f.Subject] = string(f.Outcome) + fmt.Sprint(f.Card != "", f.Hidden != nil)
+		}
+	}
+	want := map[string]string{
+		"trial/strong on MedicationRequest/oral": "firedtrue false", "trial/weak on MedicationRequest/oral": "firedfalse true",
+		"trial/strong on MedicationRequest/topical": "notfalse false", "trial/weak on MedicationRequest/topical": "firedtrue false",
+	}
+	if !maps.Equal(have, want) {
+		t.Errorf("findings %v, want %v", have, want)
+	}
+}
+
 func TestCapKeepsCriticals(t *testing.T) {
 	rule := func(id, severity string) decidetest.Rule {
 		return decidetest.Rule{ID: id, Severity: severity, Body: decidetest.AlwaysTrue + "\n\n" + `card := {"summary": "` + id + `"}`}
@@ -267,6 +298,21 @@ func TestCapKeepsCriticals(t *testing.T) {
 				t.Errorf("limit %d: finding %+v", limit, f)
 			}
 		}
+	}
+}
+
+// TestCapKeepsWhatCouldNotBeIdentified: without this card the others would pass
+// for everything there is.
+func TestCapKeepsWhatCouldNotBeIdentified(t *testing.T) {
+	rule := func(id string) decidetest.Rule {
+		return decidetest.Rule{ID: id, Body: decidetest.AlwaysTrue + "\n\n" + `card := {"summary": "` + id + `"}`}
+	}
+	byOrder := rule("z-order")
+	byOrder.Trigger = "{order: metformin}"
+	b := decidetest.NewWith(t, []decidetest.Rule{rule("a"), rule("b"), byOrder}, func(p *tenant.Policy) { p.Limits.Cards = 1 })
+	list := decidetest.Cards(t, b.Decide(t, b.Inputs(t, decidetest.Patient(t, "text-only"))).Response)
+	if len(list) != 2 || list[0].Summary != "a" || !strings.Contains(list[1].Summary, "could not be identified") {
+		t.Errorf("cards %+v", list)
 	}
 }
 
