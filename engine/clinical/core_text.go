@@ -1,7 +1,12 @@
 package clinical
 
 import (
+	"cmp"
+	"strconv"
 	"strings"
+
+	"golang.org/x/text/feature/plural"
+	"golang.org/x/text/language"
 
 	"github.com/precept-cds/precept/engine/fact"
 )
@@ -17,13 +22,7 @@ var coreTexts = map[string]map[string]string{
 		"reason not given":            "Grund nicht angegeben",
 		"This rule is a draft and has no clinical approval.":                                           "Diese Regel ist ein Entwurf und klinisch nicht freigegeben.",
 		"These checks could not be completed:":                                                         "Diese Prüfungen konnten nicht abgeschlossen werden:",
-		"{drug}: 1 check could not be completed: {why}":                                                "{drug}: 1 Prüfung konnte nicht abgeschlossen werden: {why}",
-		"{drug}: {n} checks could not be completed: {why}":                                             "{drug}: {n} Prüfungen konnten nicht abgeschlossen werden: {why}",
-		"1 ordered medication could not be identified: it was not checked":                             "1 verordnetes Arzneimittel konnte nicht erkannt werden: es wurde nicht geprüft",
-		"{n} ordered medications could not be identified: they were not checked":                       "{n} verordnete Arzneimittel konnten nicht erkannt werden: sie wurden nicht geprüft",
 		"No rule was asked about these orders, because they carry no code that the terminology knows.": "Zu diesen Verordnungen wurde keine Regel befragt, weil sie keinen Code tragen, den die Terminologie kennt.",
-		"1 safety check was not done":                                                                  "1 Sicherheitsprüfung wurde nicht durchgeführt",
-		"{n} safety checks were not done":                                                              "{n} Sicherheitsprüfungen wurden nicht durchgeführt",
 		"Safety checks were not done":                                                                  "Sicherheitsprüfungen wurden nicht durchgeführt",
 		"all checks of {pack}":                                                                         "alle Prüfungen von {pack}",
 		"Precept could not do these checks for this order. Check by hand:":                             "Precept konnte diese Prüfungen nicht durchführen. Bitte von Hand prüfen:",
@@ -70,6 +69,39 @@ var coreTexts = map[string]map[string]string{
 		"birth date":                                  "Geburtsdatum",
 		"no conditions given":                         "Regel ohne Bedingungen",
 	},
+}
+
+// coreCounts holds the wording of counts in other languages than English, under the
+// English text for many: for each form that the language tells apart by CLDR, its
+// text.
+var coreCounts = map[string]map[string]map[plural.Form]string{
+	"de": {
+		"{drug}: {n} checks could not be completed: {why}": {
+			plural.One:   "{drug}: 1 Prüfung konnte nicht abgeschlossen werden: {why}",
+			plural.Other: "{drug}: {n} Prüfungen konnten nicht abgeschlossen werden: {why}",
+		},
+		"{n} ordered medications could not be identified: they were not checked": {
+			plural.One:   "1 verordnetes Arzneimittel konnte nicht erkannt werden: es wurde nicht geprüft",
+			plural.Other: "{n} verordnete Arzneimittel konnten nicht erkannt werden: sie wurden nicht geprüft",
+		},
+		"{n} safety checks were not done": {
+			plural.One:   "1 Sicherheitsprüfung wurde nicht durchgeführt",
+			plural.Other: "{n} Sicherheitsprüfungen wurden nicht durchgeführt",
+		},
+	},
+}
+
+// CoreCount is [CoreText] for a text about n things: one and many are the English
+// texts. The form for n is chosen by the plural rules of the language.
+func CoreCount(lang string, n int, one, many string, with ...string) string {
+	form := plural.Cardinal.MatchPlural(language.Make(lang), n, 0, 0, 0, 0)
+	text := many
+	if forms := coreCounts[lang][many]; forms != nil {
+		text = cmp.Or(forms[form], forms[plural.Other])
+	} else if n == 1 {
+		text = one
+	}
+	return CoreText("en", text, append(with, "n", strconv.Itoa(n))...)
 }
 
 // CoreText gives the core's own wording of an English text in a language, its

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/text/feature/plural"
 
 	"github.com/precept-cds/precept/engine/fact"
 )
@@ -99,6 +101,26 @@ func TestCoreTexts(t *testing.T) {
 	for _, text := range reasonTexts {
 		used[text] = true
 	}
+	for language, texts := range coreCounts {
+		for english := range used {
+			if strings.Contains(english, "{n}") && texts[english] == nil {
+				t.Errorf("%s lacks %q", language, english)
+			}
+		}
+		for english, forms := range texts {
+			if !used[english] || forms[plural.Other] == "" {
+				t.Errorf("%s has %q, which nobody says, or not for many", language, english)
+			}
+			for form, text := range forms {
+				for _, name := range placeholder.FindAllString(english, -1) {
+					if name != "{n}" && !strings.Contains(text, name) || name == "{n}" && form == plural.Other && !strings.Contains(text, name) {
+						t.Errorf("%s: %q lacks %s", language, text, name)
+					}
+				}
+			}
+		}
+	}
+	maps.DeleteFunc(used, func(text string, _ bool) bool { return strings.Contains(text, "{n}") })
 	for language, texts := range coreTexts {
 		for english := range used {
 			if texts[english] == "" {
@@ -120,7 +142,7 @@ func TestCoreTexts(t *testing.T) {
 }
 
 // saying are the functions that are given a text, and as which argument.
-var saying = map[string]int{"CoreText": 1, "say": 0, "unknown": 1, "newest": 0}
+var saying = map[string]int{"CoreText": 1, "say": 0, "count": 2, "unknown": 1, "newest": 0}
 
 // spoken collects the texts that the source of a package gives to CoreText and
 // say, and the nouns of its reasons.

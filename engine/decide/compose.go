@@ -128,6 +128,10 @@ func (c *composer) say(english string, with ...string) string {
 	return clinical.CoreText(c.in.Language, english, with...)
 }
 
+func (c *composer) count(n int, one, many string, with ...string) string {
+	return clinical.CoreCount(c.in.Language, n, one, many, with...)
+}
+
 func (c *composer) firedCard(r *result) cdshooks.Card {
 	card := cdshooks.Card{
 		Summary:   shorten(r.draft.summary),
@@ -355,10 +359,8 @@ func (c *composer) unknownCard(group []*result) {
 	if len(r.Fact.Reasons) > 0 {
 		why = c.reason(r.Fact.Reasons[0])
 	}
-	summary := c.say("{drug}: 1 check could not be completed: {why}", "drug", r.order, "why", why)
-	if len(group) > 1 {
-		summary = c.say("{drug}: {n} checks could not be completed: {why}", "drug", r.order, "n", strconv.Itoa(len(group)), "why", why)
-	}
+	summary := c.count(len(group), "{drug}: 1 check could not be completed: {why}",
+		"{drug}: {n} checks could not be completed: {why}", "drug", r.order, "why", why)
 	card := cdshooks.Card{Summary: shorten(summary), Indicator: indicator, Detail: strings.TrimSuffix(detail.String(), "\n"),
 		Source: cdshooks.Source{Label: r.pack.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: "check-not-completed", System: topicSystem}}}
 	c.add(card, [3]string{r.Rule, r.Subject, "unknown"}, group...)
@@ -370,10 +372,8 @@ func (c *composer) unidentifiedCard() {
 		return
 	}
 	r := c.results[i]
-	summary := c.say("1 ordered medication could not be identified: it was not checked")
-	if n := len(r.Fact.Evidence); n > 1 {
-		summary = c.say("{n} ordered medications could not be identified: they were not checked", "n", strconv.Itoa(n))
-	}
+	summary := c.count(len(r.Fact.Evidence), "1 ordered medication could not be identified: it was not checked",
+		"{n} ordered medications could not be identified: they were not checked")
 	var detail strings.Builder
 	for _, e := range r.Fact.Evidence {
 		detail.WriteString("- " + evidenceLine(e) + "\n")
@@ -399,12 +399,9 @@ func (c *composer) notCheckedCard() {
 	if len(missed) == 0 {
 		return
 	}
-	summary := c.say("1 safety check was not done")
-	switch {
-	case slices.ContainsFunc(missed, func(r *result) bool { return r.rule == nil }):
+	summary := c.count(len(missed), "1 safety check was not done", "{n} safety checks were not done")
+	if slices.ContainsFunc(missed, func(r *result) bool { return r.rule == nil }) {
 		summary = c.say("Safety checks were not done") // nobody can tell how many
-	case len(missed) > 1:
-		summary = c.say("{n} safety checks were not done", "n", strconv.Itoa(len(missed)))
 	}
 	var detail strings.Builder
 	detail.WriteString(c.say("Precept could not do these checks for this order. Check by hand:") + "\n\n")
