@@ -1,6 +1,8 @@
 package fact
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/apd/v3"
@@ -187,5 +189,74 @@ func TestFactJSON(t *testing.T) {
 	}
 	if got := f.Values[0].String(); got != "27.0 mL/min/1.73 m²" {
 		t.Errorf("value as text: %q", got)
+	}
+}
+
+func TestValueText(t *testing.T) {
+	for want, v := range map[string]*Value{
+		"27.0 mL/min/1.73 m²": {State: Known, Low: num("27.0"), High: num("27"), Unit: "mL/min/{1.73_m2}"},
+		"16.9 to 22.6":        {State: Known, Low: num("16.9"), High: num("22.6")},
+		"< 30 years":          {State: Known, High: num("30"), HighOpen: true, Unit: "a"},
+		"<= 30":               {State: Known, High: num("30")},
+		"> 60 µmol/L":         {State: Known, Low: num("60"), LowOpen: true, Unit: "umol/L"},
+		">= 60":               {State: Known, Low: num("60")},
+		"unknown":             {State: Known, Unit: "mg"},
+		"absent":              {State: Absent, Low: num("1"), High: num("1")},
+	} {
+		if have := v.String(); have != want {
+			t.Errorf("%q, want %q", have, want)
+		}
+	}
+}
+
+func TestWithin(t *testing.T) {
+	for _, c := range []struct {
+		low, high string
+		open      bool
+		want      State
+	}{
+		{"10", "10", false, True}, {"19.9", "19.9", false, True}, {"20", "20", false, False}, {"9.9", "9.9", false, False},
+		{"12", "15", false, True}, {"15", "25", false, Unknown}, {"10", "20", false, Unknown}, {"10", "20", true, True}, {"5", "10", true, False},
+	} {
+		v := &Value{State: Known, Name: "x", Low: num(c.low), High: num(c.high), HighOpen: c.open}
+		f := Within(v, num("10"), num("20"))
+		if f.State != c.want || f.Limit != "10 to 20" || f.Op != "fact.within" || len(f.Values) != 1 || f.Of != nil {
+			t.Errorf("%s to %s (open %v): %+v, want %s", c.low, c.high, c.open, f, c.want)
+		}
+	}
+}
+
+// TestReasonsOfUnknownOnly: only an operand that is unknown says why.
+func TestReasonsOfUnknownOnly(t *testing.T) {
+	no := &Fact{State: False, Reasons: []Reason{{Code: Stale, What: "no"}}}
+	f := AtLeast(2, no, state(True), state(Unknown), state(Unknown))
+	if f.State != Unknown || len(f.Reasons) != 1 || f.Reasons[0].Code != NoData {
+		t.Errorf("%+v", f)
+	}
+	if f := AtLeast(3, no, state(True), state(Unknown)); f.State != False {
+		t.Errorf("out of reach: %s", f.State)
+	}
+}
+
+func TestWalkAndGather(t *testing.T) {
+	shared := Evidence{Ref: "Observation/1"}
+	leaf := &Fact{Op: "leaf", Evidence: []Evidence{shared, {Ref: "Condition/1"}}}
+	tree := &Fact{Op: "top", Evidence: []Evidence{shared}, Values: []*Value{{Evidence: []Evidence{{Ref: "Patient/1"}, shared}}},
+		Of: []*Fact{{Op: "mid", Of: []*Fact{leaf}}, nil, {Op: "other"}}}
+	var seen []string
+	tree.Walk(func(f *Fact, depth int) bool {
+		seen = append(seen, fmt.Sprint(f.Op, depth))
+		return f.Op != "mid"
+	})
+	if want := []string{"top0", "mid1", "other1"}; !slices.Equal(seen, want) {
+		t.Errorf("walked %v, want %v", seen, want)
+	}
+	if want := []Evidence{shared, {Ref: "Patient/1"}, {Ref: "Condition/1"}}; !slices.Equal(tree.Gather(), want) {
+		t.Errorf("gathered %v, want %v", tree.Gather(), want)
+	}
+	depth := 0
+	tree.Walk(func(f *Fact, d int) bool { depth = max(depth, d); return true })
+	if depth != 2 {
+		t.Errorf("depth %d, want 2", depth)
 	}
 }
