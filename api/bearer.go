@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 )
 
 // maxToken bounds a token. Those of EHRs have about one kilobyte.
@@ -40,17 +40,17 @@ const maxPurpose = 200
 // purpose reads the Precept-Purpose header: printable ASCII, at most 200
 // characters, or nothing.
 func purpose(h http.Header) (string, error) {
-	values := h.Values(client.PurposeHeader)
+	values := h.Values(wire.PurposeHeader)
 	if len(values) == 0 {
 		return "", nil
 	}
 	text := strings.TrimSpace(values[0])
 	if len(values) > 1 || len(text) > maxPurpose {
-		return "", badParameter(client.PurposeHeader, "one header of at most 200 characters")
+		return "", badParameter(wire.PurposeHeader, "one header of at most 200 characters")
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
-			return "", badParameter(client.PurposeHeader, "printable ASCII")
+			return "", badParameter(wire.PurposeHeader, "printable ASCII")
 		}
 	}
 	return text, nil

@@ -18,7 +18,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 )
 
 type claimSet map[string]any
@@ -282,7 +282,7 @@ func TestPersonTokens(t *testing.T) {
 			t.Errorf("%s: %d %s", name, resp.StatusCode, body)
 		}
 	}
-	if resp, body := get(sign(good, kid), client.PurposeHeader, strings.Repeat("x", 201)); resp.StatusCode != 400 {
+	if resp, body := get(sign(good, kid), wire.PurposeHeader, strings.Repeat("x", 201)); resp.StatusCode != 400 {
 		t.Errorf("long purpose: %d %s", resp.StatusCode, body)
 	}
 	if resp, _ := w.do("GET", "/v1/tenants/nowhere/status", sign(with(good, "tenant", "nowhere"), kid), nil); resp.StatusCode != 401 {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/cdshooks"
 )
@@ -103,7 +103,7 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 		return nil, err
 	}
 	x.record = a.RecordID
-	x.Header().Set(client.ReceiptHeader, a.Receipt)
+	x.Header().Set(wire.ReceiptHeader, a.Receipt)
 	return a, nil
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 
 	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/audittest"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -141,7 +142,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", name, resp.StatusCode, body)
 		}
 	}
-	page, err := w.as("north", "ada@north.example").Records(t.Context(), client.Search{Kind: "refusal", Limit: 1000})
+	page, err := w.as("north", "ada@north.example").Records(t.Context(), wire.Search{Kind: "refusal", Limit: 1000})
 	w.must(err)
 	if len(page.Records) != len(cases) {
 		t.Errorf("%d refusals recorded, want %d", len(page.Records), len(cases))
@@ -550,11 +551,11 @@ func TestNothingLeaks(t *testing.T) {
 		w.post("/t/north/cds-services/"+p.Identifiers[0]+"?q="+p.Identifiers[0], token, p.Request)
 		w.post("/"+p.Identifiers[0], token, p.Request)
 		w.do("GET", "/v1/tenants/north/records?patient="+p.Identifiers[0], token, nil)
-		_, _ = ada.Records(t.Context(), client.Search{Patient: &client.Patient{Base: "https://ehr.north.example/fhir/R4", ID: p.Identifiers[0]}})
+		_, _ = ada.Records(t.Context(), wire.Search{Patient: &wire.Patient{Base: "https://ehr.north.example/fhir/R4", ID: p.Identifiers[0]}})
 		_, _ = ada.Record(t.Context(), p.Identifiers[0])
 		requests += 8
 	}
-	page, err := ada.Records(t.Context(), client.Search{Kind: "decision"})
+	page, err := ada.Records(t.Context(), wire.Search{Kind: "decision"})
 	w.must(err)
 	for _, r := range page.Records {
 		_, err := ada.Explain(t.Context(), r.ID)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 )
 
 func TestBearer(t *testing.T) {
@@ -48,7 +48,7 @@ func FuzzToken(f *testing.F) {
 func FuzzPurpose(f *testing.F) {
 	f.Add("complaint 2026-17")
 	f.Fuzz(func(t *testing.T, value string) {
-		text, err := purpose(http.Header{client.PurposeHeader: {value}})
+		text, err := purpose(http.Header{wire.PurposeHeader: {value}})
 		if err == nil && (len(text) > maxPurpose || strings.ContainsAny(text, "\r\n\x00")) {
 			t.Fatalf("%q", text)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
@@ -91,7 +91,7 @@ func problemTable() problems {
 		{is: engine.ErrForbidden, status: 403, code: "forbidden", issue: fhir.IssueTypeForbidden, detail: true,
 			title: "Not allowed.", hint: "Roles are given by the tenant's trust root."},
 		{is: engine.ErrPurpose, status: 400, code: "purpose", issue: fhir.IssueTypeRequired,
-			title: "A purpose is required to look at records.", hint: "Say why in the header " + client.PurposeHeader + "."},
+			title: "A purpose is required to look at records.", hint: "Say why in the header " + wire.PurposeHeader + "."},
 
 		{is: errNoRoute, status: 404, code: "not-found", issue: fhir.IssueTypeNotFound, title: "There is nothing at this address."},
 		{is: errMethod, status: 405, code: "method", issue: fhir.IssueTypeNotSupported, title: "The method is not allowed here.", hint: "The header Allow says which are."},
@@ -264,15 +264,7 @@ func (p problem) words(err error) string {
 
 // document is the problem as RFC 9457 has it.
 func (p problem) document(err error) []byte {
-	d := struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Code   string `json:"code"`
-		Detail string `json:"detail,omitempty"`
-		At     string `json:"at,omitempty"`
-		Hint   string `json:"hint,omitempty"`
-	}{Type: coding + ":" + p.code, Title: p.title, Status: p.status, Code: p.code, At: place(err), Hint: p.hint}
+	d := wire.Problem{Type: coding + ":" + p.code, Title: p.title, Status: p.status, Code: p.code, At: place(err), Hint: p.hint}
 	if p.detail {
 		d.Detail = err.Error()
 	}

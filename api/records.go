@@ -12,7 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/audit"
 )
 
@@ -20,7 +20,7 @@ import (
 const maxSearch = 64 << 10
 
 // filter is a search as the engine takes it.
-func filter(q client.Search) (audit.Filter, error) {
+func filter(q wire.Search) (audit.Filter, error) {
 	f := audit.Filter{From: q.From, To: q.To, Rule: q.Rule, Kind: audit.Kind(q.Kind), Limit: q.Limit, Cursor: q.Cursor}
 	if q.Patient != nil {
 		if q.Patient.Base == "" || q.Patient.ID == "" {
@@ -32,8 +32,8 @@ func filter(q client.Search) (audit.Filter, error) {
 }
 
 // parseQuery reads a search from query parameters.
-func parseQuery(raw string) (client.Search, error) {
-	var q client.Search
+func parseQuery(raw string) (wire.Search, error) {
+	var q wire.Search
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return q, badParameter("query", "name=value pairs joined by &")
@@ -93,15 +93,15 @@ func (s *Server) searchRecords(x *exchange) error {
 	return s.list(x, q)
 }
 
-func parseSearch(body []byte) (client.Search, error) {
-	var q client.Search
+func parseSearch(body []byte) (wire.Search, error) {
+	var q wire.Search
 	if err := json.Unmarshal(body, &q, json.RejectUnknownMembers(true)); err != nil {
 		return q, badParameter("body", "a JSON object with from, to, patient {base, id}, rule, kind, limit and cursor as they are needed")
 	}
 	return q, nil
 }
 
-func (s *Server) list(x *exchange, q client.Search) error {
+func (s *Server) list(x *exchange, q wire.Search) error {
 	f, err := filter(q)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (s *Server) list(x *exchange, q client.Search) error {
 	if err != nil {
 		return err
 	}
-	return replyJSON(x, http.StatusOK, page)
+	return replyJSON(x, http.StatusOK, wireRecordPage(page))
 }
 
 // record shows one record.
@@ -120,7 +120,7 @@ func (s *Server) record(x *exchange) error {
 		return err
 	}
 	x.record = r.ID
-	return replyJSON(x, http.StatusOK, r)
+	return replyJSON(x, http.StatusOK, wireRecord(r))
 }
 
 // explain says why a decision is what it is.
@@ -140,7 +140,7 @@ func (s *Server) verify(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return replyJSON(x, http.StatusOK, report)
+	return replyJSON(x, http.StatusOK, Report(report))
 }
 
 // logName is the log that the path names.

@@ -10,12 +10,11 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/fixtures"
-	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -33,18 +32,18 @@ func TestManagement(t *testing.T) {
 		t.Errorf("%d statements", len(statements))
 	}
 	pack := w.pack("renal_dosing")
-	tar, err := otto.Pack(t.Context(), pack.Digest)
+	tar, err := otto.Pack(t.Context(), string(pack.Digest))
 	w.must(err)
 	if !bytes.Equal(tar, pack.Archive()) {
 		t.Error("the pack came back with other bytes")
 	}
-	if _, err := otto.Pack(t.Context(), rulepacks.Digest(strings.Repeat("0", 64))); problemOf(err).Status != 404 {
+	if _, err := otto.Pack(t.Context(), strings.Repeat("0", 64)); problemOf(err).Status != 404 {
 		t.Errorf("unknown pack: %v", err)
 	}
 	if _, err := otto.Pack(t.Context(), "x"); problemOf(err).Code != "digest" {
 		t.Errorf("bad digest: %v", err)
 	}
-	if err := otto.PutPack(t.Context(), pack.Digest, []byte("not a pack")); problemOf(err).Status != 422 {
+	if err := otto.PutPack(t.Context(), string(pack.Digest), []byte("not a pack")); problemOf(err).Status != 422 {
 		t.Errorf("broken pack: %v", err)
 	}
 	if _, err := otto.Apply(t.Context(), []byte("{")); problemOf(err).Code != "statement-malformed" {
@@ -80,14 +79,14 @@ func TestAudit(t *testing.T) {
 	w.must(json.Unmarshal(p.Request, &request))
 	base := "https://ehr.north.example/fhir/R4"
 	for name, c := range map[string]struct {
-		q    client.Search
+		q    wire.Search
 		want int
 	}{
-		"patient":         {client.Search{Patient: &client.Patient{Base: base, ID: request.Context.PatientID}}, 1},
-		"another patient": {client.Search{Patient: &client.Patient{Base: base, ID: "nobody"}}, 0},
-		"rule":            {client.Search{Rule: "renal_dosing/metformin-contraindicated"}, 1},
-		"time":            {client.Search{Kind: "decision", From: now(), To: now().AddDate(0, 0, 1)}, 1},
-		"before":          {client.Search{To: now()}, 0},
+		"patient":         {wire.Search{Patient: &wire.Patient{Base: base, ID: request.Context.PatientID}}, 1},
+		"another patient": {wire.Search{Patient: &wire.Patient{Base: base, ID: "nobody"}}, 0},
+		"rule":            {wire.Search{Rule: "renal_dosing/metformin-contraindicated"}, 1},
+		"time":            {wire.Search{Kind: "decision", From: now(), To: now().AddDate(0, 0, 1)}, 1},
+		"before":          {wire.Search{To: now()}, 0},
 	} {
 		page, err := ada.Records(t.Context(), c.q)
 		w.must(err)
@@ -95,9 +94,9 @@ func TestAudit(t *testing.T) {
 			t.Errorf("%s: %+v", name, page)
 		}
 	}
-	page, err := ada.Records(t.Context(), client.Search{Limit: 2})
+	page, err := ada.Records(t.Context(), wire.Search{Limit: 2})
 	w.must(err)
-	next, err := ada.Records(t.Context(), client.Search{Limit: 2, Cursor: page.Next})
+	next, err := ada.Records(t.Context(), wire.Search{Limit: 2, Cursor: page.Next})
 	w.must(err)
 	if len(page.Records) != 2 || len(next.Records) != 2 || next.Records[0].ID == page.Records[1].ID {
 		t.Errorf("pages %+v %+v", page, next)
@@ -119,12 +118,12 @@ func TestAudit(t *testing.T) {
 	if !report.OK() || len(report.Logs) != 2 || report.Logs[0].Leaves == 0 {
 		t.Errorf("%+v", report)
 	}
-	for _, log := range []audit.LogName{audit.Releases, "audit/2026-03"} {
+	for _, log := range []string{"releases", "audit/2026-03"} {
 		note, err := ada.Checkpoint(t.Context(), log)
 		w.must(err)
 		tile, err := ada.Tile(t.Context(), log, tlog.Tile{L: 0, N: 0, W: 3})
 		w.must(err)
-		if !strings.HasPrefix(string(note), "audit.example.org/us-east/north/"+string(log)+"\n") || len(tile) != 3*tlog.HashSize {
+		if !strings.HasPrefix(string(note), "audit.example.org/us-east/north/"+log+"\n") || len(tile) != 3*tlog.HashSize {
 			t.Errorf("%s: %s, %d bytes", log, note, len(tile))
 		}
 	}
@@ -133,22 +132,22 @@ func TestAudit(t *testing.T) {
 func TestAuditRefuses(t *testing.T) {
 	w := newWorld(t, nil)
 	ada := w.as("north", "ada@north.example")
-	if _, err := w.as("north", "otto@north.example").Records(t.Context(), client.Search{}); problemOf(err).Code != "forbidden" {
+	if _, err := w.as("north", "otto@north.example").Records(t.Context(), wire.Search{}); problemOf(err).Code != "forbidden" {
 		t.Errorf("not an auditor: %v", err)
 	}
-	if _, err := ada.WithPurpose("").Records(t.Context(), client.Search{}); problemOf(err).Code != "purpose" {
+	if _, err := ada.WithPurpose("").Records(t.Context(), wire.Search{}); problemOf(err).Code != "purpose" {
 		t.Errorf("no purpose: %v", err)
 	}
 	if _, err := ada.Record(t.Context(), "../../north"); problemOf(err).Status != 404 {
 		t.Errorf("no id: %v", err)
 	}
-	if _, err := ada.Records(t.Context(), client.Search{Patient: &client.Patient{ID: "x"}}); problemOf(err).Code != "parameter" {
+	if _, err := ada.Records(t.Context(), wire.Search{Patient: &wire.Patient{ID: "x"}}); problemOf(err).Code != "parameter" {
 		t.Errorf("half a patient: %v", err)
 	}
-	if _, err := ada.Records(t.Context(), client.Search{Limit: 1001}); problemOf(err).Code != "filter" {
+	if _, err := ada.Records(t.Context(), wire.Search{Limit: 1001}); problemOf(err).Code != "filter" {
 		t.Errorf("limit: %v", err)
 	}
-	page, err := ada.Records(t.Context(), client.Search{Kind: "statement", Limit: 1})
+	page, err := ada.Records(t.Context(), wire.Search{Kind: "statement", Limit: 1})
 	w.must(err)
 	if _, err := ada.Explain(t.Context(), page.Records[0].ID); problemOf(err).Code != "not-a-decision" {
 		t.Errorf("explaining a statement: %v", err)
@@ -159,7 +158,7 @@ func TestAuditRefuses(t *testing.T) {
 		"?from=yesterday": "parameter", "?patient=x": "parameter", "?x=y": "parameter", "?limit=many": "parameter", "?rule=a&rule=b": "parameter",
 		"?cursor=%21": "filter", "?kind=decision&limit=1&from=2026-01-01T00:00:00Z": "",
 	} {
-		resp, body := w.do("GET", "/v1/tenants/north/records"+query, token, nil, client.PurposeHeader, "test")
+		resp, body := w.do("GET", "/v1/tenants/north/records"+query, token, nil, wire.PurposeHeader, "test")
 		if code == "" && resp.StatusCode != 200 || code != "" && !strings.Contains(body, `"code":"`+code+`"`) {
 			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
 		}
@@ -170,7 +169,7 @@ func TestAuditRefuses(t *testing.T) {
 		}
 	}
 	for _, body := range []string{"", "[]", `{"form":1}`, `{"limit":1,"limit":2}`} {
-		resp, text := w.do("POST", "/v1/tenants/north/records/search", token, strings.NewReader(body), client.PurposeHeader, "test")
+		resp, text := w.do("POST", "/v1/tenants/north/records/search", token, strings.NewReader(body), wire.PurposeHeader, "test")
 		if resp.StatusCode != 400 || resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s", body, resp.StatusCode, text)
 		}
@@ -187,7 +186,7 @@ func TestRecordsStayWithTheirTenant(t *testing.T) {
 	if _, err := south.Record(t.Context(), string(receipt.RecordID)); problemOf(err).Status != 404 {
 		t.Errorf("%v", err)
 	}
-	if _, err := south.Pack(t.Context(), w.pack("renal_dosing").Digest); problemOf(err).Status != 404 {
+	if _, err := south.Pack(t.Context(), string(w.pack("renal_dosing").Digest)); problemOf(err).Status != 404 {
 		t.Errorf("%v", err)
 	}
 	token, err := w.as("north", "ada@north.example").Token()

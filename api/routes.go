@@ -8,7 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 )
 
 // Paths whose tokens name different audiences.
@@ -120,7 +120,7 @@ func (s *Server) allowOrigin(x *exchange) {
 	h.Add("Vary", "Origin")
 	if origin := x.r.Header.Get("Origin"); s.origins[origin] {
 		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Expose-Headers", client.ReceiptHeader+", Retry-After")
+		h.Set("Access-Control-Expose-Headers", wire.ReceiptHeader+", Retry-After")
 	}
 }
 

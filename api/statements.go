@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/rulepacks"
 )
@@ -30,7 +29,7 @@ func (s *Server) status(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return replyJSON(x, http.StatusOK, st)
+	return replyJSON(x, http.StatusOK, wireStatus(st))
 }
 
 // apply takes in one signed statement: JSON Lines of Sigstore bundles over
@@ -48,16 +47,16 @@ func (s *Server) apply(x *exchange) error {
 		return err
 	}
 	x.record = applied.Record
-	return replyJSON(x, http.StatusCreated, applied)
+	return replyJSON(x, http.StatusCreated, wireApplied(applied))
 }
 
 // statements gives the tenant's release log, oldest first.
 func (s *Server) statements(x *exchange) error {
-	list, err := s.engine.Statements(x.r.Context(), x.caller)
+	log, err := s.engine.Statements(x.r.Context(), x.caller)
 	if err != nil {
 		return err
 	}
-	return replyJSON(x, http.StatusOK, client.Statements{Statements: list})
+	return replyJSON(x, http.StatusOK, wireStatements(log))
 }
 
 // putPack stores a pack archive, gzip or plain tar, under the digest of its

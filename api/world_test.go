@@ -217,15 +217,15 @@ func (w *world) say(about signing.PackDigest, p signing.Predicate, signers ...si
 // as is the client of a person.
 func (w *world) as(t tenant.ID, id signing.PersonID) *client.Client {
 	w.Helper()
-	c, err := client.New(w.url, t, id, w.people[id], now)
+	c, err := client.New(client.Config{URL: w.url, Tenant: string(t), Person: string(id), Key: w.people[id].Crypto(), Clock: now, HTTP: w.client})
 	w.must(err)
-	return c.WithHTTP(w.client).WithPurpose("test of the door")
+	return c.WithPurpose("test of the door")
 }
 
 // ehr is the EHR of a tenant, with the key of an algorithm.
 func (w *world) ehr(t tenant.ID, alg string) *client.EHR {
 	w.Helper()
-	e, err := client.NewEHR(client.EHRConfig{URL: w.url, Tenant: t, Issuer: "https://ehr." + string(t) + ".example", KeyID: "key+" + alg,
+	e, err := client.NewEHR(client.EHRConfig{URL: w.url, Tenant: string(t), Issuer: "https://ehr." + string(t) + ".example", KeyID: "key+" + alg,
 		Key: w.keys[alg], Algorithm: alg, Clock: now, HTTP: w.client})
 	w.must(err)
 	return e
@@ -295,7 +295,7 @@ func (w *world) release(t tenant.ID, names ...string) {
 		pack := w.pack(name)
 		var archive bytes.Buffer
 		w.must(pack.WriteArchive(&archive))
-		w.must(w.as(t, "otto@north.example").PutPack(context.Background(), pack.Digest, archive.Bytes()))
+		w.must(w.as(t, "otto@north.example").PutPack(context.Background(), string(pack.Digest), archive.Bytes()))
 		for _, env := range w.live(t, pack) {
 			w.apply(t, env)
 		}

@@ -1,7 +1,15 @@
 package client
 
 import (
+	"cmp"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,51 +21,82 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/precept-cds/precept/engine"
-	"github.com/precept-cds/precept/engine/audit"
-	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/decision"
-	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/rulepacks"
-	"github.com/precept-cds/precept/signing"
 )
 
 // personLife is how long a person's token lives; the server takes none that
 // lives longer than ten minutes.
 const personLife = 5 * time.Minute
 
+// Config is what a person knows of the service.
+type Config struct {
+	URL      string // where the service is reached, without a slash at the end
+	Audience string // its public URL, if it is reached by another one; default URL
+	Tenant   string
+	Person   string           // of the tenant's trust root
+	Key      crypto.Signer    // listed for the person there: Ed25519, or ECDSA on P-256
+	Clock    func() time.Time // for the times of tokens
+	HTTP     *http.Client     // nil for one that follows no redirects
+}
+
 // Client acts on one tenant as one person of its trust root. It is safe for
 // concurrent use.
 type Client struct {
-	base     string
-	audience string
-	tenant   tenant.ID
-	person   signing.PersonID
-	purpose  string
-	signer   jose.Signer
-	clock    func() time.Time
-	http     *http.Client
+	cfg     Config
+	purpose string
+	signer  jose.Signer
 }
 
-// New makes a client for the service at baseURL, which is its public URL
-// without a slash at the end. The key must be listed for the person in the
-// tenant's trust root. Errors wrap ErrConfig, or are those of the key.
-func New(baseURL string, t tenant.ID, person signing.PersonID, key signing.PrivateKey, clock func() time.Time) (*Client, error) {
-	if err := checkBase(baseURL); err != nil {
+// New makes a client. Errors wrap ErrConfig, or are those of the key.
+func New(c Config) (*Client, error) {
+	if err := checkBase(c.URL); err != nil {
 		return nil, err
 	}
-	if t == "" || person == "" || clock == nil {
-		return nil, fmt.Errorf("making client: %w: tenant, person and clock are required", ErrConfig)
+	if c.Tenant == "" || c.Person == "" || c.Key == nil || c.Clock == nil {
+		return nil, fmt.Errorf("making client: %w: tenant, person, key and clock are required", ErrConfig)
 	}
-	alg := jose.EdDSA
-	if key.Public().Algorithm() == signing.ECDSAP256 {
-		alg = jose.ES256
+	c.Audience = cmp.Or(c.Audience, c.URL)
+	if c.HTTP == nil {
+		c.HTTP = newHTTP()
 	}
-	signer, err := newSigner(key.Crypto(), alg, string(key.Public().ID()))
+	alg, err := algorithm(c.Key.Public())
 	if err != nil {
 		return nil, err
 	}
-	return &Client{base: baseURL, audience: baseURL, tenant: t, person: person, signer: signer, clock: clock, http: newHTTP()}, nil
+	id, err := keyID(c.Key.Public())
+	if err != nil {
+		return nil, err
+	}
+	signer, err := newSigner(c.Key, alg, id)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{cfg: c, signer: signer}, nil
+}
+
+// algorithm is the one that the server takes from keys of this kind.
+func algorithm(key crypto.PublicKey) (jose.SignatureAlgorithm, error) {
+	switch k := key.(type) {
+	case ed25519.PublicKey:
+		return jose.EdDSA, nil
+	case *ecdsa.PublicKey:
+		if k.Curve == elliptic.P256() {
+			return jose.ES256, nil
+		}
+	}
+	return "", fmt.Errorf("making client: %w: want an Ed25519 or P-256 key, not %T", ErrConfig, key)
+}
+
+// keyID names a key as trust roots do: by the SHA-256 of its
+// SubjectPublicKeyInfo.
+func keyID(key crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("naming key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // WithPurpose returns a client that says why it looks at records. Without one
@@ -68,42 +107,26 @@ func (c *Client) WithPurpose(purpose string) *Client {
 	return &d
 }
 
-// WithAudience returns a client for a service whose public URL is not the one
-// it is reached by.
-func (c *Client) WithAudience(publicURL string) *Client {
-	d := *c
-	d.audience = publicURL
-	return &d
-}
-
-// WithHTTP returns a client that sends through h, for instance with the roots
-// of a private certificate authority.
-func (c *Client) WithHTTP(h *http.Client) *Client {
-	d := *c
-	d.http = h
-	return &d
-}
-
 // Token makes the token of one call.
 func (c *Client) Token() (string, error) {
-	return sign(c.signer, claims{Tenant: string(c.tenant), Claims: jwt.Claims{
-		Issuer: string(c.person), Subject: string(c.person), Audience: jwt.Audience{c.audience},
-	}}, c.clock(), personLife)
+	return sign(c.signer, claims{Tenant: c.cfg.Tenant, Claims: jwt.Claims{
+		Issuer: c.cfg.Person, Subject: c.cfg.Person, Audience: jwt.Audience{c.cfg.Audience},
+	}}, c.cfg.Clock(), personLife)
 }
 
-// Status says what stands for the tenant.
-func (c *Client) Status(ctx context.Context) (*engine.Status, error) {
-	return get[engine.Status](ctx, c, "status")
+// Status says what is in force for the tenant.
+func (c *Client) Status(ctx context.Context) (*wire.Status, error) {
+	return get[wire.Status](ctx, c, "status")
 }
 
 // Apply sends one signed statement: JSON Lines of Sigstore bundles.
-func (c *Client) Apply(ctx context.Context, envelope []byte) (*engine.Applied, error) {
-	return call[engine.Applied](ctx, c, http.MethodPost, "statements", "application/jsonl", envelope)
+func (c *Client) Apply(ctx context.Context, envelope []byte) (*wire.Applied, error) {
+	return call[wire.Applied](ctx, c, http.MethodPost, "statements", "application/jsonl", envelope)
 }
 
 // Statements reads the release log, oldest first.
-func (c *Client) Statements(ctx context.Context) ([]decide.Logged, error) {
-	s, err := get[Statements](ctx, c, "statements")
+func (c *Client) Statements(ctx context.Context) ([]wire.Statement, error) {
+	s, err := get[wire.Statements](ctx, c, "statements")
 	if err != nil {
 		return nil, err
 	}
@@ -111,29 +134,29 @@ func (c *Client) Statements(ctx context.Context) ([]decide.Logged, error) {
 }
 
 // PutPack uploads a pack archive under the digest of its canonical form.
-func (c *Client) PutPack(ctx context.Context, digest rulepacks.Digest, archive []byte) error {
-	_, err := c.send(ctx, http.MethodPut, "packs/"+string(digest), "application/octet-stream", archive)
+func (c *Client) PutPack(ctx context.Context, digest string, archive []byte) error {
+	_, err := c.send(ctx, http.MethodPut, "packs/"+digest, "application/octet-stream", archive)
 	return err
 }
 
 // Pack downloads the canonical tar of a pack. Check its digest with package
 // rulepacks.
-func (c *Client) Pack(ctx context.Context, digest rulepacks.Digest) ([]byte, error) {
-	return c.send(ctx, http.MethodGet, "packs/"+string(digest), "", nil)
+func (c *Client) Pack(ctx context.Context, digest string) ([]byte, error) {
+	return c.send(ctx, http.MethodGet, "packs/"+digest, "", nil)
 }
 
 // Records lists records, newest first.
-func (c *Client) Records(ctx context.Context, q Search) (*engine.RecordPage, error) {
+func (c *Client) Records(ctx context.Context, q wire.Search) (*wire.RecordPage, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
 		return nil, fmt.Errorf("writing search: %w", err)
 	}
-	return call[engine.RecordPage](ctx, c, http.MethodPost, "records/search", "application/json", body)
+	return call[wire.RecordPage](ctx, c, http.MethodPost, "records/search", "application/json", body)
 }
 
 // Record reads one record with its body opened.
-func (c *Client) Record(ctx context.Context, id string) (*engine.Record, error) {
-	return get[engine.Record](ctx, c, "records/"+url.PathEscape(id))
+func (c *Client) Record(ctx context.Context, id string) (*wire.Record, error) {
+	return get[wire.Record](ctx, c, "records/"+url.PathEscape(id))
 }
 
 // Explain says why the decision of a record is what it is.
@@ -142,19 +165,23 @@ func (c *Client) Explain(ctx context.Context, id string) (*decision.Explanation,
 }
 
 // Verify has the server recompute the tenant's logs. It may take minutes.
-func (c *Client) Verify(ctx context.Context) (*audit.Report, error) {
-	return get[audit.Report](ctx, c, "verify")
+func (c *Client) Verify(ctx context.Context) (*wire.Report, error) {
+	return get[wire.Report](ctx, c, "verify")
 }
 
-// Checkpoint reads the newest signed head of a log.
-func (c *Client) Checkpoint(ctx context.Context, log audit.LogName) ([]byte, error) {
-	return c.send(ctx, http.MethodGet, "log/"+string(log)+"/checkpoint", "", nil)
+// Checkpoint reads the newest signed head of a log, "releases" or
+// "audit/<yyyy-mm>".
+func (c *Client) Checkpoint(ctx context.Context, log string) ([]byte, error) {
+	return c.send(ctx, http.MethodGet, "log/"+log+"/checkpoint", "", nil)
 }
+
+// tileHeight is that of C2SP tlog-tiles: 256 hashes.
+const tileHeight = 8
 
 // Tile reads hashes of a log's tree.
-func (c *Client) Tile(ctx context.Context, log audit.LogName, t tlog.Tile) ([]byte, error) {
-	t.H = audit.TileHeight
-	return c.send(ctx, http.MethodGet, "log/"+string(log)+"/tile/"+strings.TrimPrefix(t.Path(), "tile/8/"), "", nil)
+func (c *Client) Tile(ctx context.Context, log string, t tlog.Tile) ([]byte, error) {
+	t.H = tileHeight
+	return c.send(ctx, http.MethodGet, "log/"+log+"/tile/"+strings.TrimPrefix(t.Path(), "tile/8/"), "", nil)
 }
 
 func get[T any](ctx context.Context, c *Client, path string) (*T, error) {
@@ -178,7 +205,7 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 	if err != nil {
 		return nil, err
 	}
-	answer, _, err := do(ctx, c.http, request{method: method, url: c.base + "/v1/tenants/" + string(c.tenant) + "/" + path,
+	answer, _, err := do(ctx, c.cfg.HTTP, request{method: method, url: c.cfg.URL + "/v1/tenants/" + c.cfg.Tenant + "/" + path,
 		contentType: contentType, body: body, token: token, purpose: c.purpose})
 	return answer, err
 }

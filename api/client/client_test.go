@@ -1,6 +1,10 @@
 package client
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
 	"net/http"
@@ -8,32 +12,34 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/precept-cds/precept/signing"
 )
 
 func clock() time.Time { return time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC) }
 
-func key(t testing.TB) signing.PrivateKey {
-	t.Helper()
-	k, err := signing.GenerateKey(signing.Ed25519, rand.Reader)
+func key() crypto.Signer { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }
+
+func TestNew(t *testing.T) {
+	k := key()
+	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k
-}
-
-func TestNew(t *testing.T) {
-	k := key(t)
+	person := func(change func(*Config)) func() error {
+		c := Config{URL: "https://x.example", Tenant: "north", Person: "a@x.example", Key: k, Clock: clock}
+		change(&c)
+		return func() error { _, err := New(c); return err }
+	}
+	if err := person(func(*Config) {})(); err != nil {
+		t.Error(err)
+	}
 	for name, bad := range map[string]func() error{
-		"slash":     func() error { _, err := New("https://x.example/", "north", "a@x.example", k, clock); return err },
-		"relative":  func() error { _, err := New("/x", "north", "a@x.example", k, clock); return err },
-		"no person": func() error { _, err := New("https://x.example", "north", "", k, clock); return err },
-		"no clock":  func() error { _, err := New("https://x.example", "north", "a@x.example", k, nil); return err },
-		"no key": func() error {
-			_, err := New("https://x.example", "north", "a@x.example", signing.PrivateKey{}, clock)
-			return err
-		},
+		"slash":              person(func(c *Config) { c.URL = "https://x.example/" }),
+		"relative":           person(func(c *Config) { c.URL = "/x" }),
+		"no tenant":          person(func(c *Config) { c.Tenant = "" }),
+		"no person":          person(func(c *Config) { c.Person = "" }),
+		"no clock":           person(func(c *Config) { c.Clock = nil }),
+		"no key":             person(func(c *Config) { c.Key = nil }),
+		"P-384 key":          person(func(c *Config) { c.Key = other }),
 		"EHR without issuer": func() error { _, err := NewEHR(EHRConfig{URL: "https://x.example"}); return err },
 		"EHR without key": func() error {
 			_, err := NewEHR(EHRConfig{URL: "https://x.example", Tenant: "north", Issuer: "i", KeyID: "k", Algorithm: "ES256", Clock: clock})
@@ -44,7 +50,7 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := NewEHR(EHRConfig{URL: "https://x.example", Tenant: "north", Issuer: "i", KeyID: "k", Key: k.Crypto(), Algorithm: "HS256", Clock: clock}); err == nil {
+	if _, err := NewEHR(EHRConfig{URL: "https://x.example", Tenant: "north", Issuer: "i", KeyID: "k", Key: k, Algorithm: "HS256", Clock: clock}); err == nil {
 		t.Error("HS256 with an Ed25519 key")
 	}
 }
@@ -73,7 +79,7 @@ func TestAnswers(t *testing.T) {
 			w.WriteHeader(a.status)
 			_, _ = w.Write([]byte(a.body))
 		}))
-		c, err := New(hs.URL, "north", "a@x.example", key(t), clock)
+		c, err := New(Config{URL: hs.URL, Tenant: "north", Person: "a@x.example", Key: key(), Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}

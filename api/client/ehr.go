@@ -12,8 +12,8 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/go-json-experiment/json"
 
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/cdshooks"
-	"github.com/precept-cds/precept/engine/tenant"
 )
 
 // ehrLife is how long an EHR's token lives: that of one call.
@@ -23,7 +23,7 @@ const ehrLife = 5 * time.Minute
 type EHRConfig struct {
 	URL       string // where the service is reached, without a slash at the end
 	Audience  string // its public URL, if it is reached by another one; default URL
-	Tenant    tenant.ID
+	Tenant    string
 	Issuer    string        // as registered in the tenant policy
 	KeyID     string        // kid of the key in the registered key set
 	Key       crypto.Signer //
@@ -65,7 +65,7 @@ func NewEHR(c EHRConfig) (*EHR, error) {
 }
 
 func (e *EHR) path(service string) string {
-	p := "/t/" + string(e.cfg.Tenant) + "/cds-services"
+	p := "/t/" + e.cfg.Tenant + "/cds-services"
 	if service != "" {
 		p += "/" + service
 	}
@@ -97,7 +97,7 @@ func (e *EHR) Call(ctx context.Context, service string, body []byte) (*Answer, e
 	if err != nil {
 		return nil, fmt.Errorf("calling service %s: %w", service, err)
 	}
-	return &Answer{Body: answer, Receipt: h.Get(ReceiptHeader)}, nil
+	return &Answer{Body: answer, Receipt: h.Get(wire.ReceiptHeader)}, nil
 }
 
 // Feedback says what became of cards. The body of the answer is empty, or an
@@ -107,7 +107,7 @@ func (e *EHR) Feedback(ctx context.Context, service string, body []byte) (*Answe
 	if err != nil {
 		return nil, fmt.Errorf("sending feedback to service %s: %w", service, err)
 	}
-	return &Answer{Body: answer, Receipt: h.Get(ReceiptHeader)}, nil
+	return &Answer{Body: answer, Receipt: h.Get(wire.ReceiptHeader)}, nil
 }
 
 func (e *EHR) send(ctx context.Context, method, service, suffix string, body []byte) ([]byte, http.Header, error) {

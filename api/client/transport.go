@@ -19,6 +19,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/cryptosigner"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/precept-cds/precept/api/wire"
 )
 
 // ErrConfig says that a client can not be made like this; the message names
@@ -91,7 +93,7 @@ func do(ctx context.Context, h *http.Client, q request) ([]byte, http.Header, er
 		return nil, nil, fmt.Errorf("making request: %w", err)
 	}
 	r.Header.Set("Authorization", "Bearer "+q.token)
-	for name, value := range map[string]string{"Content-Type": q.contentType, PurposeHeader: q.purpose} {
+	for name, value := range map[string]string{"Content-Type": q.contentType, wire.PurposeHeader: q.purpose} {
 		if value != "" {
 			r.Header.Set(name, value)
 		}

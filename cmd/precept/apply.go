@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/precept-cds/precept/api/client"
-	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
 )
@@ -46,14 +45,8 @@ func (f *regionFlags) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(strings.TrimSuffix(f.server, "/"), tenant.ID(f.tenant), signing.PersonID(f.person), key, time.Now)
-	if err != nil {
-		return nil, err
-	}
-	if f.audience != "" {
-		c = c.WithAudience(f.audience)
-	}
-	return c, nil
+	return client.New(client.Config{URL: strings.TrimSuffix(f.server, "/"), Audience: f.audience, Tenant: f.tenant, Person: f.person,
+		Key: key.Crypto(), Clock: time.Now})
 }
 
 // refused marks an answer of the server that says no, as against a server that
@@ -178,7 +171,7 @@ func (d *delivery) send(ctx context.Context, c *client.Client, w io.Writer, asJS
 		if err := p.WriteArchive(&archive); err != nil {
 			return err
 		}
-		if err := c.PutPack(ctx, p.Digest, archive.Bytes()); err != nil {
+		if err := c.PutPack(ctx, string(p.Digest), archive.Bytes()); err != nil {
 			return fmt.Errorf("uploading pack %s: %w", p.Manifest.Name, refused(err))
 		}
 		say(delivered{Pack: p.Manifest.Name, Version: p.Manifest.Version, SHA256: string(p.Digest)},
@@ -189,7 +182,7 @@ func (d *delivery) send(ctx context.Context, c *client.Client, w io.Writer, asJS
 		if err != nil {
 			return fmt.Errorf("applying %s: %w", d.files[i], refused(err))
 		}
-		say(delivered{File: d.files[i], Kind: a.Kind, Index: &a.Index, SHA256: a.Digest}, "applied %2d %s sha256 %s", a.Index, a.Kind, a.Digest)
+		say(delivered{File: d.files[i], Kind: signing.Kind(a.Kind), Index: &a.Index, SHA256: a.Digest}, "applied %2d %s sha256 %s", a.Index, a.Kind, a.Digest)
 	}
 	return nil
 }

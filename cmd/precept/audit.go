@@ -16,13 +16,15 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/api/client"
-	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/bolt"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -64,7 +66,7 @@ in the tenant's trust root and a purpose, and is itself recorded.`,
 }
 
 func auditList(f *auditFlags) *cobra.Command {
-	var q client.Search
+	var q wire.Search
 	var from, to, patient, base string
 	c := &cobra.Command{
 		Use:   "list",
@@ -83,7 +85,7 @@ func auditList(f *auditFlags) *cobra.Command {
 				return errors.New("--patient and --fhir-base go together: an id means nothing without the EHR it is of")
 			}
 			if patient != "" {
-				q.Patient = &client.Patient{Base: base, ID: patient}
+				q.Patient = &wire.Patient{Base: base, ID: patient}
 			}
 			c, err := f.client()
 			if err != nil {
@@ -164,7 +166,7 @@ func auditShow(f *auditFlags) *cobra.Command {
 	return c
 }
 
-func showRecord(w io.Writer, r *engine.Record) error {
+func showRecord(w io.Writer, r *wire.Record) error {
 	fmt.Fprintf(w, "record  %s (%s)\nlog     %s\nleaf    %s\n", r.ID, r.Kind, r.Log, r.Leaf)
 	if r.Kind != string(audit.Decision) {
 		fmt.Fprintf(w, "body    %s\n", r.Body)
@@ -247,7 +249,7 @@ type replayer struct {
 
 // prepare rebuilds what was live from the release log.
 func (p *replayer) prepare(ctx context.Context, root string) error {
-	log, err := p.client.Statements(ctx)
+	statements, err := p.client.Statements(ctx)
 	if err != nil {
 		return err
 	}
@@ -263,15 +265,20 @@ func (p *replayer) prepare(ctx context.Context, root string) error {
 			return fmt.Errorf("reading trust root %s: %w", root, err)
 		}
 		pin = env.Digest()
-	case len(log) > 0:
-		env, err := signing.ReadEnvelope([]byte(log[0].Envelope))
+	case len(statements) > 0:
+		env, err := signing.ReadEnvelope([]byte(statements[0].Envelope))
 		if err != nil {
 			return fmt.Errorf("reading the server's trust root: %w", err)
 		}
 		pin = env.Digest()
 		fmt.Fprintf(p.talk, "taking the server's word for the trust root %s; give --root to check it\n", pin)
 	}
-	p.materials, err = decide.MaterialsFromLog(ctx, tenant.ID(p.flags.tenant), pin, log, p.client.Pack)
+	log := make([]decide.Logged, len(statements))
+	for i, s := range statements {
+		log[i] = decide.Logged(s)
+	}
+	fetch := func(ctx context.Context, d rulepacks.Digest) ([]byte, error) { return p.client.Pack(ctx, string(d)) }
+	p.materials, err = decide.MaterialsFromLog(ctx, tenant.ID(p.flags.tenant), pin, log, fetch)
 	return err
 }
 
@@ -336,7 +343,7 @@ checked against the node key in the store, which whoever can write the store can
 --node-key to check them against the one you know.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var report *audit.Report
+			var report *wire.Report
 			var err error
 			if store != "" {
 				report, err = verifyStore(cmd.Context(), store, tenant.ID(f.tenant), node)
@@ -358,7 +365,7 @@ checked against the node key in the store, which whoever can write the store can
 }
 
 // verifyStore checks a store file that no server has open.
-func verifyStore(ctx context.Context, path string, t tenant.ID, node string) (*audit.Report, error) {
+func verifyStore(ctx context.Context, path string, t tenant.ID, node string) (*wire.Report, error) {
 	if t == "" {
 		return nil, errors.New("--tenant is required")
 	}
@@ -378,7 +385,10 @@ func verifyStore(ctx context.Context, path string, t tenant.ID, node string) (*a
 		return nil, errors.Join(err, s.Close())
 	}
 	report, err := r.Verify(ctx, t, nil)
-	return report, errors.Join(err, s.Close())
+	if err := errors.Join(err, s.Close()); err != nil {
+		return nil, err
+	}
+	return api.Report(report), nil
 }
 
 func nodeKey(text string) (ed25519.PublicKey, error) {
@@ -456,7 +466,7 @@ func (f *auditFlags) leafUnderHead(ctx context.Context, c *client.Client, r audi
 	if !ok {
 		return fmt.Errorf("it is of another tenant: %s", r.Log)
 	}
-	hashes := tlog.TileHashReader(tlog.Tree{N: r.Size, Hash: r.Root}, &tiles{ctx, c, audit.LogName(name)})
+	hashes := tlog.TileHashReader(tlog.Tree{N: r.Size, Hash: r.Root}, &tiles{ctx, c, name})
 	proof, err := tlog.ProveRecord(r.Size, r.Index, hashes)
 	if err != nil {
 		return fmt.Errorf("the log's hashes are not those of the receipt: %w", err)
@@ -468,7 +478,7 @@ func (f *auditFlags) leafUnderHead(ctx context.Context, c *client.Client, r audi
 type tiles struct {
 	ctx    context.Context
 	client *client.Client
-	log    audit.LogName
+	log    string
 }
 
 func (t *tiles) Height() int { return audit.TileHeight }
@@ -487,7 +497,7 @@ func (t *tiles) ReadTiles(list []tlog.Tile) ([][]byte, error) {
 // SaveTiles keeps nothing: one receipt needs few.
 func (t *tiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
-func (f *auditFlags) printReport(w io.Writer, r *audit.Report) error {
+func (f *auditFlags) printReport(w io.Writer, r *wire.Report) error {
 	if f.json {
 		if err := printJSON(w, r); err != nil {
 			return err

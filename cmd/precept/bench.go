@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/precept-cds/precept/api/client"
+	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/fixtures"
 )
 
@@ -192,7 +192,7 @@ func (b *bench) loadPrecept(*child) (target, error) {
 		return target{}, err
 	}
 	return target{address: b.region.address, path: "/t/north/cds-services/orders", header: "Authorization: Bearer " + token + "\r\n",
-		require: client.ReceiptHeader}, nil
+		require: wire.ReceiptHeader}, nil
 }
 
 func (b *bench) startFloor(ctx context.Context) (*child, error) {

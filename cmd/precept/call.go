@@ -16,14 +16,13 @@ import (
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/cdshooks"
-	"github.com/precept-cds/precept/engine/tenant"
 )
 
 func callCommand() *cobra.Command {
 	var f struct {
 		client.EHRConfig
-		tenant, key, service, receipt string
-		raw                           bool
+		key, service, receipt string
+		raw                   bool
 	}
 	c := &cobra.Command{
 		Use:   "call --server URL --tenant T --service ID --issuer ISS --kid KID --key FILE REQUEST.json",
@@ -42,7 +41,7 @@ The receipt goes to standard error, or into a file with --receipt.`,
 			if f.Key, err = readSigner(f.key); err != nil {
 				return err
 			}
-			f.Tenant, f.Clock = tenant.ID(f.tenant), time.Now
+			f.Clock = time.Now
 			ehr, err := client.NewEHR(f.EHRConfig)
 			if err != nil {
 				return err
@@ -68,7 +67,7 @@ The receipt goes to standard error, or into a file with --receipt.`,
 	fl := c.Flags()
 	fl.StringVar(&f.URL, "server", "http://127.0.0.1:8480", "public URL of the service")
 	fl.StringVar(&f.Audience, "audience", "", "public URL as the service knows it, if it is reached by another one")
-	fl.StringVar(&f.tenant, "tenant", "", "tenant to call")
+	fl.StringVar(&f.Tenant, "tenant", "", "tenant to call")
 	fl.StringVar(&f.service, "service", "", "service id")
 	fl.StringVar(&f.Issuer, "issuer", "", "issuer of the token, as registered")
 	fl.StringVar(&f.KeyID, "kid", "", "key id, as in the registered key set")

@@ -302,7 +302,7 @@ func (d *demoRegion) start(ctx context.Context) error {
 
 // as gives a client for a person of a tenant.
 func (d *demoRegion) as(t tenant.ID, p signing.PersonID, purpose string) (*client.Client, error) {
-	c, err := client.New(d.public, t, p, d.keys[string(p)], time.Now)
+	c, err := client.New(client.Config{URL: d.public, Tenant: string(t), Person: string(p), Key: d.keys[string(p)].Crypto(), Clock: time.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +312,7 @@ func (d *demoRegion) as(t tenant.ID, p signing.PersonID, purpose string) (*clien
 // ehr gives the EHR of a tenant.
 func (d *demoRegion) ehr(t tenant.ID) (*client.EHR, error) {
 	name := "ehr-" + string(t)
-	return client.NewEHR(client.EHRConfig{URL: d.public, Tenant: t, Issuer: demoIssuer(t), KeyID: name,
+	return client.NewEHR(client.EHRConfig{URL: d.public, Tenant: string(t), Issuer: demoIssuer(t), KeyID: name,
 		Key: d.keys[name].Crypto(), Algorithm: "ES256", Clock: time.Now})
 }
 
@@ -411,7 +411,7 @@ func (d *demoRegion) release(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := c.PutPack(ctx, p.Digest, archive); err != nil {
+			if err := c.PutPack(ctx, string(p.Digest), archive); err != nil {
 				return err
 			}
 			if err := d.apply(ctx, t, operator, release.Bytes(), review.Bytes()); err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/api/wire"
 )
 
 func statusCommand() *cobra.Command {
@@ -38,7 +38,7 @@ func statusCommand() *cobra.Command {
 	return c
 }
 
-func printStatus(w io.Writer, s *engine.Status) error {
+func printStatus(w io.Writer, s *wire.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "tenant\t%s in region %s\n", s.Tenant, s.Region)
 	fmt.Fprintf(t, "engine\tprecept %s, library %s, opa %s\n", s.Build, s.Library, s.OPA)

@@ -1,6 +1,6 @@
 // Package client calls Precept over HTTP: as a person of a tenant's trust root
-// ([Client]) or as a registered EHR ([EHR]). The server uses the same wire
-// types, so the two can not drift apart.
+// ([Client]) or as a registered EHR ([EHR]). What goes over the wire is in
+// package wire, which the server uses too, so the two cannot drift apart.
 //
 // What it guarantees: every call carries a token of its own, signed for one
 // audience and a few minutes; a patient is never put into a URL; redirects are
@@ -17,57 +17,17 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/api/wire"
 )
 
-// Headers of Precept's own.
-const (
-	// PurposeHeader is where people say why they look at records: printable
-	// ASCII, at most 200 characters.
-	PurposeHeader = "Precept-Purpose"
-	// ReceiptHeader carries the receipt of a call's record.
-	ReceiptHeader = "Precept-Receipt"
-)
-
-// Search is the body of a search for records. Zero members do not restrict.
-// Without Patient the same can be asked with GET and query parameters; a
-// patient never stands in a URL, because URLs end up in logs.
-type Search struct {
-	From    time.Time `json:"from,omitzero"` // decided at or after
-	To      time.Time `json:"to,omitzero"`   // decided before
-	Patient *Patient  `json:"patient,omitzero"`
-	Rule    string    `json:"rule,omitempty"` // "<pack>/<rule>"
-	Kind    string    `json:"kind,omitempty"` // decision, refusal, feedback, statement, access or event
-	Limit   int       `json:"limit,omitzero"` // 1 to 1000; 0 means 100
-	Cursor  string    `json:"cursor,omitempty"`
-}
-
-// Patient is a patient as one registered EHR knows it.
-type Patient struct {
-	Base string `json:"base"` // FHIR base URL of the EHR, without a slash at the end
-	ID   string `json:"id"`
-}
-
-// Statements is a tenant's release log, oldest first.
-type Statements struct {
-	Statements []decide.Logged `json:"statements"`
-}
-
-// Problem is an answer that says no. It is the server's RFC 9457 document, or
-// what an OperationOutcome tells of the same.
+// Problem is an answer that says no: the server's document, or what an
+// OperationOutcome tells of the same.
 type Problem struct {
-	Status     int    `json:"status"`
-	Type       string `json:"type"`
-	Title      string `json:"title"`
-	Code       string `json:"code"` // stable word
-	Detail     string `json:"detail,omitempty"`
-	At         string `json:"at,omitempty"` // path in the body
-	Hint       string `json:"hint,omitempty"`
-	RetryAfter int    `json:"-"` // seconds; 0 if the server named none
+	wire.Problem
+	RetryAfter int // seconds; 0 if the server named none
 }
 
 // Error says what the server said.
@@ -91,7 +51,7 @@ func readProblem(status int, h http.Header, body []byte) error {
 	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch kind {
 	case "application/problem+json":
-		if err := json.Unmarshal(body, p); err != nil {
+		if err := json.Unmarshal(body, &p.Problem); err != nil {
 			return fmt.Errorf("reading problem of status %d: %w", status, ErrAnswer)
 		}
 	case "application/fhir+json":

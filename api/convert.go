@@ -1,0 +1,62 @@
+package api
+
+import (
+	"github.com/precept-cds/precept/api/wire"
+	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/decide"
+)
+
+// The engine's values as they go over the wire. Where the two have the same
+// fields a conversion stands here, which stops compiling when one of them gets
+// another; what is copied by hand is held against the engine's value in
+// convert_test.go.
+
+// list converts each element; the result is never nil, so that JSON has [].
+func list[T, W any](from []T, convert func(T) W) []W {
+	to := make([]W, len(from))
+	for i := range from {
+		to[i] = convert(from[i])
+	}
+	return to
+}
+
+func wireStatus(s *engine.Status) wire.Status {
+	return wire.Status{
+		Tenant: string(s.Tenant), Region: string(s.Region), Build: s.Build, Library: s.Library, OPA: s.OPA, NodeKey: s.NodeKey,
+		ReleaseLog: s.ReleaseLog, Policy: wire.PolicyStatus(s.Policy), Unused: s.Unused,
+		Packs: list(s.Packs, func(p engine.PackStatus) wire.PackStatus { return wire.PackStatus(p) }),
+	}
+}
+
+func wireApplied(a *engine.Applied) wire.Applied {
+	return wire.Applied{Index: a.Index, Kind: string(a.Kind), Digest: a.Digest, Record: a.Record}
+}
+
+func wireStatements(log []decide.Logged) wire.Statements {
+	return wire.Statements{Statements: list(log, func(l decide.Logged) wire.Statement { return wire.Statement(l) })}
+}
+
+func wireRecordPage(p *engine.RecordPage) wire.RecordPage {
+	return wire.RecordPage{Next: p.Next, Records: list(p.Records, func(l engine.RecordLine) wire.RecordLine { return wire.RecordLine(l) })}
+}
+
+func wireRecord(r *engine.Record) wire.Record { return wire.Record(*r) }
+
+func wireHead(h audit.Head) wire.Head {
+	return wire.Head{Log: string(h.Log), Origin: h.Origin, Size: h.Size, Root: h.Root[:], Committed: h.Committed, Note: h.Note}
+}
+
+// Report is the result of a verification as the server gives it, for who has
+// verified a store without one.
+func Report(r *audit.Report) *wire.Report {
+	return &wire.Report{
+		Tenant: string(r.Tenant),
+		Logs: list(r.Logs, func(l audit.LogReport) wire.LogReport {
+			return wire.LogReport{Head: wireHead(l.Head), Leaves: l.Leaves, Opened: l.Opened, Erased: l.Erased, Sealed: l.Sealed}
+		}),
+		Findings: list(r.Findings, func(f audit.Finding) wire.Finding {
+			return wire.Finding{Log: string(f.Log), Index: f.Index, Check: f.Check, Detail: f.Detail}
+		}),
+	}
+}
