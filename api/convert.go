@@ -43,9 +43,19 @@ func wireRecordPage(p *engine.RecordPage) wire.RecordPage {
 
 func wireRecord(r *engine.Record) wire.Record { return wire.Record(*r) }
 
+func wireProof(p audit.Proof) wire.Proof {
+	w := wire.Proof{Log: p.Log, Leaf: p.Leaf, Index: p.Index, Path: make([][]byte, len(p.Hashes)), Checkpoint: string(p.Note)}
+	for i := range p.Hashes {
+		w.Path[i] = p.Hashes[i][:]
+	}
+	return w
+}
+
 func wireHead(h audit.Head) wire.Head {
 	return wire.Head{Log: string(h.Log), Origin: h.Origin, Size: h.Size, Root: h.Root[:], Committed: h.Committed, Note: h.Note}
 }
+
+func wireLogs(heads []audit.Head) wire.Logs { return wire.Logs{Logs: list(heads, wireHead)} }
 
 // Report is the result of a verification as the server gives it, for who has
 // verified a store without one.

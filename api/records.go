@@ -133,6 +133,29 @@ func (s *Server) explain(x *exchange) error {
 	return replyJSON(x, http.StatusOK, why)
 }
 
+// proof proves that a record is in its log.
+func (s *Server) proof(x *exchange) error {
+	p, err := s.engine.Proof(x.r.Context(), x.caller, x.param("id"))
+	if err != nil {
+		return err
+	}
+	x.record = x.param("id")
+	return replyJSON(x, http.StatusOK, wireProof(p))
+}
+
+// statementProof proves that a statement is in the release log.
+func (s *Server) statementProof(x *exchange) error {
+	index, err := strconv.ParseInt(x.param("index"), 10, 64)
+	if err != nil {
+		return fmt.Errorf("reading index of statement: %w", audit.ErrNotFound)
+	}
+	p, err := s.engine.StatementProof(x.r.Context(), x.caller, index)
+	if err != nil {
+		return err
+	}
+	return replyJSON(x, http.StatusOK, wireProof(p))
+}
+
 // verify recomputes the tenant's logs. A log that does not hold is an answer,
 // not an error.
 func (s *Server) verify(x *exchange) error {
@@ -141,6 +164,15 @@ func (s *Server) verify(x *exchange) error {
 		return err
 	}
 	return replyJSON(x, http.StatusOK, Report(report))
+}
+
+// logs lists the newest signed heads of the tenant's logs.
+func (s *Server) logs(x *exchange) error {
+	heads, err := s.engine.Logs(x.r.Context(), x.caller)
+	if err != nil {
+		return err
+	}
+	return replyJSON(x, http.StatusOK, wireLogs(heads))
 }
 
 // logName is the log that the path names.

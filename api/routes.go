@@ -41,6 +41,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: tenant + "/status", admit: person, answer: s.status},
 		{method: "POST", path: tenant + "/statements", admit: person, answer: s.apply, slow: true},
 		{method: "GET", path: tenant + "/statements", admit: person, answer: s.statements},
+		{method: "GET", path: tenant + "/statements/:index/proof", admit: person, answer: s.statementProof},
 		{method: "PUT", path: tenant + "/packs/:sha256", admit: person, answer: s.putPack, slow: true},
 		{method: "GET", path: tenant + "/packs/:sha256", admit: person, answer: s.pack},
 
@@ -48,7 +49,9 @@ func (s *Server) routes() []route {
 		{method: "POST", path: tenant + "/records/search", admit: person, answer: s.searchRecords},
 		{method: "GET", path: tenant + "/records/:id", admit: person, answer: s.record},
 		{method: "GET", path: tenant + "/records/:id/explain", admit: person, answer: s.explain},
+		{method: "GET", path: tenant + "/records/:id/proof", admit: person, answer: s.proof},
 		{method: "GET", path: tenant + "/verify", admit: person, answer: s.verify, slow: true},
+		{method: "GET", path: tenant + "/log", admit: person, answer: s.logs},
 		{method: "GET", path: tenant + "/log/releases/checkpoint", admit: person, answer: s.checkpoint},
 		{method: "GET", path: tenant + "/log/releases/tile/*", admit: person, answer: s.tile},
 		{method: "GET", path: tenant + "/log/audit/:month/checkpoint", admit: person, answer: s.checkpoint},

@@ -208,14 +208,44 @@ func (e *Engine) Verify(ctx context.Context, c Caller) (*audit.Report, error) {
 	return e.cfg.Log.Verify(ctx, c.Tenant, nil)
 }
 
-// Checkpoint returns the newest signed head of one of the tenant's logs. It
-// holds hashes and numbers only, so every person of the tenant may have it.
-func (e *Engine) Checkpoint(ctx context.Context, c Caller, log string) ([]byte, error) {
+// Proof proves to an auditor that a record is in its log. Nothing of the record
+// is opened: the proof of an erased one is given too.
+func (e *Engine) Proof(ctx context.Context, c Caller, id string) (audit.Proof, error) {
+	if _, err := e.audited(ctx, c, access{Verb: "proof", Record: recordName(id)}); err != nil {
+		return audit.Proof{}, err
+	}
+	return e.cfg.Log.Proof(ctx, c.Tenant, audit.RecordID(id))
+}
+
+// insider lets every person of the tenant through, to what is no secret from
+// any of them: its release log, and the hashes and sizes of all its logs.
+func (e *Engine) insider(ctx context.Context, c Caller) error {
 	_, st, err := e.current(ctx, c.Tenant)
 	if err != nil {
+		return err
+	}
+	return e.member(st, c)
+}
+
+// StatementProof proves that a statement is in the tenant's release log.
+func (e *Engine) StatementProof(ctx context.Context, c Caller, index int64) (audit.Proof, error) {
+	if err := e.insider(ctx, c); err != nil {
+		return audit.Proof{}, err
+	}
+	return e.cfg.Log.StatementProof(ctx, c.Tenant, index)
+}
+
+// Logs lists the newest signed heads of all the tenant's logs.
+func (e *Engine) Logs(ctx context.Context, c Caller) ([]audit.Head, error) {
+	if err := e.insider(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := e.member(st, c); err != nil {
+	return e.cfg.Log.Logs(ctx, c.Tenant)
+}
+
+// Checkpoint returns the newest signed head of one of the tenant's logs.
+func (e *Engine) Checkpoint(ctx context.Context, c Caller, log string) ([]byte, error) {
+	if err := e.insider(ctx, c); err != nil {
 		return nil, err
 	}
 	return e.cfg.Log.Checkpoint(ctx, c.Tenant, audit.LogName(log))
@@ -223,11 +253,7 @@ func (e *Engine) Checkpoint(ctx context.Context, c Caller, log string) ([]byte, 
 
 // Tile returns hashes of one of the tenant's logs, for proofs.
 func (e *Engine) Tile(ctx context.Context, c Caller, log string, level, n, width int) ([]byte, error) {
-	_, st, err := e.current(ctx, c.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.member(st, c); err != nil {
+	if err := e.insider(ctx, c); err != nil {
 		return nil, err
 	}
 	return e.cfg.Log.Tile(ctx, c.Tenant, audit.LogName(log), level, int64(n), width)

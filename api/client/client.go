@@ -133,6 +133,11 @@ func (c *Client) Statements(ctx context.Context) ([]wire.Statement, error) {
 	return s.Statements, nil
 }
 
+// StatementProof proves that a statement is in the release log.
+func (c *Client) StatementProof(ctx context.Context, index int64) (*wire.Proof, error) {
+	return get[wire.Proof](ctx, c, fmt.Sprintf("statements/%d/proof", index))
+}
+
 // PutPack uploads a pack archive under the digest of its canonical form.
 func (c *Client) PutPack(ctx context.Context, digest string, archive []byte) error {
 	_, err := c.send(ctx, http.MethodPut, "packs/"+digest, "application/octet-stream", archive)
@@ -159,6 +164,12 @@ func (c *Client) Record(ctx context.Context, id string) (*wire.Record, error) {
 	return get[wire.Record](ctx, c, "records/"+url.PathEscape(id))
 }
 
+// Proof proves that a record is in its log. Whoever has the node's public key
+// can check it with packages note and tlog of golang.org/x/mod/sumdb alone.
+func (c *Client) Proof(ctx context.Context, id string) (*wire.Proof, error) {
+	return get[wire.Proof](ctx, c, "records/"+url.PathEscape(id)+"/proof")
+}
+
 // Explain says why the decision of a record is what it is.
 func (c *Client) Explain(ctx context.Context, id string) (*decision.Explanation, error) {
 	return get[decision.Explanation](ctx, c, "records/"+url.PathEscape(id)+"/explain")
@@ -167,6 +178,15 @@ func (c *Client) Explain(ctx context.Context, id string) (*decision.Explanation,
 // Verify has the server recompute the tenant's logs. It may take minutes.
 func (c *Client) Verify(ctx context.Context) (*wire.Report, error) {
 	return get[wire.Report](ctx, c, "verify")
+}
+
+// Logs lists the newest signed heads of the tenant's logs.
+func (c *Client) Logs(ctx context.Context) ([]wire.Head, error) {
+	l, err := get[wire.Logs](ctx, c, "log")
+	if err != nil {
+		return nil, err
+	}
+	return l.Logs, nil
 }
 
 // Checkpoint reads the newest signed head of a log, "releases" or

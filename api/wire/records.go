@@ -50,6 +50,24 @@ type Record struct {
 	Body []byte         `json:"body"`
 }
 
+// Proof shows that a leaf is in a log. Whoever has the node's public key can
+// check it with nothing else at hand: Checkpoint is a C2SP signed note whose
+// key name and first line are Log, and Path leads by RFC 6962 from the hash of
+// Leaf, at Index, to the root in the note.
+type Proof struct {
+	Log        string   `json:"log"`  // origin, such as "audit.example.org/us-east/north/audit/2026-03"
+	Leaf       []byte   `json:"leaf"` // exactly as hashed
+	Index      int64    `json:"index"`
+	Path       [][]byte `json:"path"` // hashes, from the leaf's sibling upwards
+	Checkpoint string   `json:"checkpoint"`
+}
+
+// Logs are the newest heads of a tenant's logs: closed months in order, then
+// the growing ones.
+type Logs struct {
+	Logs []Head `json:"logs"`
+}
+
 // Head is the newest signed state of a log.
 type Head struct {
 	Log       string    `json:"log"`    // "releases" or "audit/<yyyy-mm>"

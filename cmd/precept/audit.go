@@ -62,7 +62,7 @@ func auditCommand() *cobra.Command {
 in the tenant's trust root and a purpose, and is itself recorded.`,
 	}
 	f.add(c)
-	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f))
+	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f), auditProof(f))
 }
 
 func auditList(f *auditFlags) *cobra.Command {
@@ -403,17 +403,20 @@ func auditReceipt(f *auditFlags) *cobra.Command {
 	var node string
 	c := &cobra.Command{
 		Use:   "receipt FILE",
-		Short: "check a receipt: its signature, and that the record still stands",
+		Short: "check a receipt or a proof: signature, and that the record still stands",
 		Long: `Receipt checks what came in the header Precept-Receipt with an answer: that the head
 in it was signed by the node, and, with hashes fetched from the server, that the log of today still has
 the record's leaf at its place under that very head. With --node-key it checks the signature alone and
-needs no server.`,
+needs no server. A file that precept audit proof wrote is checked in full, with --node-key without a server.`,
 		Example: "  precept audit receipt --node-key vZ7c... receipt.txt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := readInput(args[0], cmd.InOrStdin())
 			if err != nil {
 				return fmt.Errorf("reading receipt: %w", err)
+			}
+			if isProof(text) {
+				return f.checkProof(cmd.Context(), cmd.OutOrStdout(), text, node)
 			}
 			r, err := audit.ParseReceipt(strings.TrimSpace(string(text)))
 			if err != nil {

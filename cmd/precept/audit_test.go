@@ -78,6 +78,12 @@ func TestAuditCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	proof, altered := filepath.Join(t.TempDir(), "proof"), filepath.Join(t.TempDir(), "altered")
+	text, _, _ := command(t, d, "audit", "proof", id)
+	if err := errors.Join(os.WriteFile(proof, []byte(text), 0o600),
+		os.WriteFile(altered, []byte(strings.Replace(text, "extra e", "extra f", 1)), 0o600)); err != nil { // another leaf
+		t.Fatal(err)
+	}
 	c, err := d.as("north", "avery@north.example", "")
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +115,13 @@ func TestAuditCommands(t *testing.T) {
 		{"receipt offline", []string{"audit", "receipt", "--node-key", node, receipt}, 0, []string{"the node signed the head", id}, ""},
 		{"receipt of another node", []string{"audit", "receipt", "--node-key", stranger, receipt}, 1, []string{"NOT hold"}, ""},
 		{"receipt moved", []string{"audit", "receipt", forged}, 1, nil, "receipt"},
+		{"proof", []string{"audit", "proof", id}, 0, []string{"c2sp.org/tlog-proof@v1", "index "}, ""},
+		{"proof of another node", []string{"audit", "proof", "--node-key", stranger, id}, 1, nil, "does NOT hold"},
+		{"proof as JSON", []string{"audit", "proof", "--json", id}, 0, []string{`"checkpoint": "`}, ""},
+		{"proof checked", []string{"audit", "receipt", proof}, 0, []string{"proof holds", id}, ""},
+		{"proof checked offline", []string{"audit", "receipt", "--node-key", node, proof}, 0, []string{"proof holds", id}, ""},
+		{"proof checked with another key", []string{"audit", "receipt", "--node-key", stranger, proof}, 1, []string{"does NOT hold"}, ""},
+		{"proof altered", []string{"audit", "receipt", "--node-key", node, altered}, 1, []string{"does NOT hold"}, ""},
 		{"receipt of another leaf", []string{"audit", "receipt", swapped}, 1, []string{"NOT hold"}, ""},
 		{"verify", []string{"audit", "verify"}, 0, []string{"log verified"}, ""},
 		{"no such record", []string{"audit", "show", "019cb2a0-0000-7000-8000-000000000001"}, 2, nil, "404"},

@@ -248,6 +248,24 @@ func TestDocsProblems(t *testing.T) {
 	}
 }
 
+// Every route for people stands in the table with its method, and no other.
+func TestDocsRoutes(t *testing.T) {
+	routes, written := map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile(`method: "([A-Z]+)", path: tenant \+ "([^"]+)"`).FindAllStringSubmatch(doc(t, "api/routes.go"), -1) {
+		path := strings.NewReplacer(":sha256", "SHA256", ":index", "INDEX", ":id", "ID", ":month", "YYYY-MM", "*", "…").Replace(m[2])
+		routes[m[1]+" "+path] = true
+	}
+	if len(routes) < 15 {
+		t.Fatalf("%d routes: mend the pattern of this test", len(routes))
+	}
+	for line := range strings.Lines(section(doc(t, "docs/operating.md"), "## Routes for people", "## ")) {
+		for _, m := range regexp.MustCompile("`([A-Z]+ /[^`]+)`").FindAllStringSubmatch(firstCell(line), -1) {
+			written[m[1]] = true
+		}
+	}
+	same(t, "docs/operating.md", "route", routes, written)
+}
+
 func TestDocsFormats(t *testing.T) {
 	namedOn(t, "docs/formats.md", found(t, "signing/predicate.go", ` Kind = "([a-z-]+)"`, 13))
 	namedOn(t, "docs/formats.md", found(t, "engine/audit/leaf.go", ` Kind = "([a-z-]+)"`, 7))

@@ -21,13 +21,36 @@ type Proof struct {
 	Note   []byte           // signed head that the proof leads to
 }
 
-// Marshal is the proof in the C2SP tlog-proof form, which other tools check; the leaf travels beside it.
+// Marshal is the proof in the C2SP tlog-proof form, which other tools check; the leaf is its extra data.
 func (p Proof) Marshal() []byte {
 	hashes := make([][32]byte, len(p.Hashes))
 	for i, h := range p.Hashes {
 		hashes[i] = h
 	}
-	return proof.TLogProof{Index: uint64(p.Index), Hashes: hashes, Checkpoint: p.Note}.Marshal()
+	return proof.TLogProof{Index: uint64(p.Index), Hashes: hashes, Checkpoint: p.Note, ExtraData: p.Leaf}.Marshal()
+}
+
+// maxProof bounds a proof in a file. Those of records have about two kilobytes.
+const maxProof = 64 << 10
+
+// ErrProof says that text is not a proof as Marshal writes it.
+var ErrProof = errors.New("not a proof in the tlog-proof form")
+
+// ParseProof reads what Marshal wrote, in that form only. It checks nothing else; [Proof.Verify] does.
+func ParseProof(text []byte) (Proof, error) {
+	var t proof.TLogProof
+	if len(text) > maxProof || t.Unmarshal(text) != nil || t.Index > 1<<62 {
+		return Proof{}, fmt.Errorf("reading proof: %w", ErrProof)
+	}
+	p := Proof{Leaf: t.ExtraData, Index: int64(t.Index), Note: t.Checkpoint}
+	for _, h := range t.Hashes {
+		p.Hashes = append(p.Hashes, h)
+	}
+	log, _, _ := bytes.Cut(p.Note, []byte("\n"))
+	if p.Log = string(log); !bytes.Equal(p.Marshal(), text) {
+		return Proof{}, fmt.Errorf("reading proof: %w", ErrProof)
+	}
+	return p, nil
 }
 
 // Verify checks the head's signature and that the leaf is under it.
