@@ -13,16 +13,22 @@ import (
 	"github.com/precept-cds/precept/fixtures"
 )
 
-// command runs precept in a process of its own, as the auditor of north.
+// command runs precept as the auditor of north.
 func command(t *testing.T, d *demoRegion, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	_, _, auditor := demoPersons("north")
+	return precept(t, append(args, "--server", d.public, "--tenant", "north",
+		"--person", string(auditor), "--key", d.keyFile(string(auditor)), "--purpose", "test")...)
+}
+
+// precept runs precept in a process of its own.
+func precept(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, auditor := demoPersons("north")
-	cmd := exec.CommandContext(t.Context(), exe, append(args, "--server", d.public, "--tenant", "north",
-		"--person", string(auditor), "--key", d.keyFile(string(auditor)), "--purpose", "test")...)
+	cmd := exec.CommandContext(t.Context(), exe, args...)
 	cmd.Args[0] = "precept"
 	var out, talk strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &talk

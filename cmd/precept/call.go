@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -21,23 +23,28 @@ import (
 func callCommand() *cobra.Command {
 	var f struct {
 		client.EHRConfig
-		key, service, receipt string
-		raw                   bool
+		key, service, receipt   string
+		raw, discover, feedback bool
 	}
 	c := &cobra.Command{
-		Use:   "call --server URL --tenant T --service ID --issuer ISS --kid KID --key FILE REQUEST.json",
+		Use:   "call --server URL --tenant T --service ID --issuer ISS --kid KID --key FILE [BODY.json]",
 		Short: "call a service as an EHR would, and show the cards",
 		Long: `Call sends a CDS Hooks request signed with an EHR's key and shows the cards in
 readable form. It is a test EHR: its key must be registered in the tenant policy.
-The receipt goes to standard error, or into a file with --receipt.`,
+The receipt goes to standard error, or into a file with --receipt. With --feedback the
+body says what became of cards; with --discover there is none, and the services are listed.`,
 		Example: `  precept call --server http://127.0.0.1:8480 --tenant north --service orders \
     --issuer https://ehr.north.example --kid ehr-1 --key precept-demo/keys/ehr-north.pem request.json`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			body, err := readInput(args[0], cmd.InOrStdin())
-			if err != nil {
-				return fmt.Errorf("reading request: %w", err)
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case f.discover:
+				return cobra.NoArgs(cmd, args)
+			case f.service == "":
+				return errors.New("--service is required; --discover lists the services")
 			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if f.Key, err = readSigner(f.key); err != nil {
 				return err
 			}
@@ -46,7 +53,18 @@ The receipt goes to standard error, or into a file with --receipt.`,
 			if err != nil {
 				return err
 			}
-			answer, err := ehr.Call(cmd.Context(), f.service, body)
+			if f.discover {
+				return printServices(cmd.Context(), cmd.OutOrStdout(), ehr, f.raw)
+			}
+			body, err := readInput(args[0], cmd.InOrStdin())
+			if err != nil {
+				return fmt.Errorf("reading request: %w", err)
+			}
+			send := ehr.Call
+			if f.feedback {
+				send = ehr.Feedback
+			}
+			answer, err := send(cmd.Context(), f.service, body)
 			if err != nil {
 				return err
 			}
@@ -57,8 +75,10 @@ The receipt goes to standard error, or into a file with --receipt.`,
 			} else {
 				fmt.Fprintf(cmd.ErrOrStderr(), "receipt: %s\n", answer.Receipt)
 			}
-			if f.raw {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer.Body)
+			if f.raw || f.feedback { // the answer to feedback names what was not usable, if anything
+				if len(answer.Body) > 0 {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer.Body)
+				}
 				return err
 			}
 			return printCards(cmd.OutOrStdout(), answer.Body)
@@ -74,11 +94,33 @@ The receipt goes to standard error, or into a file with --receipt.`,
 	fl.StringVar(&f.key, "key", "", "private key of the EHR (PEM, PKCS #8)")
 	fl.StringVar(&f.Algorithm, "alg", "ES256", "signature algorithm: ES256, ES384, RS256, RS384 or PS384")
 	fl.StringVar(&f.receipt, "receipt", "", "file to write the receipt to")
+	fl.BoolVar(&f.discover, "discover", false, "list the services that this EHR may call")
+	fl.BoolVar(&f.feedback, "feedback", false, "send feedback instead of a request")
 	fl.BoolVar(&f.raw, "json", false, "print the response as it came")
-	for _, name := range []string{"tenant", "service", "issuer", "kid", "key"} {
+	for _, name := range []string{"tenant", "issuer", "kid", "key"} {
 		_ = c.MarkFlagRequired(name) // the flag is there: defined above
 	}
 	return c
+}
+
+// printServices lists what discovery shows.
+func printServices(ctx context.Context, w io.Writer, ehr *client.EHR, raw bool) error {
+	d, err := ehr.Discover(ctx)
+	if err != nil {
+		return err
+	}
+	if raw {
+		body, err := d.Marshal()
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%s\n", body)
+		}
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range d.Services {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.ID, s.Hook, s.Description)
+	}
+	return t.Flush()
 }
 
 // readInput reads a file, or standard input for "-".

@@ -102,7 +102,7 @@ func verified(t testing.TB, r *audit.Reader, tn tenant.ID) *audit.Report {
 		t.Fatal(err)
 	}
 	for _, f := range rep.Findings {
-		t.Errorf("verification of %s: %s", tn, f)
+		t.Errorf("verification of %s: %v", tn, f)
 	}
 	return rep
 }

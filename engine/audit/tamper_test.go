@@ -118,9 +118,6 @@ func TestTamperingIsNamed(t *testing.T) {
 			}
 			for _, f := range rep.Findings {
 				if f.Check == c.check && strings.Contains(f.Detail, c.detail) && f.Log == c.log && f.Index == c.index {
-					if !strings.Contains(f.String(), c.check) {
-						t.Errorf("finding reads %q", f)
-					}
 					return
 				}
 			}

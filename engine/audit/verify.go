@@ -20,9 +20,6 @@ type Report struct {
 	Findings []Finding   `json:"findings"` // what is wrong; empty means verified
 }
 
-// OK says that nothing is wrong.
-func (r *Report) OK() bool { return len(r.Findings) == 0 }
-
 // A LogReport says what was checked in one log.
 type LogReport struct {
 	Head   Head  `json:"head"`
@@ -38,14 +35,6 @@ type Finding struct {
 	Index  int64   `json:"index"`  // of the leaf; -1 if it is about the log as a whole
 	Check  string  `json:"check"`  // which check failed: head, leaf, tree, order, body, commitment, month chain, record id, statement, high-water mark
 	Detail string  `json:"detail"` // in plain words; names no patient
-}
-
-// String is the finding in one line.
-func (f Finding) String() string {
-	if f.Index < 0 {
-		return fmt.Sprintf("%s: %s: %s", f.Log, f.Check, f.Detail)
-	}
-	return fmt.Sprintf("%s leaf %d: %s: %s", f.Log, f.Index, f.Check, f.Detail)
 }
 
 // maxFindings bounds a report: after that many the store is not worth more lines.

@@ -343,7 +343,7 @@ func testLog(t *testing.T, open func(*testing.T, string) audit.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !rep.OK() || len(rep.Logs) != 2 || rep.Logs[0].Opened+rep.Logs[1].Opened != 60 {
+		if len(rep.Findings) > 0 || len(rep.Logs) != 2 || rep.Logs[0].Opened+rep.Logs[1].Opened != 60 {
 			t.Errorf("verification of %s: %+v", tn, rep)
 		}
 	}
