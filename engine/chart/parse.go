@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/google/uuid"
+
 	"github.com/precept-cds/precept/engine/chart/rawjson"
 )
 
@@ -188,25 +190,8 @@ func (r *Request) identify(lim Limits) error {
 }
 
 // isUUID accepts the 8-4-4-4-12 form of any version and case, and no other
-// spelling: no braces, no urn.
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
-		default:
-			return false
-		}
-	}
-	return true
-}
+// spelling: the library's braces, urn and form without hyphens have other lengths.
+func isUUID(s string) bool { return len(s) == 36 && uuid.Validate(s) == nil }
 
 // text reads a string, or null as the empty one.
 func (p *parser) text(path string) (string, error) {
