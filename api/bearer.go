@@ -11,7 +11,7 @@ import (
 const maxToken = 16 << 10
 
 // bearer takes the token out of the request's only Authorization header. It
-// gives "" if there is none, more than one, or something that can not be a
+// returns "" if there is none, more than one, or something that cannot be a
 // JWT in compact form.
 func bearer(h http.Header) string {
 	values := h.Values("Authorization")
@@ -27,7 +27,8 @@ func bearer(h http.Header) string {
 		return ""
 	}
 	for i := range len(token) {
-		if c := token[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+		c := token[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
 			return ""
 		}
 	}

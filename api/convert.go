@@ -1,6 +1,8 @@
 package api
 
 import (
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
@@ -8,8 +10,8 @@ import (
 )
 
 // The engine's values as they go over the wire. Where the two have the same
-// fields a conversion stands here, which stops compiling when one of them gets
-// another; what is copied by hand is held against the engine's value in
+// fields this is a conversion, which stops compiling when one of them gets
+// another; what is copied by hand is compared with the engine's value in
 // convert_test.go.
 
 // list converts each element; the result is never nil, so that JSON has [].
@@ -23,8 +25,8 @@ func list[T, W any](from []T, convert func(T) W) []W {
 
 func wireStatus(s *engine.Status) wire.Status {
 	return wire.Status{
-		Tenant: string(s.Tenant), Region: string(s.Region), Build: s.Build, Library: s.Library, OPA: s.OPA, NodeKey: s.NodeKey,
-		ReleaseLog: s.ReleaseLog, Policy: wire.PolicyStatus(s.Policy), Unused: s.Unused,
+		Tenant: string(s.Tenant), Region: string(s.Region), Build: s.Build, Library: s.Library, OPA: s.OPA,
+		NodeKey: s.NodeKey, ReleaseLog: s.ReleaseLog, Policy: wire.PolicyStatus(s.Policy), Unused: s.Unused,
 		Packs: list(s.Packs, func(p engine.PackStatus) wire.PackStatus { return wire.PackStatus(p) }),
 	}
 }
@@ -38,32 +40,32 @@ func wireStatements(log []decide.Logged) wire.Statements {
 }
 
 func wireRecordPage(p *engine.RecordPage) wire.RecordPage {
-	return wire.RecordPage{Next: p.Next, Records: list(p.Records, func(l engine.RecordLine) wire.RecordLine { return wire.RecordLine(l) })}
+	line := func(l engine.RecordLine) wire.RecordLine { return wire.RecordLine(l) }
+	return wire.RecordPage{Next: p.Next, Records: list(p.Records, line)}
 }
 
 func wireRecord(r *engine.Record) wire.Record { return wire.Record(*r) }
 
 func wireProof(p audit.Proof) wire.Proof {
-	w := wire.Proof{Log: p.Log, Leaf: p.Leaf, Index: p.Index, Path: make([][]byte, len(p.Hashes)), Checkpoint: string(p.Note)}
-	for i := range p.Hashes {
-		w.Path[i] = p.Hashes[i][:]
-	}
-	return w
+	path := list(p.Hashes, func(h tlog.Hash) []byte { return h[:] })
+	return wire.Proof{Log: p.Log, Leaf: p.Leaf, Index: p.Index, Path: path, Checkpoint: string(p.Note)}
 }
 
 func wireHead(h audit.Head) wire.Head {
-	return wire.Head{Log: string(h.Log), Origin: h.Origin, Size: h.Size, Root: h.Root[:], Committed: h.Committed, Note: h.Note}
+	return wire.Head{Log: string(h.Log), Origin: h.Origin, Size: h.Size, Root: h.Root[:], Committed: h.Committed,
+		Note: h.Note}
 }
 
 func wireLogs(heads []audit.Head) wire.Logs { return wire.Logs{Logs: list(heads, wireHead)} }
 
-// Report is the result of a verification as the server gives it, for who has
-// verified a store without one.
+// Report is the result of a verification as the server sends it, for those who
+// verify a store without one.
 func Report(r *audit.Report) *wire.Report {
 	return &wire.Report{
 		Tenant: string(r.Tenant),
 		Logs: list(r.Logs, func(l audit.LogReport) wire.LogReport {
-			return wire.LogReport{Head: wireHead(l.Head), Leaves: l.Leaves, Opened: l.Opened, Erased: l.Erased, Sealed: l.Sealed}
+			return wire.LogReport{Head: wireHead(l.Head), Leaves: l.Leaves, Opened: l.Opened, Erased: l.Erased,
+				Sealed: l.Sealed}
 		}),
 		Findings: list(r.Findings, func(f audit.Finding) wire.Finding {
 			return wire.Finding{Log: string(f.Log), Index: f.Index, Check: f.Check, Detail: f.Detail}

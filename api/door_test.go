@@ -47,8 +47,10 @@ func (w *world) forge(alg string, header map[string]any, c claimSet) string {
 func header(alg string) map[string]any { return map[string]any{"typ": "JWT", "kid": "key+" + alg} }
 
 func (w *world) claims() claimSet {
-	return claimSet{"iss": "https://ehr.north.example", "aud": w.url + "/t/north/cds-services/orders", "iat": now().Unix(),
-		"exp": now().Add(5 * time.Minute).Unix(), "jti": "1", "nbf": now().Add(-5 * time.Minute).Unix(), "sub": "anything"}
+	return claimSet{"iss": "https://ehr.north.example", "aud": w.url + "/t/north/cds-services/orders",
+		"iat": now().Unix(),
+		"exp": now().Add(5 * time.Minute).Unix(), "jti": "1", "nbf": now().Add(-5 * time.Minute).Unix(),
+		"sub": "anything"}
 }
 
 // with is a copy in which one member differs; nil leaves it out.
@@ -131,8 +133,10 @@ func TestTokens(t *testing.T) {
 		"kid unknown":             {w.forge("ES256", with(header("ES256"), "kid", "x"), good), deniedKeyID},
 		"key of another type":     {w.forge("ES256", with(header("ES256"), "kid", "key+RS384"), good), deniedKeyID},
 		"key of another curve":    {w.forge("ES256", with(header("ES256"), "kid", "key+ES384"), good), deniedKeyID},
-		"key for encryption":      {w.forge("ES256", with(header("ES256"), "kid", "for-encryption"), good), deniedKeyID},
-		"key of another alg":      {w.forge("RS384", with(header("RS384"), "kid", "other-algorithm"), good), deniedKeyID},
+		"key for encryption": {w.forge("ES256", with(header("ES256"), "kid", "for-encryption"), good),
+			deniedKeyID},
+		"key of another alg": {w.forge("RS384", with(header("RS384"), "kid", "other-algorithm"), good),
+			deniedKeyID},
 		"symmetric key":           {w.forge("ES256", with(header("ES256"), "kid", "symmetric"), good), deniedKeyID},
 		"iss unknown":             {es(with(good, "iss", "https://sandbox.cds-hooks.org")), deniedIssuer},
 		"iss of the other tenant": {es(with(good, "iss", "https://ehr.south.example")), deniedIssuer},
@@ -151,8 +155,9 @@ func TestTokens(t *testing.T) {
 		"nbf in the future":       {es(with(good, "nbf", now().Add(2*time.Minute).Unix())), deniedTime},
 		"lives two days":          {es(with(good, "exp", now().Add(48*time.Hour).Unix())), deniedLife},
 		"jti missing":             {es(with(good, "jti", nil)), deniedID},
-		"signed by another":       {w.forge("ES256", header("ES256"), good)[:len(es(good))-4] + "AAAA", deniedSignature},
-		"too long":                {strings.Repeat("a", maxToken) + ".b.c", deniedHeader},
+		"signed by another": {w.forge("ES256", header("ES256"), good)[:len(es(good))-4] + "AAAA",
+			deniedSignature},
+		"too long": {strings.Repeat("a", maxToken) + ".b.c", deniedHeader},
 	}
 	for name, token := range accepted {
 		if resp, body := w.post(path, token, w.standard(1)); resp.StatusCode != 200 {
@@ -178,10 +183,12 @@ func TestTokens(t *testing.T) {
 		check(name, path, c.token)
 		expect[c.why]++
 	}
-	check("unknown tenant", "/t/nowhere/cds-services/orders", es(with(good, "aud", w.url+"/t/nowhere/cds-services/orders")))
+	check("unknown tenant", "/t/nowhere/cds-services/orders",
+		es(with(good, "aud", w.url+"/t/nowhere/cds-services/orders")))
 	check("tenant with capitals", "/t/NORTH/cds-services/orders", es(good))
 	check("token for another tenant", "/t/south/cds-services/orders", es(good))
-	check("north's EHR at south", "/t/south/cds-services/orders", es(with(good, "aud", w.url+"/t/south/cds-services/orders")))
+	check("north's EHR at south", "/t/south/cds-services/orders",
+		es(with(good, "aud", w.url+"/t/south/cds-services/orders")))
 	check("basic", path, "", "Authorization", "Basic "+es(good))
 	expect[deniedTenant] += 2
 	expect[deniedIssuer] += 2
@@ -205,7 +212,7 @@ func (w *world) forgePS384(c claimSet) string {
 	return w.forge("PS384", header("RS384"), c)
 }
 
-// counted gives the samples of a counter, by its only or first label.
+// counted returns the samples of a counter, by its only or first label.
 func (s *Server) counted(t testing.TB, name string) map[string]float64 {
 	t.Helper()
 	families, err := s.metrics.registry.Gather()
@@ -243,7 +250,8 @@ func TestPersonTokens(t *testing.T) {
 	w := newWorld(t, nil)
 	ada, otto := w.people["ada@north.example"], w.people["otto@north.example"]
 	kid := map[string]any{"typ": "JWT", "kid": string(ada.Public().ID())}
-	good := claimSet{"iss": "ada@north.example", "sub": "ada@north.example", "aud": w.url, "tenant": "north", "iat": now().Unix(),
+	good := claimSet{"iss": "ada@north.example", "sub": "ada@north.example", "aud": w.url, "tenant": "north",
+		"iat": now().Unix(),
 		"exp": now().Add(10 * time.Minute).Unix(), "jti": "1"}
 	sign := func(c claimSet, header map[string]any) string {
 		w.keys["EdDSA"] = ada.Crypto()
@@ -278,14 +286,16 @@ func TestPersonTokens(t *testing.T) {
 	} {
 		resp, body := get(token)
 		if resp.StatusCode != 401 || resp.Header.Get("Content-Type") != "application/problem+json" ||
-			body != `{"type":"urn:precept:problem:unauthenticated","title":"Not authenticated.","status":401,"code":"unauthenticated"}` {
+			body != `{"type":"urn:precept:problem:unauthenticated","title":"Not authenticated.",`+
+				`"status":401,"code":"unauthenticated"}` {
 			t.Errorf("%s: %d %s", name, resp.StatusCode, body)
 		}
 	}
 	if resp, body := get(sign(good, kid), wire.PurposeHeader, strings.Repeat("x", 201)); resp.StatusCode != 400 {
 		t.Errorf("long purpose: %d %s", resp.StatusCode, body)
 	}
-	if resp, _ := w.do("GET", "/v1/tenants/nowhere/status", sign(with(good, "tenant", "nowhere"), kid), nil); resp.StatusCode != 401 {
+	if resp, _ := w.do("GET", "/v1/tenants/nowhere/status", sign(with(good, "tenant", "nowhere"), kid),
+		nil); resp.StatusCode != 401 {
 		t.Errorf("unknown tenant: %d", resp.StatusCode)
 	}
 }
@@ -320,7 +330,8 @@ func TestKeySet(t *testing.T) {
 	if got := read(all, jose.JSONWebKey{Key: w.keys["ES256"].Public()}); len(got) != 0 {
 		t.Errorf("key without id kept: %v", got)
 	}
-	small := `{"keys":[{"kty":"RSA","kid":"s","n":"` + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 128)) + `","e":"AQAB"},{"kty":"new","kid":"n"}]}`
+	n := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 128))
+	small := `{"keys":[{"kty":"RSA","kid":"s","n":"` + n + `","e":"AQAB"},{"kty":"new","kid":"n"}]}`
 	if got, err := keySet([]byte(small), all); err != nil || len(got) != 0 {
 		t.Errorf("1024 bits or an unknown kind: %v, %v", got, err)
 	}

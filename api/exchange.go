@@ -72,7 +72,7 @@ func (x *exchange) reply(status int, contentType string, body []byte) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.Write(body) // a client that has gone away can not be told
+		_, _ = x.Write(body) // a client that has gone away cannot be told
 	}
 }
 
@@ -101,7 +101,7 @@ func (s *Server) finish(x *exchange) {
 	s.log(x, took)
 }
 
-// describePanic gives what can be logged of a panic: its type, the text of the
+// describePanic returns what can be logged of a panic: its type, the text of the
 // runtime's own errors (which hold types and indexes, not content), and the
 // stack, which holds no values either.
 func describePanic(p any) string {
@@ -119,10 +119,12 @@ func (s *Server) log(x *exchange, took time.Duration) {
 		level = slog.LevelError
 	}
 	a := make([]slog.Attr, 0, 16)
-	a = append(a, slog.String("method", method(x.r.Method)), slog.String("route", x.pattern()), slog.Int("status", x.status),
-		slog.Int64("bytes", x.sent), slog.Float64("ms", float64(took.Microseconds())/1000))
+	a = append(a, slog.String("method", method(x.r.Method)), slog.String("route", x.pattern()),
+		slog.Int("status", x.status), slog.Int64("bytes", x.sent),
+		slog.Float64("ms", float64(took.Microseconds())/1000))
 	for _, f := range []struct{ name, value string }{
-		{"tenant", string(x.caller.Tenant)}, {"service", x.service}, {"client", x.caller.Client}, {"person", string(x.caller.Person)},
+		{"tenant", string(x.caller.Tenant)}, {"service", x.service}, {"client", x.caller.Client},
+		{"person", string(x.caller.Person)},
 		{"token", x.token}, {"record", x.record}, {"error", x.kind}, {"panic", x.panicked},
 	} {
 		if f.value != "" {
@@ -156,8 +158,8 @@ func (x *exchange) pattern() string {
 // method is a request's method if it is one that anybody knows.
 func method(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
-		http.MethodConnect, http.MethodTrace:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodConnect, http.MethodTrace:
 		return m
 	}
 	return "other"

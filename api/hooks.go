@@ -26,7 +26,8 @@ func (s *Server) discovery(x *exchange) error {
 		if !registered.Allows(v.ID) {
 			continue
 		}
-		entry := cdshooks.Service{Hook: v.Hook, Title: v.Title, Description: v.Description, ID: v.ID, UsageRequirements: v.Usage}
+		entry := cdshooks.Service{Hook: v.Hook, Title: v.Title, Description: v.Description, ID: v.ID,
+			UsageRequirements: v.Usage}
 		for _, p := range v.Prefetch {
 			entry.Prefetch = append(entry.Prefetch, cdshooks.Template{Key: p.Key, Query: p.Query})
 		}
@@ -111,11 +112,12 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 // exist.
 const maxServiceName = 100
 
-// turnAway records that the door refused a known client, and gives the reason
-// back. If it can not be recorded, that is the problem to answer with. A client
+// turnAway records that the door refused a known client, and returns the
+// reason. If it cannot be recorded, that is the problem to answer with. A client
 // that has gone away does not stop the record.
 func (s *Server) turnAway(x *exchange, service string, why error) error {
-	r := engine.Refusal{Service: service[:min(len(service), maxServiceName)], Code: s.problems.find(why).code, Bytes: x.r.ContentLength}
+	r := engine.Refusal{Service: service[:min(len(service), maxServiceName)], Code: s.problems.find(why).code,
+		Bytes: x.r.ContentLength}
 	if err := s.engine.Refuse(context.WithoutCancel(x.r.Context()), x.caller, r); err != nil {
 		return err
 	}

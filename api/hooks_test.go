@@ -46,7 +46,8 @@ func TestDiscovery(t *testing.T) {
 	w := newWorld(t, nil)
 	d, err := w.ehr("north", "RS384").Discover(t.Context())
 	w.must(err)
-	if len(d.Services) != 2 || d.Services[0].ID != "orders" || len(d.Services[0].Prefetch) != 7 || d.Services[0].Prefetch[0].Key != "patient" {
+	if len(d.Services) != 2 || d.Services[0].ID != "orders" || len(d.Services[0].Prefetch) != 7 ||
+		d.Services[0].Prefetch[0].Key != "patient" {
 		t.Errorf("%+v", d)
 	}
 	if resp, _ := w.do("GET", "/t/north/cds-services", "", nil); resp.StatusCode != 401 {
@@ -91,11 +92,13 @@ func TestMediaTypes(t *testing.T) {
 		contentType string
 		status      int
 	}{
-		{"application/json", 200}, {"application/json; charset=utf-8", 200}, {"application/fhir+json", 200}, {"text/json", 200}, {"", 200},
+		{"application/json", 200}, {"application/json; charset=utf-8", 200}, {"application/fhir+json", 200},
+		{"text/json", 200}, {"", 200},
 		{"application/json; broken", 200}, {"Application/JSON", 200},
 		{"application/x-www-form-urlencoded", 415}, {"text/plain", 415}, {"application/xml", 415},
 	} {
-		resp, body := w.post(ordersPath, w.ordersToken(), w.standard(i), "Content-Type", c.contentType, "Accept", "application/fhir+json")
+		resp, body := w.post(ordersPath, w.ordersToken(), w.standard(i), "Content-Type", c.contentType, "Accept",
+			"application/fhir+json")
 		if resp.StatusCode != c.status {
 			t.Errorf("%q: %d %s", c.contentType, resp.StatusCode, body)
 		}
@@ -126,8 +129,9 @@ func TestRefusals(t *testing.T) {
 		"empty body":                 {ordersPath, nil, 400, "json"},
 		"10,000 levels":              {ordersPath, fixtures.Deep(10_000), 400, "too-deep"},
 		"too large":                  {ordersPath, fixtures.Large(2 << 20), 413, "too-large"},
-		"another hook":               {ordersPath, bytes.Replace(w.standard(1), []byte(`"order-sign"`), []byte(`"patient-view"`), 1), 400, "hook"},
-		"feedback of nothing":        {ordersPath + "/feedback", []byte(`{"feedback":[]}`), 400, "feedback"},
+		"another hook": {ordersPath,
+			bytes.Replace(w.standard(1), []byte(`"order-sign"`), []byte(`"patient-view"`), 1), 400, "hook"},
+		"feedback of nothing": {ordersPath + "/feedback", []byte(`{"feedback":[]}`), 400, "feedback"},
 	}
 	for _, a := range attacks {
 		if a.Refuse {
@@ -135,7 +139,8 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for name, c := range cases {
-		token := w.forge("ES256", header("ES256"), with(w.claims(), "aud", w.url+strings.TrimSuffix(c.path, "/feedback")))
+		token := w.forge("ES256", header("ES256"),
+			with(w.claims(), "aud", w.url+strings.TrimSuffix(c.path, "/feedback")))
 		resp, body := w.post(c.path, token, c.body)
 		checkOutcome(t, name, resp, body)
 		if resp.StatusCode != c.status || c.code != "" && !strings.Contains(body, `"code":"`+c.code+`"`) {
@@ -148,12 +153,13 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("%d refusals recorded, want %d", len(page.Records), len(cases))
 	}
 	shape := bytes.Replace(w.standard(1), []byte(`"patientId":"`), []byte(`"patientId":7,"x":"`), 1)
-	if _, body := w.post(ordersPath, w.ordersToken(), shape); !strings.Contains(body, `"expression":["context.patientId"]`) {
+	if _, body := w.post(ordersPath, w.ordersToken(), shape); !strings.Contains(body,
+		`"expression":["context.patientId"]`) {
 		t.Errorf("no path: %s", body)
 	}
 }
 
-// checkOutcome holds an error against FHIR: an OperationOutcome without empty
+// checkOutcome compares an error with FHIR: an OperationOutcome without empty
 // members, and never markup.
 func checkOutcome(t *testing.T, name string, resp *http.Response, body string) {
 	t.Helper()
@@ -178,13 +184,16 @@ func TestNoRoute(t *testing.T) {
 		status       int
 		allow        string
 	}{
-		{"GET", "/", 404, ""}, {"GET", "/favicon.ico", 404, ""}, {"GET", "/metrics", 404, ""}, {"GET", "/t/north/cds-services/", 404, ""},
-		{"POST", "/t/north/cds-services", 405, "GET"}, {"GET", ordersPath, 405, "POST"}, {"BREW", ordersPath, 405, "POST"},
+		{"GET", "/", 404, ""}, {"GET", "/favicon.ico", 404, ""}, {"GET", "/metrics", 404, ""},
+		{"GET", "/t/north/cds-services/", 404, ""},
+		{"POST", "/t/north/cds-services", 405, "GET"}, {"GET", ordersPath, 405, "POST"},
+		{"BREW", ordersPath, 405, "POST"},
 		{"GET", "/v1/tenants/north/records/search", 401, ""}, {"DELETE", "/v1/tenants/north/records", 405, "GET"},
 		{"GET", "/v1/tenants/north/nothing", 404, ""}, {"GET", "/t/../v1/tenants/north/status", 404, ""},
 	} {
 		resp, body := w.do(c.method, c.path, "", nil)
-		if resp.StatusCode != c.status || !strings.Contains(resp.Header.Get("Allow"), c.allow) || strings.Contains(body, "<") || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		if resp.StatusCode != c.status || !strings.Contains(resp.Header.Get("Allow"), c.allow) ||
+			strings.Contains(body, "<") || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
 			t.Errorf("%s %s: %d %v %s", c.method, c.path, resp.StatusCode, resp.Header, body)
 		}
 	}
@@ -260,7 +269,8 @@ func TestFeedback(t *testing.T) {
 	w.must(err)
 	var answer struct{ Cards []struct{ UUID string } }
 	w.must(json.Unmarshal(a.Body, &answer))
-	entry := fmt.Sprintf(`{"card":%q,"outcome":"overridden","overrideReason":{"userComment":"known"},"outcomeTimestamp":"2026-03-02T15:00:00Z"}`, answer.Cards[0].UUID)
+	entry := fmt.Sprintf(`{"card":%q,"outcome":"overridden","overrideReason":{"userComment":"known"},`+
+		`"outcomeTimestamp":"2026-03-02T15:00:00Z"}`, answer.Cards[0].UUID)
 	got, err := ehr.Feedback(t.Context(), "orders", []byte(`{"feedback":[`+entry+`]}`))
 	w.must(err)
 	if len(got.Body) != 0 || got.Receipt == "" {
@@ -271,7 +281,8 @@ func TestFeedback(t *testing.T) {
 	if !strings.Contains(string(got.Body), `"expression":["feedback[1].outcome"]`) {
 		t.Errorf("%s", got.Body)
 	}
-	if _, err = ehr.Feedback(t.Context(), "orders", []byte(`{"feedback":[{"card":"x","outcome":"ignored"}]}`)); problemOf(err).Code != "feedback" {
+	if _, err = ehr.Feedback(t.Context(), "orders",
+		[]byte(`{"feedback":[{"card":"x","outcome":"ignored"}]}`)); problemOf(err).Code != "feedback" {
 		t.Errorf("%v", err)
 	}
 }
@@ -286,27 +297,35 @@ func problemOf(err error) client.Problem {
 func TestCORS(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Origins = []string{"https://ehr.north.example"} })
 	for _, path := range []string{"/t/north/cds-services", ordersPath, ordersPath + "/feedback"} {
-		resp, _ := w.do("OPTIONS", path, "", nil, "Origin", "https://ehr.north.example", "Access-Control-Request-Method", "POST")
+		resp, _ := w.do("OPTIONS", path, "", nil, "Origin", "https://ehr.north.example",
+			"Access-Control-Request-Method", "POST")
 		h := resp.Header
-		if resp.StatusCode != 204 || h.Get("Access-Control-Allow-Origin") != "https://ehr.north.example" || h.Get("Vary") != "Origin" ||
-			!strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || h.Get("Access-Control-Allow-Methods") == "" || h.Get("Access-Control-Allow-Credentials") != "" {
+		if resp.StatusCode != 204 || h.Get("Access-Control-Allow-Origin") != "https://ehr.north.example" ||
+			h.Get("Vary") != "Origin" ||
+			!strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") ||
+			h.Get("Access-Control-Allow-Methods") == "" || h.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("%s: %d %v", path, resp.StatusCode, h)
 		}
 		resp, _ = w.do("OPTIONS", path, "", nil, "Origin", "https://evil.example")
-		if resp.StatusCode != 204 || resp.Header.Get("Access-Control-Allow-Origin") != "" || resp.Header.Get("Access-Control-Allow-Methods") != "" || resp.Header.Get("Vary") != "Origin" {
+		if resp.StatusCode != 204 || resp.Header.Get("Access-Control-Allow-Origin") != "" ||
+			resp.Header.Get("Access-Control-Allow-Methods") != "" || resp.Header.Get("Vary") != "Origin" {
 			t.Errorf("%s from elsewhere: %v", path, resp.Header)
 		}
 	}
-	for _, c := range []struct{ method, path string }{{"POST", ordersPath}, {"GET", ordersPath}, {"GET", "/t/north/nothing"}} {
-		if resp, _ := w.do(c.method, c.path, "", nil, "Origin", "https://ehr.north.example"); resp.Header.Get("Access-Control-Allow-Origin") == "" {
+	for _, c := range []struct{ method, path string }{{"POST", ordersPath}, {"GET", ordersPath},
+		{"GET", "/t/north/nothing"}} {
+		if resp, _ := w.do(c.method, c.path, "", nil, "Origin",
+			"https://ehr.north.example"); resp.Header.Get("Access-Control-Allow-Origin") == "" {
 			t.Errorf("%s %s: an error without CORS headers: %d", c.method, c.path, resp.StatusCode)
 		}
 	}
-	if resp, _ := w.do("GET", "/v1/tenants/north/status", "", nil, "Origin", "https://ehr.north.example"); resp.Header.Get("Access-Control-Allow-Origin") != "" {
+	if resp, _ := w.do("GET", "/v1/tenants/north/status", "", nil, "Origin",
+		"https://ehr.north.example"); resp.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("the management API is open to browsers")
 	}
 	off := newWorld(t, nil)
-	if resp, _ := off.do("OPTIONS", ordersPath, "", nil, "Origin", "https://ehr.north.example"); resp.Header.Get("Access-Control-Allow-Origin") != "" || resp.StatusCode != 204 {
+	if resp, _ := off.do("OPTIONS", ordersPath, "", nil, "Origin",
+		"https://ehr.north.example"); resp.Header.Get("Access-Control-Allow-Origin") != "" || resp.StatusCode != 204 {
 		t.Errorf("off: %d %v", resp.StatusCode, resp.Header)
 	}
 }
@@ -333,7 +352,8 @@ func TestConfig(t *testing.T) {
 func (w *world) certificate() (tls.Certificate, *x509.CertPool) {
 	w.Helper()
 	key := w.keys["ES256"].(*ecdsa.PrivateKey)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0), IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0), IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
 	w.must(err)
 	leaf, err := x509.ParseCertificate(der)
@@ -371,13 +391,15 @@ func TestServeTLS(t *testing.T) {
 	if resp.StatusCode != 401 || resp.ProtoMajor != 2 {
 		t.Errorf("%d %s", resp.StatusCode, resp.Proto)
 	}
-	if _, err := tls.Dial("tcp", public.Addr().String(), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
+	if _, err := tls.Dial("tcp", public.Addr().String(),
+		&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("TLS 1.1 was accepted")
 	}
 	conn, err := tls.Dial("tcp", public.Addr().String(), &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS12})
 	w.must(err)
 	_ = conn.Close()
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "precept_requests_total{route="} {
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready",
+		"/metrics": "precept_requests_total{route="} {
 		resp, err := http.Get("http://" + private.Addr().String() + path)
 		w.must(err)
 		text, _ := io.ReadAll(resp.Body)
@@ -403,7 +425,8 @@ func TestGracefulShutdown(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+w.ordersToken())
 	r.Header.Set("Expect", "100-continue") // which the server says when it begins to read the body
 	reading := make(chan struct{})
-	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(reading) }}))
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(),
+		&httptrace.ClientTrace{Got100Continue: func() { close(reading) }}))
 	answered := make(chan int, 1)
 	go func() {
 		resp, err := (&http.Transport{ExpectContinueTimeout: time.Minute}).RoundTrip(r)
@@ -453,7 +476,8 @@ func TestSlowBody(t *testing.T) {
 	conn, err := net.Dial("tcp", public.Addr().String())
 	w.must(err)
 	defer conn.Close()
-	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\n\r\n{", ordersPath, w.ordersToken())
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: 1000\r\n\r\n{", ordersPath, w.ordersToken())
 	w.must(err)
 	answer, err := io.ReadAll(conn)
 	w.must(err)
@@ -490,7 +514,8 @@ func TestNoCardWithoutRecord(t *testing.T) {
 	w.store.Break(0, audittest.Lost)
 	resp, body := w.post(ordersPath, w.ordersToken(), w.standard(1))
 	checkOutcome(t, "store broken", resp, body)
-	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || strings.Contains(body, "summary") || strings.Contains(body, "input/output") {
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || strings.Contains(body, "summary") ||
+		strings.Contains(body, "input/output") {
 		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, body)
 	}
 	rec := &recorder{header: http.Header{}}
@@ -522,7 +547,8 @@ func must[T any](v T, err error) T {
 
 func TestPanic(t *testing.T) {
 	w := newWorld(t, nil)
-	w.server.echo.Add("GET", "/t/:tenant/panic", w.server.handle(route{path: "/t/:tenant/panic", answer: func(*exchange) error { panic("Zzfamilyquill") }}))
+	w.server.echo.Add("GET", "/t/:tenant/panic",
+		w.server.handle(route{path: "/t/:tenant/panic", answer: func(*exchange) error { panic("Zzfamilyquill") }}))
 	resp, body := w.do("GET", "/t/north/panic?name=Zzfamilyquill", "", nil)
 	checkOutcome(t, "panic", resp, body)
 	if resp.StatusCode != 500 || strings.Contains(body+w.logged.String(), "Zzfamilyquill") {
@@ -545,13 +571,15 @@ func TestNothingLeaks(t *testing.T) {
 	requests := 0
 	for _, p := range patients {
 		secrets = append(secrets, p.Identifiers...)
-		for _, body := range [][]byte{p.Request, p.Request[:len(p.Request)/2], bytes.Replace(p.Request, []byte(`"patientId"`), []byte(`"patientld"`), 1)} {
+		for _, body := range [][]byte{p.Request, p.Request[:len(p.Request)/2],
+			bytes.Replace(p.Request, []byte(`"patientId"`), []byte(`"patientld"`), 1)} {
 			w.post(ordersPath, token, body)
 		}
 		w.post("/t/north/cds-services/"+p.Identifiers[0]+"?q="+p.Identifiers[0], token, p.Request)
 		w.post("/"+p.Identifiers[0], token, p.Request)
 		w.do("GET", "/v1/tenants/north/records?patient="+p.Identifiers[0], token, nil)
-		_, _ = ada.Records(t.Context(), wire.Search{Patient: &wire.Patient{Base: "https://ehr.north.example/fhir/R4", ID: p.Identifiers[0]}})
+		_, _ = ada.Records(t.Context(), wire.Search{Patient: &wire.Patient{Base: "https://ehr.north.example/fhir/R4",
+			ID: p.Identifiers[0]}})
 		_, _ = ada.Record(t.Context(), p.Identifiers[0])
 		requests += 8
 	}
@@ -570,7 +598,7 @@ func TestNothingLeaks(t *testing.T) {
 	secrets = append(secrets, token, "Bearer", "?q=", "eyJ")
 	for _, s := range secrets {
 		if strings.Contains(w.logged.String(), s) || strings.Contains(measured.String(), s) {
-			t.Errorf("%q stands in the log or the metrics", s)
+			t.Errorf("%q is in the log or the metrics", s)
 		}
 	}
 	count := 0
@@ -580,7 +608,8 @@ func TestNothingLeaks(t *testing.T) {
 				t.Fatalf("event without %s: %v", name, e)
 			}
 		}
-		if e["tenant"] == "north" && e["client"] == "ehr" && e["status"] == 200.0 && (e["record"] == nil || e["cards"] == nil || e["token"] == nil) {
+		if e["tenant"] == "north" && e["client"] == "ehr" && e["status"] == 200.0 &&
+			(e["record"] == nil || e["cards"] == nil || e["token"] == nil) {
 			t.Fatalf("event of a call lacks something: %v", e)
 		}
 		count++

@@ -45,18 +45,25 @@ func newMetrics(build string) *metrics {
 			Name: "precept_request_seconds", Help: "Time from the request's header to the end of the answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "status", "tenant"}),
-		unauthenticated: counter("precept_refusals_unauthenticated_total", "Requests whose sender could not be proven, by reason.", "reason"),
-		limits:          counter("precept_limits_hit_total", "Requests refused because of a limit, by problem code.", "limit"),
-		records:         counter("precept_records_total", "Records made durable for calls of EHRs: decisions, feedback, refusals.", "kind", "tenant"),
-		cards:           counter("precept_cards_total", "Cards given, by indicator; repeated answers not counted again.", "indicator", "tenant"),
-		cut:             counter("precept_cut_total", "Pairs of rule and subject that were not asked: deadline, limit or suspension.", "tenant"),
-		capped:          counter("precept_capped_total", "Findings without a card because of the tenant's limit on cards.", "tenant"),
-		tenants:         map[tenant.ID]bool{},
+		unauthenticated: counter("precept_refusals_unauthenticated_total",
+			"Requests whose sender could not be proven, by reason.", "reason"),
+		limits: counter("precept_limits_hit_total", "Requests refused because of a limit, by problem code.",
+			"limit"),
+		records: counter("precept_records_total",
+			"Records made durable for calls of EHRs: decisions, feedback, refusals.", "kind", "tenant"),
+		cards: counter("precept_cards_total",
+			"Cards given, by indicator; repeated answers not counted again.", "indicator", "tenant"),
+		cut: counter("precept_cut_total",
+			"Pairs of rule and subject that were not asked: deadline, limit or suspension.", "tenant"),
+		capped: counter("precept_capped_total",
+			"Findings without a card because of the tenant's limit on cards.", "tenant"),
+		tenants: map[tenant.ID]bool{},
 	}
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": build}})
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.",
+		ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped, info,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped,
+		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -11,7 +11,8 @@ import (
 func TestBearer(t *testing.T) {
 	for value, want := range map[string]string{
 		"Bearer a.b.c": "a.b.c", "bearer a.b.c": "a.b.c", "BEARER  a.b.c ": "a.b.c",
-		"Bearer": "", "Bearer ": "", "a.b.c": "", "Basic a.b.c": "", "Bearer a.b": "", "Bearer a.b.c.d": "", "Bearer a.b.c d": "", "Bearer a.b.c,": "", "Bearer a.b.\x7f": "",
+		"Bearer": "", "Bearer ": "", "a.b.c": "", "Basic a.b.c": "", "Bearer a.b": "", "Bearer a.b.c.d": "",
+		"Bearer a.b.c d": "", "Bearer a.b.c,": "", "Bearer a.b.\x7f": "",
 	} {
 		if got := bearer(http.Header{"Authorization": {value}}); got != want {
 			t.Errorf("%q: %q", value, got)
@@ -39,7 +40,8 @@ func FuzzBearer(f *testing.F) {
 func FuzzToken(f *testing.F) {
 	f.Add("eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImEifQ.eyJpc3MiOiJhIn0.AAAA")
 	f.Fuzz(func(t *testing.T, raw string) {
-		if tok, err := parseToken(raw, ehrAlgorithms()); err == nil && (tok.kid == "" || !strings.Contains("ES256 ES384 RS256 RS384 PS384", string(tok.alg))) {
+		if tok, err := parseToken(raw, ehrAlgorithms()); err == nil &&
+			(tok.kid == "" || !strings.Contains("ES256 ES384 RS256 RS384 PS384", string(tok.alg))) {
 			t.Fatalf("%+v", tok)
 		}
 	})
@@ -70,7 +72,8 @@ func FuzzSearch(f *testing.F) {
 func FuzzTilePath(f *testing.F) {
 	f.Add("0/x001/234.p/17")
 	f.Fuzz(func(t *testing.T, path string) {
-		if tile, err := parseTile(path); err == nil && (tile.L < 0 || tile.N < 0 || tile.W < 1 || tile.W > 256 || "tile/8/"+path != tile.Path()) {
+		if tile, err := parseTile(path); err == nil &&
+			(tile.L < 0 || tile.N < 0 || tile.W < 1 || tile.W > 256 || "tile/8/"+path != tile.Path()) {
 			t.Fatalf("%+v", tile)
 		}
 	})

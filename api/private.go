@@ -21,7 +21,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	case s.draining.Load():
 		plain(w, http.StatusServiceUnavailable, "stopping\n")
 	case s.engine.Ready() != nil:
-		plain(w, http.StatusServiceUnavailable, "records can not be kept\n")
+		plain(w, http.StatusServiceUnavailable, "records cannot be kept\n")
 	default:
 		plain(w, http.StatusOK, "ready\n")
 	}

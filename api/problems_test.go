@@ -62,13 +62,20 @@ func TestUnlistedShowsNothing(t *testing.T) {
 	}
 }
 
-// Every exported sentinel of the packages under this one has a row, or stands
+// Every exported sentinel of the packages under this one has a row, or is listed
 // here with the reason why it has none.
 func TestEverySentinelHasARow(t *testing.T) {
 	without := map[string]string{
-		"audit.ErrEntry": "a mistake of our own code", "audit.ErrDuplicate": "a mistake of our own code", "audit.ErrForeign": "found at start", "audit.ErrMark": "found at start", "audit.ErrProof": "of a file, which no route reads",
-		"audit.ErrConflict": "retried inside", "keyring.ErrOpen": "tampering: shown to nobody", "cdshooks.ErrCard": "a mistake of our own code", "cdshooks.ErrDiscovery": "a mistake of our own code",
-		"cdshooks.ErrTemplate": "part of checking a policy", "chart.ErrInputs": "a mistake of our own code", "decide.ErrMissing": "a mistake of our own code", "decide.ErrLibrary": "of replay, which no route runs", "decide.ErrNotLive": "of replay, which no route runs", "keyring.ErrErased": "the same as audit.ErrErased",
+		"audit.ErrEntry": "a mistake of our own code", "audit.ErrDuplicate": "a mistake of our own code",
+		"audit.ErrForeign": "found at start", "audit.ErrMark": "found at start",
+		"audit.ErrProof":    "of a file, which no route reads",
+		"audit.ErrConflict": "retried inside", "keyring.ErrOpen": "tampering: shown to nobody",
+		"cdshooks.ErrCard": "a mistake of our own code", "cdshooks.ErrDiscovery": "a mistake of our own code",
+		"cdshooks.ErrTemplate": "part of checking a policy", "chart.ErrInputs": "a mistake of our own code",
+		"decide.ErrMissing": "a mistake of our own code",
+		"decide.ErrLibrary": "of replay, which no route runs",
+		"decide.ErrNotLive": "of replay, which no route runs",
+		"keyring.ErrErased": "the same as audit.ErrErased",
 	}
 	source, err := filepath.Glob("*.go")
 	if err != nil {
@@ -92,7 +99,9 @@ func TestEverySentinelHasARow(t *testing.T) {
 			return true
 		})
 	}
-	for _, folder := range []string{"../engine", "../engine/decide", "../engine/tenant", "../engine/audit", "../engine/chart", "../engine/cdshooks", "../engine/decision", "../signing", "../engine/keyring", "../rulepacks"} {
+	for _, folder := range []string{"../engine", "../engine/decide", "../engine/tenant", "../engine/audit",
+		"../engine/chart", "../engine/cdshooks", "../engine/decision", "../engine/keyring", "../signing",
+		"../rulepacks"} {
 		for _, name := range sentinels(t, folder) {
 			if !listed[name] && without[name] == "" {
 				t.Errorf("%s has no row in the problem table", name)

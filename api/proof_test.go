@@ -64,7 +64,8 @@ func TestProof(t *testing.T) {
 	for _, r := range receipts {
 		p, err := ada.Proof(t.Context(), string(r.RecordID))
 		w.must(err)
-		if err := holds(p, status.NodeKey); err != nil || p.Log != r.Log || p.Index != r.Index || tlog.RecordHash(p.Leaf) != r.Leaf {
+		if err := holds(p, status.NodeKey); err != nil || p.Log != r.Log || p.Index != r.Index ||
+			tlog.RecordHash(p.Leaf) != r.Leaf {
 			t.Errorf("%+v: %v", p, err)
 		}
 		record, err := ada.Record(t.Context(), string(r.RecordID))
@@ -130,7 +131,8 @@ func TestProofOfStatements(t *testing.T) {
 	}
 	heads, err := otto.Logs(t.Context())
 	w.must(err)
-	if len(heads) != 2 || heads[0].Log != "audit/2026-03" || heads[1].Log != "releases" || heads[1].Size != int64(len(statements)) {
+	if len(heads) != 2 || heads[0].Log != "audit/2026-03" || heads[1].Log != "releases" ||
+		heads[1].Size != int64(len(statements)) {
 		t.Errorf("heads %+v", heads)
 	}
 	for _, h := range heads {

@@ -42,7 +42,8 @@ func parseQuery(raw string) (wire.Search, error) {
 	for name, given := range values {
 		switch {
 		case name == "patient":
-			return q, badParameter("patient", "POST to records/search with the patient in the body, because URLs end up in logs")
+			return q, badParameter("patient",
+				"POST to records/search with the patient in the body, because URLs end up in logs")
 		case !slices.Contains(allowed, name):
 			return q, badParameter("query", "only the parameters "+strings.Join(allowed, ", "))
 		case len(given) != 1:
@@ -96,7 +97,8 @@ func (s *Server) searchRecords(x *exchange) error {
 func parseSearch(body []byte) (wire.Search, error) {
 	var q wire.Search
 	if err := json.Unmarshal(body, &q, json.RejectUnknownMembers(true)); err != nil {
-		return q, badParameter("body", "a JSON object with from, to, patient {base, id}, rule, kind, limit and cursor as they are needed")
+		return q, badParameter("body",
+			"a JSON object with from, to, patient {base, id}, rule, kind, limit and cursor, as needed")
 	}
 	return q, nil
 }
@@ -188,7 +190,7 @@ func (x *exchange) logName() (string, error) {
 	return string(log), nil
 }
 
-// checkpoint gives a log's newest signed head, a C2SP checkpoint.
+// checkpoint sends a log's newest signed head, a C2SP checkpoint.
 func (s *Server) checkpoint(x *exchange) error {
 	log, err := x.logName()
 	if err != nil {
@@ -202,7 +204,7 @@ func (s *Server) checkpoint(x *exchange) error {
 	return nil
 }
 
-// tile gives hashes of a log's tree under their C2SP tlog-tiles path,
+// tile sends hashes of a log's tree under their C2SP tlog-tiles path,
 // tile/<level>/<n>[.p/<width>].
 func (s *Server) tile(x *exchange) error {
 	log, err := x.logName()
@@ -221,7 +223,7 @@ func (s *Server) tile(x *exchange) error {
 	return nil
 }
 
-// parseTile reads what stands after "tile/". Paths that C2SP does not write
+// parseTile reads what comes after "tile/". Paths that C2SP does not write
 // this way name nothing.
 func parseTile(path string) (tlog.Tile, error) {
 	t, err := tlog.ParseTilePath("tile/8/" + path)

@@ -53,11 +53,15 @@ func TestManagement(t *testing.T) {
 	if _, err := otto.Apply(t.Context(), again.Bytes()); problemOf(err).Status != 409 {
 		t.Errorf("the same activation twice: %v", err)
 	}
-	alone := signing.Activation{Tenant: "south", Region: "us-east", Pack: "renal_dosing", Version: "1.0.0", Seq: 2, Mode: signing.Active, InputsUnknown: []string{}}
-	if _, err := otto.Apply(t.Context(), w.say(signing.PackDigest{SHA256: signing.Digest(pack.Digest), DirHash1: signing.Digest(pack.DirHash1)}, alone, "amy@north.example").Bytes()); problemOf(err).Code != "wrong-tenant" {
+	alone := signing.Activation{Tenant: "south", Region: "us-east", Pack: "renal_dosing", Version: "1.0.0", Seq: 2,
+		Mode: signing.Active, InputsUnknown: []string{}}
+	if _, err := otto.Apply(t.Context(), w.say(signing.PackDigest{SHA256: signing.Digest(pack.Digest),
+		DirHash1: signing.Digest(pack.DirHash1)}, alone,
+		"amy@north.example").Bytes()); problemOf(err).Code != "wrong-tenant" {
 		t.Errorf("another tenant's statement: %v", err)
 	}
-	if _, err := otto.Apply(t.Context(), bytes.Repeat([]byte(" "), audit.MaxStatement+1)); problemOf(err).Status != 413 {
+	if _, err := otto.Apply(t.Context(), bytes.Repeat([]byte(" "),
+		audit.MaxStatement+1)); problemOf(err).Status != 413 {
 		t.Errorf("large statement: %v", err)
 	}
 }
@@ -104,7 +108,8 @@ func TestAudit(t *testing.T) {
 
 	record, err := ada.Record(t.Context(), id)
 	w.must(err)
-	if leaf, err := audit.ParseLeaf(record.Leaf); err != nil || leaf.RecordID != receipt.RecordID || tlog.RecordHash(record.Leaf) != receipt.Leaf || len(record.Body) == 0 {
+	if leaf, err := audit.ParseLeaf(record.Leaf); err != nil || leaf.RecordID != receipt.RecordID ||
+		tlog.RecordHash(record.Leaf) != receipt.Leaf || len(record.Body) == 0 {
 		t.Errorf("leaf %s: %v", record.Leaf, err)
 	}
 	why, err := ada.Explain(t.Context(), id)
@@ -123,7 +128,8 @@ func TestAudit(t *testing.T) {
 		w.must(err)
 		tile, err := ada.Tile(t.Context(), log, tlog.Tile{L: 0, N: 0, W: 3})
 		w.must(err)
-		if !strings.HasPrefix(string(note), "audit.example.org/us-east/north/"+log+"\n") || len(tile) != 3*tlog.HashSize {
+		if !strings.HasPrefix(string(note), "audit.example.org/us-east/north/"+log+"\n") ||
+			len(tile) != 3*tlog.HashSize {
 			t.Errorf("%s: %s, %d bytes", log, note, len(tile))
 		}
 	}
@@ -132,7 +138,8 @@ func TestAudit(t *testing.T) {
 func TestAuditRefuses(t *testing.T) {
 	w := newWorld(t, nil)
 	ada := w.as("north", "ada@north.example")
-	if _, err := w.as("north", "otto@north.example").Records(t.Context(), wire.Search{}); problemOf(err).Code != "forbidden" {
+	if _, err := w.as("north", "otto@north.example").Records(t.Context(),
+		wire.Search{}); problemOf(err).Code != "forbidden" {
 		t.Errorf("not an auditor: %v", err)
 	}
 	if _, err := ada.WithPurpose("").Records(t.Context(), wire.Search{}); problemOf(err).Code != "purpose" {
@@ -141,7 +148,8 @@ func TestAuditRefuses(t *testing.T) {
 	if _, err := ada.Record(t.Context(), "../../north"); problemOf(err).Status != 404 {
 		t.Errorf("no id: %v", err)
 	}
-	if _, err := ada.Records(t.Context(), wire.Search{Patient: &wire.Patient{ID: "x"}}); problemOf(err).Code != "parameter" {
+	half := wire.Search{Patient: &wire.Patient{ID: "x"}}
+	if _, err := ada.Records(t.Context(), half); problemOf(err).Code != "parameter" {
 		t.Errorf("half a patient: %v", err)
 	}
 	if _, err := ada.Records(t.Context(), wire.Search{Limit: 1001}); problemOf(err).Code != "filter" {
@@ -155,21 +163,25 @@ func TestAuditRefuses(t *testing.T) {
 	token, err := ada.Token()
 	w.must(err)
 	for query, code := range map[string]string{
-		"?from=yesterday": "parameter", "?patient=x": "parameter", "?x=y": "parameter", "?limit=many": "parameter", "?rule=a&rule=b": "parameter",
-		"?cursor=%21": "filter", "?kind=decision&limit=1&from=2026-01-01T00:00:00Z": "",
+		"?from=yesterday": "parameter", "?patient=x": "parameter", "?x=y": "parameter", "?limit=many": "parameter",
+		"?rule=a&rule=b": "parameter",
+		"?cursor=%21":    "filter", "?kind=decision&limit=1&from=2026-01-01T00:00:00Z": "",
 	} {
 		resp, body := w.do("GET", "/v1/tenants/north/records"+query, token, nil, wire.PurposeHeader, "test")
 		if code == "" && resp.StatusCode != 200 || code != "" && !strings.Contains(body, `"code":"`+code+`"`) {
 			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
 		}
 	}
-	for _, path := range []string{"log/audit/2026-13/checkpoint", "log/audit/2020-01/checkpoint", "log/releases/tile/0/000", "log/releases/tile/0/x", "log/releases/tile/data/000.p/1", "log/releases/tile/0/000.p/300"} {
+	for _, path := range []string{"log/audit/2026-13/checkpoint", "log/audit/2020-01/checkpoint",
+		"log/releases/tile/0/000", "log/releases/tile/0/x", "log/releases/tile/data/000.p/1",
+		"log/releases/tile/0/000.p/300"} {
 		if resp, body := w.do("GET", "/v1/tenants/north/"+path, token, nil); resp.StatusCode != 404 {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
 		}
 	}
 	for _, body := range []string{"", "[]", `{"form":1}`, `{"limit":1,"limit":2}`} {
-		resp, text := w.do("POST", "/v1/tenants/north/records/search", token, strings.NewReader(body), wire.PurposeHeader, "test")
+		resp, text := w.do("POST", "/v1/tenants/north/records/search", token, strings.NewReader(body),
+			wire.PurposeHeader, "test")
 		if resp.StatusCode != 400 || resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s", body, resp.StatusCode, text)
 		}

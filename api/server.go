@@ -66,7 +66,10 @@ func (t Timeouts) withDefaults() Timeouts {
 	for _, f := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&t.Header, 5 * time.Second}, {&t.Read, 30 * time.Second}, {&t.Write, time.Minute}, {&t.Slow, 10 * time.Minute}, {&t.Idle, 2 * time.Minute}} {
+	}{
+		{&t.Header, 5 * time.Second}, {&t.Read, 30 * time.Second}, {&t.Write, time.Minute},
+		{&t.Slow, 10 * time.Minute}, {&t.Idle, 2 * time.Minute},
+	} {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}
@@ -74,7 +77,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	return t
 }
 
-// ErrConfig says that a Config can not be used; the message names the field.
+// ErrConfig says that a Config cannot be used; the message names the field.
 var ErrConfig = errors.New("service is not configured")
 
 // maxHeader bounds a request's header, its token included.
@@ -99,20 +102,24 @@ type Server struct {
 func New(cfg Config, e *engine.Engine) (*Server, error) {
 	u, err := url.Parse(cfg.PublicURL)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, fmt.Errorf("reading PublicURL: %w: want an absolute URL such as https://cds.north.example", ErrConfig)
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" ||
+		u.Fragment != "" || u.User != nil:
+		return nil, fmt.Errorf("reading PublicURL: %w: want an absolute URL such as https://cds.north.example",
+			ErrConfig)
 	case strings.HasSuffix(cfg.PublicURL, "/"):
-		return nil, fmt.Errorf("reading PublicURL: %w: leave the slash at the end out", ErrConfig)
+		return nil, fmt.Errorf("reading PublicURL: %w: leave out the slash at the end", ErrConfig)
 	case cfg.Log == nil || cfg.Clock == nil:
 		return nil, fmt.Errorf("reading Log and Clock: %w: both are required", ErrConfig)
 	case cfg.TLS != nil && len(cfg.TLS.Certificates) == 0 && cfg.TLS.GetCertificate == nil:
 		return nil, fmt.Errorf("reading TLS: %w: a certificate is required", ErrConfig)
 	}
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
-	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(), metrics: newMetrics(cfg.Build)}
+	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(),
+		metrics: newMetrics(cfg.Build)}
 	for _, o := range cfg.Origins {
 		if o == "*" || o == "null" || strings.HasSuffix(o, "/") || !strings.Contains(o, "://") {
-			return nil, fmt.Errorf("reading Origins: %w: want origins such as https://ehr.north.example, one by one", ErrConfig)
+			return nil, fmt.Errorf("reading Origins: %w: want origins such as https://ehr.north.example, one by one",
+				ErrConfig)
 		}
 		s.origins[o] = true
 	}
@@ -120,11 +127,13 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	errorLog := slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)
 	s.public = &http.Server{
 		Handler: s.Public(), TLSConfig: minimumTLS(cfg.TLS), ErrorLog: errorLog, MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Read, WriteTimeout: cfg.Timeouts.Write, IdleTimeout: cfg.Timeouts.Idle,
+		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Read, WriteTimeout: cfg.Timeouts.Write,
+		IdleTimeout: cfg.Timeouts.Idle,
 	}
 	s.private = &http.Server{
 		Handler: s.Private(), ErrorLog: errorLog, MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Header, WriteTimeout: cfg.Timeouts.Read, IdleTimeout: cfg.Timeouts.Idle,
+		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Header, WriteTimeout: cfg.Timeouts.Read,
+		IdleTimeout: cfg.Timeouts.Idle,
 	}
 	return s, nil
 }

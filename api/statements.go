@@ -23,7 +23,7 @@ func replyJSON(x *exchange, status int, v any) error {
 	return nil
 }
 
-// status says what stands for the tenant.
+// status says what is in force for the tenant.
 func (s *Server) status(x *exchange) error {
 	st, err := s.engine.Status(x.r.Context(), x.caller)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Server) apply(x *exchange) error {
 	return replyJSON(x, http.StatusCreated, wireApplied(applied))
 }
 
-// statements gives the tenant's release log, oldest first.
+// statements sends the tenant's release log, oldest first.
 func (s *Server) statements(x *exchange) error {
 	log, err := s.engine.Statements(x.r.Context(), x.caller)
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *Server) putPack(x *exchange) error {
 	return nil
 }
 
-// pack gives the canonical tar of a pack.
+// pack sends the canonical tar of a pack.
 func (s *Server) pack(x *exchange) error {
 	digest, err := rulepacks.ParseDigest(x.param("sha256"))
 	if err != nil {

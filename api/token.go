@@ -23,7 +23,7 @@ const leeway = 60 * time.Second
 // outside, every reason looks the same.
 type denied string
 
-// The reasons, as they stand in the metrics.
+// The reasons, as they appear in the metrics.
 const (
 	deniedHeader    denied = "header"    // no token, or nothing that can be one
 	deniedMalformed denied = "malformed" // not a JWT
@@ -43,7 +43,7 @@ const (
 // Error is for wrapping only; no caller sees it.
 func (d denied) Error() string { return "token not accepted: " + string(d) }
 
-// Unwrap gives the row of the problem table.
+// Unwrap returns the row of the problem table.
 func (d denied) Unwrap() error { return errUnauthenticated }
 
 // claims are those that Precept reads; others are allowed.
@@ -52,7 +52,7 @@ type claims struct {
 	Tenant string `json:"tenant"`
 }
 
-// token is a parsed JWT whose signature was not looked at yet.
+// token is a parsed JWT whose signature has not been checked yet.
 type token struct {
 	jwt    *jwt.JSONWebToken
 	kid    string
@@ -93,7 +93,8 @@ func parseToken(raw string, algs []jose.SignatureAlgorithm) (*token, error) {
 // than the URL it names: EHRs differ there, and both name the same endpoint.
 func (t *token) valid(now time.Time, life time.Duration, audiences ...string) error {
 	c := &t.claims
-	if !slices.ContainsFunc(c.Audience, func(a string) bool { return slices.Contains(audiences, strings.TrimSuffix(a, "/")) }) {
+	ours := func(a string) bool { return slices.Contains(audiences, strings.TrimSuffix(a, "/")) }
+	if !slices.ContainsFunc(c.Audience, ours) {
 		return deniedAudience
 	}
 	switch {

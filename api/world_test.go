@@ -88,19 +88,22 @@ func now() time.Time {
 // newWorld starts the region; change may alter the server's configuration.
 func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
-	w := &world{TB: t, dir: t.TempDir(), logged: &lockedBuffer{}, people: map[signing.PersonID]signing.PrivateKey{}, keys: map[string]crypto.Signer{}}
+	w := &world{TB: t, dir: t.TempDir(), logged: &lockedBuffer{}, people: map[signing.PersonID]signing.PrivateKey{},
+		keys: map[string]crypto.Signer{}}
 	w.makeKeys()
 	store, err := bolt.Open(filepath.Join(w.dir, "audit.db"), bolt.Options{})
 	w.must(err)
 	w.store = audittest.NewFaulty(store)
 	kms, err := keyring.CreateFileKMS(filepath.Join(w.dir, "region.key"))
 	w.must(err)
-	ring, err := keyring.New(keyring.Config{Region: "us-east", KMS: kms, Lookup: audit.KeyLookup(w.store), Rand: rand.Reader})
+	ring, err := keyring.New(keyring.Config{Region: "us-east", KMS: kms, Lookup: audit.KeyLookup(w.store),
+		Rand: rand.Reader})
 	w.must(err)
-	log, err := audit.Open(t.Context(), audit.Config{Store: w.store, Ring: ring, Prefix: "audit.example.org", Region: "us-east", Clock: now, Rand: rand.Reader})
+	log, err := audit.Open(t.Context(), audit.Config{Store: w.store, Ring: ring, Prefix: "audit.example.org",
+		Region: "us-east", Clock: now, Rand: rand.Reader})
 	w.must(err)
 	t.Cleanup(func() {
-		_ = log.Close() // a broken store can not be closed well
+		_ = log.Close() // a broken store cannot be closed well
 		_ = store.Close()
 	})
 	publisher := w.say(signing.PackDigest{}, w.publisherRoot(), "pat@heartland.example")
@@ -109,7 +112,8 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		root := w.say(signing.PackDigest{}, w.tenantRoot(id, publisher.Digest()), "rosa@north.example")
 		roots = append(roots, engine.Root{Tenant: id, Envelope: root.Bytes(), Digest: root.Digest()})
 	}
-	e, err := engine.Open(t.Context(), engine.Config{Region: "us-east", Build: "test", Log: log, Clock: now, Rand: rand.Reader, Roots: roots})
+	e, err := engine.Open(t.Context(), engine.Config{Region: "us-east", Build: "test", Log: log, Clock: now,
+		Rand: rand.Reader, Roots: roots})
 	w.must(err)
 	w.start(e, change)
 	for _, id := range []tenant.ID{"north", "south"} {
@@ -129,7 +133,10 @@ func (w *world) must(err error) {
 func (w *world) start(e *engine.Engine, change func(*Config)) {
 	// The public URL must be known before the server is made.
 	var handler http.Handler
-	hs := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handler.ServeHTTP(rw, r) }))
+	hs := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter,
+		r *http.Request) {
+		handler.ServeHTTP(rw, r)
+	}))
 	w.Cleanup(hs.Close)
 	cfg := Config{PublicURL: hs.URL, Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Clock: now, Build: "test"}
 	if change != nil {
@@ -166,11 +173,14 @@ func (w *world) makeEHRKeys() {
 }
 
 func (w *world) person(id signing.PersonID) signing.Person {
-	return signing.Person{ID: id, Name: string(id), Keys: []signing.PersonKey{signing.NewPersonKey(w.people[id].Public(), now().AddDate(0, -6, 0), now().AddDate(0, 6, 0))}}
+	return signing.Person{ID: id, Name: string(id),
+		Keys: []signing.PersonKey{signing.NewPersonKey(w.people[id].Public(), now().AddDate(0, -6, 0),
+			now().AddDate(0, 6, 0))}}
 }
 
 func (w *world) root(kind signing.RootKind, name string, roles map[signing.Role][]signing.PersonID) signing.TrustRoot {
-	r := signing.TrustRoot{RootKind: kind, Name: name, Version: 1, IssuedAt: now().AddDate(0, -1, 0), Expires: now().AddDate(1, 0, 0), Roles: map[signing.Role]signing.RoleRule{}}
+	r := signing.TrustRoot{RootKind: kind, Name: name, Version: 1, IssuedAt: now().AddDate(0, -1, 0),
+		Expires: now().AddDate(1, 0, 0), Roles: map[signing.Role]signing.RoleRule{}}
 	seen := map[signing.PersonID]bool{}
 	for role, ids := range roles {
 		r.Roles[role] = signing.RoleRule{Threshold: 1, Persons: ids}
@@ -186,13 +196,15 @@ func (w *world) root(kind signing.RootKind, name string, roles map[signing.Role]
 
 func (w *world) publisherRoot() signing.TrustRoot {
 	return w.root(signing.PublisherRoot, "heartland", map[signing.Role][]signing.PersonID{
-		signing.Author: {"ann@heartland.example"}, signing.ClinicalReviewer: {"rex@heartland.example"}, signing.RootAdmin: {"pat@heartland.example"},
+		signing.Author: {"ann@heartland.example"}, signing.ClinicalReviewer: {"rex@heartland.example"},
+		signing.RootAdmin: {"pat@heartland.example"},
 	})
 }
 
 func (w *world) tenantRoot(id tenant.ID, publisher signing.Digest) signing.TrustRoot {
 	r := w.root(signing.TenantRoot, string(id), map[signing.Role][]signing.PersonID{
-		signing.Operator: {"otto@north.example"}, signing.Approver: {"amy@north.example", "abe@north.example"}, signing.Revoker: {"abe@north.example"},
+		signing.Operator: {"otto@north.example"}, signing.Approver: {"amy@north.example", "abe@north.example"},
+		signing.Revoker: {"abe@north.example"},
 		signing.Auditor: {"ada@north.example"}, signing.RootAdmin: {"rosa@north.example"},
 	})
 	r.TrustedPublishers = []signing.TrustedPublisher{{Name: "heartland", Root: publisher}}
@@ -217,7 +229,8 @@ func (w *world) say(about signing.PackDigest, p signing.Predicate, signers ...si
 // as is the client of a person.
 func (w *world) as(t tenant.ID, id signing.PersonID) *client.Client {
 	w.Helper()
-	c, err := client.New(client.Config{URL: w.url, Tenant: string(t), Person: string(id), Key: w.people[id].Crypto(), Clock: now, HTTP: w.client})
+	c, err := client.New(client.Config{URL: w.url, Tenant: string(t), Person: string(id), Key: w.people[id].Crypto(),
+		Clock: now, HTTP: w.client})
 	w.must(err)
 	return c.WithPurpose("test of the door")
 }
@@ -225,7 +238,8 @@ func (w *world) as(t tenant.ID, id signing.PersonID) *client.Client {
 // ehr is the EHR of a tenant, with the key of an algorithm.
 func (w *world) ehr(t tenant.ID, alg string) *client.EHR {
 	w.Helper()
-	e, err := client.NewEHR(client.EHRConfig{URL: w.url, Tenant: string(t), Issuer: "https://ehr." + string(t) + ".example", KeyID: "key+" + alg,
+	e, err := client.NewEHR(client.EHRConfig{URL: w.url, Tenant: string(t),
+		Issuer: "https://ehr." + string(t) + ".example", KeyID: "key+" + alg,
 		Key: w.keys[alg], Algorithm: alg, Clock: now, HTTP: w.client})
 	w.must(err)
 	return e
@@ -250,7 +264,8 @@ func (w *world) jwks() json.RawMessage {
 func (w *world) policy(t tenant.ID) []byte {
 	type object = map[string]any
 	prefetch := []object{}
-	for _, p := range [][2]string{{"patient", "Patient"}, {"conditions", "Condition"}, {"medications", "MedicationRequest"}, {"statements", "MedicationStatement"},
+	for _, p := range [][2]string{{"patient", "Patient"}, {"conditions", "Condition"},
+		{"medications", "MedicationRequest"}, {"statements", "MedicationStatement"},
 		{"dispenses", "MedicationDispense"}, {"administrations", "MedicationAdministration"}, {"labs", "Observation"}} {
 		query := p[1] + "?patient={{context.patientId}}"
 		if p[0] == "patient" {
@@ -259,14 +274,19 @@ func (w *world) policy(t tenant.ID) []byte {
 		prefetch = append(prefetch, object{"key": p[0], "query": query, "types": []string{p[1]}})
 	}
 	packs := []string{"renal_dosing", "nsaid_anticoagulant", "high_priority_ddi"}
-	ehr := object{"id": "ehr", "issuer": "https://ehr." + string(t) + ".example", "jwks": w.jwks(), "algorithms": []string{"ES256", "ES384", "RS384"},
-		"fhirBase": "https://ehr." + string(t) + ".example/fhir/R4", "services": []string{"orders"}}
+	ehr := object{"id": "ehr", "issuer": "https://ehr." + string(t) + ".example", "jwks": w.jwks(),
+		"algorithms": []string{"ES256", "ES384", "RS384"},
+		"fhirBase":   "https://ehr." + string(t) + ".example/fhir/R4", "services": []string{"orders"}}
 	b, err := json.Marshal(object{
-		"tenant": t, "region": "us-east", "name": "Health " + string(t), "zone": fixtures.Zone, "limits": object{"bodyBytes": 1 << 20, "deadlineMs": 5000, "ruleMs": 4000},
+		"tenant": t, "region": "us-east", "name": "Health " + string(t), "zone": fixtures.Zone,
+		"limits": object{"bodyBytes": 1 << 20, "deadlineMs": 5000, "ruleMs": 4000},
 		"services": []object{
-			{"id": "orders", "hook": "order-sign", "title": "Orders", "description": "Checks orders", "packs": packs, "prefetch": prefetch},
-			{"id": "orders", "hook": "order-select", "description": "Checks orders while they are chosen", "packs": packs, "prefetch": prefetch},
-			{"id": "hidden", "hook": "order-sign", "description": "For another client", "packs": packs, "prefetch": prefetch},
+			{"id": "orders", "hook": "order-sign", "title": "Orders", "description": "Checks orders", "packs": packs,
+				"prefetch": prefetch},
+			{"id": "orders", "hook": "order-select", "description": "Checks orders while they are chosen",
+				"packs": packs, "prefetch": prefetch},
+			{"id": "hidden", "hook": "order-sign", "description": "For another client", "packs": packs,
+				"prefetch": prefetch},
 		},
 		"clients": []object{ehr},
 	})
@@ -281,11 +301,12 @@ func (w *world) apply(t tenant.ID, env *signing.Envelope) {
 	w.must(err)
 }
 
-// populate gives a tenant its publisher and its policy, over HTTP.
+// populate applies the publisher and the policy of a tenant, over HTTP.
 func (w *world) populate(t tenant.ID, publisher *signing.Envelope) {
 	w.Helper()
 	w.apply(t, publisher)
-	w.apply(t, w.say(signing.PackDigest{}, signing.TenantPolicy{Tenant: signing.Tenant(t), Region: "us-east", Seq: 1, Policy: w.policy(t)}, "otto@north.example", "amy@north.example"))
+	w.apply(t, w.say(signing.PackDigest{}, signing.TenantPolicy{Tenant: signing.Tenant(t), Region: "us-east", Seq: 1,
+		Policy: w.policy(t)}, "otto@north.example", "amy@north.example"))
 }
 
 // release uploads packs and puts them to work, over HTTP.
@@ -314,14 +335,19 @@ func (w *world) live(t tenant.ID, pack *rulepacks.Pack) []*signing.Envelope {
 	w.Helper()
 	m := pack.Manifest
 	about := signing.PackDigest{SHA256: signing.Digest(pack.Digest), DirHash1: signing.Digest(pack.DirHash1)}
-	activation := signing.Activation{Tenant: signing.Tenant(t), Region: "us-east", Pack: signing.Pack(m.Name), Version: m.Version, Seq: 1, Mode: signing.Active, InputsUnknown: []string{}}
+	activation := signing.Activation{Tenant: signing.Tenant(t), Region: "us-east", Pack: signing.Pack(m.Name),
+		Version: m.Version, Seq: 1, Mode: signing.Active, InputsUnknown: []string{}}
 	if m.Kind == rulepacks.KindRules {
 		activation.Library = clinical.Version
 	}
 	return []*signing.Envelope{
-		w.say(about, signing.PackRelease{Publisher: "heartland", Pack: signing.Pack(m.Name), Version: m.Version, Seq: 1, PackKind: signing.PackKind(m.Kind),
-			Library: m.Library, IssuedAt: now(), EffectivePeriod: signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}, ChangeSummary: "first release"}, "ann@heartland.example"),
-		w.say(about, signing.ClinicalReview{Pack: signing.Pack(m.Name), Version: m.Version, Decision: signing.Approve, Role: "clinical pharmacist",
+		w.say(about, signing.PackRelease{Publisher: "heartland", Pack: signing.Pack(m.Name), Version: m.Version,
+			Seq: 1, PackKind: signing.PackKind(m.Kind),
+			Library: m.Library, IssuedAt: now(),
+			EffectivePeriod: signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End},
+			ChangeSummary:   "first release"}, "ann@heartland.example"),
+		w.say(about, signing.ClinicalReview{Pack: signing.Pack(m.Name), Version: m.Version, Decision: signing.Approve,
+			Role:       "clinical pharmacist",
 			ReviewedAt: now(), ValidUntil: now().AddDate(0, 3, 0), Conditions: []string{}}, "rex@heartland.example"),
 		w.say(about, activation, "amy@north.example", "abe@north.example"),
 	}

@@ -225,7 +225,7 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 	if err != nil {
 		return nil, err
 	}
-	answer, _, err := do(ctx, c.cfg.HTTP, request{method: method, url: c.cfg.URL + "/v1/tenants/" + c.cfg.Tenant + "/" + path,
-		contentType: contentType, body: body, token: token, purpose: c.purpose})
+	address := c.cfg.URL + "/v1/tenants/" + c.cfg.Tenant + "/" + path
+	answer, _, err := do(ctx, c.cfg.HTTP, request{method, address, contentType, body, token, c.purpose})
 	return answer, err
 }

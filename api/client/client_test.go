@@ -42,7 +42,8 @@ func TestNew(t *testing.T) {
 		"P-384 key":          person(func(c *Config) { c.Key = other }),
 		"EHR without issuer": func() error { _, err := NewEHR(EHRConfig{URL: "https://x.example"}); return err },
 		"EHR without key": func() error {
-			_, err := NewEHR(EHRConfig{URL: "https://x.example", Tenant: "north", Issuer: "i", KeyID: "k", Algorithm: "ES256", Clock: clock})
+			_, err := NewEHR(EHRConfig{URL: "https://x.example", Tenant: "north", Issuer: "i", KeyID: "k",
+				Algorithm: "ES256", Clock: clock})
 			return err
 		},
 	} {
@@ -50,7 +51,8 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := NewEHR(EHRConfig{URL: "https://x.example", Tenant: "north", Issuer: "i", KeyID: "k", Key: k, Algorithm: "HS256", Clock: clock}); err == nil {
+	if _, err := NewEHR(EHRConfig{URL: "https://x.example", Tenant: "north", Issuer: "i", KeyID: "k", Key: k,
+		Algorithm: "HS256", Clock: clock}); err == nil {
 		t.Error("HS256 with an Ed25519 key")
 	}
 }
@@ -62,12 +64,18 @@ func TestAnswers(t *testing.T) {
 		body        string
 		want        string
 	}{
-		"problem":      {409, "application/problem+json", `{"title":"Out of sequence.","status":409,"code":"sequence","detail":"seq 3","hint":"Make it anew."}`, "409 Out of sequence: seq 3: Make it anew."},
-		"outcome":      {413, "application/fhir+json", `{"resourceType":"OperationOutcome","issue":[{"details":{"text":"Too large.","coding":[{"code":"too-large"}]}}]}`, "413 Too large."},
-		"proxy page":   {502, "text/html", "<html>", "answer is not from Precept"},
-		"redirect":     {302, "text/html", "", "answer is not from Precept"},
-		"not JSON":     {200, "application/json", "hello", "answer is not from Precept"},
-		"empty issue":  {400, "application/fhir+json", `{"resourceType":"OperationOutcome","issue":[]}`, "answer is not from Precept"},
+		"problem": {409, "application/problem+json",
+			`{"title":"Out of sequence.","status":409,"code":"sequence","detail":"seq 3","hint":"Make a new one."}`,
+			"409 Out of sequence: seq 3: Make a new one."},
+		"outcome": {413, "application/fhir+json",
+			`{"resourceType":"OperationOutcome",` +
+				`"issue":[{"details":{"text":"Too large.","coding":[{"code":"too-large"}]}}]}`,
+			"413 Too large."},
+		"proxy page": {502, "text/html", "<html>", "answer is not from Precept"},
+		"redirect":   {302, "text/html", "", "answer is not from Precept"},
+		"not JSON":   {200, "application/json", "hello", "answer is not from Precept"},
+		"empty issue": {400, "application/fhir+json", `{"resourceType":"OperationOutcome","issue":[]}`,
+			"answer is not from Precept"},
 		"other shape":  {400, "application/problem+json", `[]`, "answer is not from Precept"},
 		"other member": {200, "application/json", `{"tenant":"north","new":1}`, ""},
 	}

@@ -26,7 +26,8 @@ func TestDependencies(t *testing.T) {
 		if name, ok := strings.CutPrefix(d, ours); ok && !slices.Contains(allowed, name) {
 			t.Errorf("%s is not a package of plain values", d)
 		}
-		for _, banned := range []string{"github.com/open-policy-agent/", "go.etcd.io/", "github.com/sigstore/", "github.com/labstack/"} {
+		for _, banned := range []string{"github.com/open-policy-agent/", "go.etcd.io/", "github.com/sigstore/",
+			"github.com/labstack/"} {
 			if strings.HasPrefix(d, banned) {
 				t.Errorf("%s has no place in a client", d)
 			}

@@ -75,7 +75,8 @@ func (e *EHR) path(service string) string {
 // Token makes the token of one call: of a service, or with an empty name of
 // discovery.
 func (e *EHR) Token(service string) (string, error) {
-	return sign(e.signer, claims{Claims: jwt.Claims{Issuer: e.cfg.Issuer, Audience: jwt.Audience{e.cfg.Audience + e.path(service)}}}, e.cfg.Clock(), ehrLife)
+	c := jwt.Claims{Issuer: e.cfg.Issuer, Audience: jwt.Audience{e.cfg.Audience + e.path(service)}}
+	return sign(e.signer, claims{Claims: c}, e.cfg.Clock(), ehrLife)
 }
 
 // Discover asks which services there are.

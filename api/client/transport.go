@@ -23,7 +23,7 @@ import (
 	"github.com/precept-cds/precept/api/wire"
 )
 
-// ErrConfig says that a client can not be made like this; the message names
+// ErrConfig says that a client cannot be made like this; the message names
 // what is missing.
 var ErrConfig = errors.New("client is not configured")
 
@@ -38,7 +38,8 @@ func newHTTP() *http.Client {
 // checkBase takes an absolute URL without a slash at the end.
 func checkBase(base string) error {
 	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.HasSuffix(base, "/") || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.HasSuffix(base, "/") ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("reading base URL: %w: want an absolute URL without a slash at the end", ErrConfig)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 
 // Search is the body of a search for records. Zero members do not restrict.
 // Without Patient the same can be asked with GET and query parameters; a
-// patient never stands in a URL, because URLs end up in logs.
+// patient is never put into a URL, because URLs end up in logs.
 type Search struct {
 	From    time.Time `json:"from,omitzero"` // decided at or after
 	To      time.Time `json:"to,omitzero"`   // decided before

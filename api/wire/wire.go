@@ -8,7 +8,7 @@
 // SHA-256. The documents of CDS Hooks are in package cdshooks.
 //
 // What it does not do: it checks nothing. A record, a report and a proof are the
-// server's word until somebody holds them against a signed head.
+// server's word until somebody compares them with a signed head.
 package wire
 
 import "time"

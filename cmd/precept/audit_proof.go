@@ -103,6 +103,7 @@ func (f *auditFlags) checkProof(ctx context.Context, w io.Writer, text []byte, n
 		fmt.Fprintf(w, "proof does NOT hold: %v\n", err)
 		return errSaid
 	}
-	_, err = fmt.Fprintf(w, "proof holds: leaf %d of %s, under a head that the node signed, is\n%s\n", p.Index, p.Log, p.Leaf)
+	_, err = fmt.Fprintf(w, "proof holds: leaf %d of %s, under a head that the node signed, is\n%s\n", p.Index, p.Log,
+		p.Leaf)
 	return err
 }

@@ -31,7 +31,8 @@ func TestCallCommand(t *testing.T) {
 		return path
 	}
 	call := func(args ...string) (stdout, stderr string, status int) {
-		return precept(t, append([]string{"call", "--server", d.public, "--tenant", "north", "--issuer", demoIssuer("north"),
+		return precept(t, append([]string{"call", "--server", d.public, "--tenant", "north", "--issuer",
+			demoIssuer("north"),
 			"--kid", "ehr-north", "--key", d.keyFile("ehr-north")}, args...)...)
 	}
 	for _, format := range []string{"", "--json"} {
@@ -40,7 +41,8 @@ func TestCallCommand(t *testing.T) {
 			t.Errorf("--discover %s: %d, %s%s", format, status, out, talk)
 		}
 	}
-	if out, talk, status := call("request.json"); status != 2 || out != "" || !strings.Contains(talk, "--discover lists") {
+	if out, talk, status := call("request.json"); status != 2 || out != "" ||
+		!strings.Contains(talk, "--discover lists") {
 		t.Errorf("without a service: %d, %s%s", status, out, talk)
 	}
 	request := file("request.json", string(d.current(p.Request)))
@@ -54,10 +56,13 @@ func TestCallCommand(t *testing.T) {
 		t.Fatalf("no card in %s", answer)
 	}
 	entry := fmt.Sprintf(`{"card":%q,"outcome":"overridden","outcomeTimestamp":"2026-03-02T15:00:00Z"}`, card[1])
-	if out, talk, status := call("--service", demoService, "--feedback", file("good.json", `{"feedback":[`+entry+`]}`)); status != 0 || out != "" || !strings.Contains(talk, "receipt: id=") {
+	if out, talk, status := call("--service", demoService, "--feedback",
+		file("good.json", `{"feedback":[`+entry+`]}`)); status != 0 || out != "" ||
+		!strings.Contains(talk, "receipt: id=") {
 		t.Errorf("feedback: %d, %s%s", status, out, talk)
 	}
-	if out, talk, status := call("--service", demoService, "--feedback", file("half.json", `{"feedback":[`+entry+`,{}]}`)); status != 0 || !strings.Contains(out, "feedback[1].card") {
+	if out, talk, status := call("--service", demoService, "--feedback",
+		file("half.json", `{"feedback":[`+entry+`,{}]}`)); status != 0 || !strings.Contains(out, "feedback[1].card") {
 		t.Errorf("feedback half usable: %d, %s%s", status, out, talk)
 	}
 }

@@ -120,13 +120,14 @@ func (r Response) Marshal() ([]byte, error) {
 	return b, nil
 }
 
-// Check holds a card against the specification.
+// Check compares a card with the specification.
 func (c *Card) Check() error {
 	switch {
 	case c.Summary == "":
 		return fmt.Errorf("summary is empty: %w", ErrCard)
 	case utf8.RuneCountInString(c.Summary) > MaxSummary:
-		return fmt.Errorf("summary has %d characters, at most %d are allowed: %w", utf8.RuneCountInString(c.Summary), MaxSummary, ErrCard)
+		return fmt.Errorf("summary has %d characters, at most %d are allowed: %w", utf8.RuneCountInString(c.Summary),
+			MaxSummary, ErrCard)
 	case c.Indicator.Rank() > 2:
 		return fmt.Errorf("indicator %q is not info, warning or critical: %w", c.Indicator, ErrCard)
 	case c.Source.Label == "":

@@ -30,10 +30,14 @@ func TestCheckCard(t *testing.T) {
 		}, false},
 		{"delete", func(c *Card) {
 			c.SelectionBehavior = "any"
-			c.Suggestions = []Suggestion{{Label: "x", Actions: []Action{{Type: "delete", Description: "x", ResourceID: "MedicationRequest/1"}}}}
+			c.Suggestions = []Suggestion{{Label: "x",
+				Actions: []Action{{Type: "delete", Description: "x", ResourceID: "MedicationRequest/1"}}}}
 		}, true},
-		{"override reason without display", func(c *Card) { c.OverrideReasons = []Coding{{Code: "a", System: "b"}} }, false},
-		{"relative link", func(c *Card) { c.Links = []Link{{Label: "x", URL: "https://x.example", Type: "relative"}} }, false},
+		{"override reason without display", func(c *Card) { c.OverrideReasons = []Coding{{Code: "a", System: "b"}} },
+			false},
+		{"relative link", func(c *Card) {
+			c.Links = []Link{{Label: "x", URL: "https://x.example", Type: "relative"}}
+		}, false},
 	} {
 		card := good()
 		c.change(&card)

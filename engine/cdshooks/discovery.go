@@ -94,7 +94,7 @@ func (d Discovery) Marshal() ([]byte, error) {
 	return b, nil
 }
 
-// Check holds a document against the specification. One id may stand for
+// Check compares a document with the specification. One id may name
 // several hooks, but only once for each.
 func (d Discovery) Check() error {
 	seen := map[[2]string]bool{}
@@ -103,7 +103,7 @@ func (d Discovery) Check() error {
 		case s.ID == "" || s.Hook == "" || s.Description == "":
 			return fmt.Errorf("service %d needs id, hook and description: %w", i, ErrDiscovery)
 		case seen[at]:
-			return fmt.Errorf("service %q stands twice for hook %q: %w", s.ID, s.Hook, ErrDiscovery)
+			return fmt.Errorf("service %q is listed twice for hook %q: %w", s.ID, s.Hook, ErrDiscovery)
 		default:
 			seen[at] = true
 		}

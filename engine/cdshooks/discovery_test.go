@@ -8,9 +8,12 @@ import (
 )
 
 func TestDiscoveryKeepsOrder(t *testing.T) {
-	want := `{"services":[{"hook":"order-sign","description":"Checks orders","id":"orders","prefetch":{"z":"Patient/{{context.patientId}}","a":"Condition?patient={{context.patientId}}"}}]}`
-	d := Discovery{Services: []Service{{Hook: "order-sign", Description: "Checks orders", ID: "orders", Prefetch: Templates{
-		{"z", "Patient/{{context.patientId}}"}, {"a", "Condition?patient={{context.patientId}}"}}}}}
+	want := `{"services":[{"hook":"order-sign","description":"Checks orders","id":"orders",` +
+		`"prefetch":{"z":"Patient/{{context.patientId}}","a":"Condition?patient={{context.patientId}}"}}]}`
+	d := Discovery{Services: []Service{{
+		Hook: "order-sign", Description: "Checks orders", ID: "orders",
+		Prefetch: Templates{{"z", "Patient/{{context.patientId}}"}, {"a", "Condition?patient={{context.patientId}}"}},
+	}}}
 	got, err := d.Marshal()
 	if err != nil || string(got) != want {
 		t.Fatalf("%s, %v", got, err)
@@ -38,10 +41,12 @@ func TestDiscoveryRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := (Discovery{[]Service{good, {Hook: "order-select", Description: "Checks", ID: "orders"}}}).Marshal(); err != nil {
+	other := Service{Hook: "order-select", Description: "Checks", ID: "orders"}
+	if _, err := (Discovery{[]Service{good, other}}).Marshal(); err != nil {
 		t.Errorf("one id for two hooks: %v", err)
 	}
-	for _, bad := range []string{`{"services":[{"prefetch":[]}]}`, `{"services":[{"prefetch":{"a":1}}]}`, `{"services":[{"prefetch":{"a":"b","a":"c"}}]}`, `{"services":[{"prefetch":{"a"`} {
+	for _, bad := range []string{`{"services":[{"prefetch":[]}]}`, `{"services":[{"prefetch":{"a":1}}]}`,
+		`{"services":[{"prefetch":{"a":"b","a":"c"}}]}`, `{"services":[{"prefetch":{"a"`} {
 		if err := json.Unmarshal([]byte(bad), new(Discovery)); err == nil {
 			t.Errorf("%s was read", bad)
 		}
@@ -78,7 +83,8 @@ func TestCheckTemplate(t *testing.T) {
 		"":                                                                         false,
 		"Patient/\x01":                                                             false,
 	} {
-		if err := CheckTemplate("order-sign", template); (err == nil) != ok || err != nil && !errors.Is(err, ErrTemplate) {
+		if err := CheckTemplate("order-sign", template); (err == nil) != ok ||
+			err != nil && !errors.Is(err, ErrTemplate) {
 			t.Errorf("%q: %v", template, err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrFeedback says that a feedback body, or an entry of it, is not what CDS
-// Hooks defines. The message names the path, never what stood there.
+// Hooks defines. The message names the path, never the value.
 var ErrFeedback = errors.New("feedback is not conformant")
 
 // Limits of one feedback body. Far above what EHRs send.
@@ -54,7 +54,7 @@ func (e *FeedbackError) Error() string {
 	return fmt.Sprintf("%v at %s: want %s", ErrFeedback, e.Path, e.Want)
 }
 
-// Unwrap gives ErrFeedback.
+// Unwrap returns ErrFeedback.
 func (e *FeedbackError) Unwrap() error { return ErrFeedback }
 
 // wireFeedback is an entry as sent. Members that nobody knows are allowed.
@@ -145,7 +145,8 @@ func (f *Feedback) accept(accepted []wireSuggestion) *FeedbackError {
 	}
 	for i, s := range accepted {
 		if !usableID(s.ID) {
-			return &FeedbackError{fmt.Sprintf("acceptedSuggestions[%d].id", i), fmt.Sprintf("an id of 1 to %d bytes", maxFeedbackID)}
+			return &FeedbackError{fmt.Sprintf("acceptedSuggestions[%d].id", i),
+				fmt.Sprintf("an id of 1 to %d bytes", maxFeedbackID)}
 		}
 		f.Accepted = append(f.Accepted, s.ID)
 	}

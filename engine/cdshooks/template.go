@@ -24,7 +24,7 @@ var (
 	parameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9-]*(:in)?$`)
 	// Date prefixes outside the subset: ne, sa, eb, ap before a year.
 	badPrefix = regexp.MustCompile(`^(ne|sa|eb|ap)[0-9]{4}`)
-	// What may stand unescaped in a query value: RFC 3986 unreserved and the
+	// What may be unescaped in a query value: RFC 3986 unreserved and the
 	// marks FHIR uses; everything else differs between EHRs.
 	plainValue = regexp.MustCompile(`^[A-Za-z0-9._~,:/$+%*-]*$`)
 	fieldName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
@@ -46,8 +46,8 @@ func tokens(hook string) (fields map[string]bool, known bool) {
 	return fields, false // the set of hooks is open
 }
 
-// CheckTemplate holds a prefetch template of a service that answers hook
-// against the subset grammar of CDS Hooks 2.0: a read, a search with plain
+// CheckTemplate compares a prefetch template of a service that answers hook
+// with the subset grammar of CDS Hooks 2.0: a read, a search with plain
 // parameters, or a token whose value is a reference. Tokens of hooks outside
 // the hook library are checked for their form only.
 func CheckTemplate(hook, template string) error {
@@ -125,15 +125,18 @@ func checkSearch(resource, query string) error {
 		case !ok || value == "":
 			return fmt.Errorf("parameter %q needs a value: %w", name, ErrTemplate)
 		case !parameterName.MatchString(name):
-			return fmt.Errorf("parameter %q: only plain names and the modifier :in are in the subset: %w", name, ErrTemplate)
+			return fmt.Errorf("parameter %q: only plain names and the modifier :in are in the subset: %w", name,
+				ErrTemplate)
 		case name[0] == '_' && !slices.Contains([]string{"_id", "_count", "_sort", "_lastUpdated", "_tag"}, name):
 			return fmt.Errorf("parameter %q is outside the subset: %w", name, ErrTemplate)
 		case badPrefix.MatchString(value):
-			return fmt.Errorf("parameter %q: only the prefixes eq, lt, gt, ge and le are in the subset: %w", name, ErrTemplate)
+			return fmt.Errorf("parameter %q: only the prefixes eq, lt, gt, ge and le are in the subset: %w", name,
+				ErrTemplate)
 		}
 		literal := strings.NewReplacer("\x01", "", "\x02", "").Replace(value)
 		if _, err := url.QueryUnescape(literal); err != nil || !plainValue.MatchString(literal) {
-			return fmt.Errorf("value of parameter %q: percent-encode what is not a letter, digit or one of . _ ~ , : / $ + * -: %w", name, ErrTemplate)
+			return fmt.Errorf("value of parameter %q: percent-encode what is not a letter, digit or one of %s: %w",
+				name, ". _ ~ , : / $ + * -", ErrTemplate)
 		}
 	}
 	return nil
