@@ -114,8 +114,11 @@ func TestAudit(t *testing.T) {
 	}
 	why, err := ada.Explain(t.Context(), id)
 	w.must(err)
-	i := slices.IndexFunc(why.Findings, func(f decision.ExplainedFinding) bool { return f.Rule == "renal_dosing/metformin-contraindicated" })
-	if i < 0 || why.Findings[i].Outcome != decision.Fired || why.Findings[i].Fact.Text != "eGFR < 30" || why.Findings[i].Fact.State != fact.True {
+	i := slices.IndexFunc(why.Findings, func(f decision.ExplainedFinding) bool {
+		return f.Rule == "renal_dosing/metformin-contraindicated"
+	})
+	if i < 0 || why.Findings[i].Outcome != decision.Fired || why.Findings[i].Fact.Text != "eGFR < 30" ||
+		why.Findings[i].Fact.State != fact.True {
 		t.Errorf("explanation: %+v", why)
 	}
 	report, err := ada.Verify(t.Context())
