@@ -564,16 +564,27 @@ type gate struct {
 	waiting chan struct{}
 }
 
+func newGate(s audit.Store) *gate {
+	return &gate{Store: s, open: make(chan struct{}), waiting: make(chan struct{}, 100)}
+}
+
 func (g *gate) Commit(ctx context.Context, b *audit.Batch) error {
 	g.waiting <- struct{}{}
 	<-g.open
 	return g.Store.Commit(ctx, b)
 }
 
+// queued waits until n entries wait to be stored.
+func queued(l *audit.Log, n int) {
+	for l.Stats().Waiting < n {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestFullQueueIsBusyAndCancelledEntriesAreNotStored(t *testing.T) {
 	r := newRegion(t)
 	r.open(t).Close()
-	g := &gate{Store: r.store, open: make(chan struct{}), waiting: make(chan struct{}, 100)}
+	g := newGate(r.store)
 	r.store, r.queue = g, 2
 	l := r.open(t)
 	results := make(chan error, 10)
@@ -586,9 +597,7 @@ func TestFullQueueIsBusyAndCancelledEntriesAreNotStored(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go send(ctx)
 	go send(t.Context())
-	for l.Stats().Waiting < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	queued(l, 2)
 	if _, err := l.Append(t.Context(), r.entry("north", "p1")); !errors.Is(err, audit.ErrBusy) {
 		t.Errorf("full queue: %v, want ErrBusy", err)
 	}

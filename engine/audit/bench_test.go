@@ -40,14 +40,16 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkAppend records 88 kB bodies from 8 goroutines into bbolt on a real file.
+// BenchmarkAppend records bodies into bbolt on a real file, from 8 goroutines and from one, whose every entry is a
+// batch of its own.
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range []int{300, 88 << 10} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) { benchAppend(b, size) })
+		b.Run(fmt.Sprint(size), func(b *testing.B) { benchAppend(b, size, 4) }) // times 2 processors
+		b.Run(fmt.Sprint(size, "-alone"), func(b *testing.B) { benchAppend(b, size, 0) })
 	}
 }
 
-func benchAppend(b *testing.B, size int) {
+func benchAppend(b *testing.B, size, parallel int) {
 	dir := b.TempDir()
 	s, err := bolt.Open(filepath.Join(dir, "audit.db"), bolt.Options{})
 	if err != nil {
@@ -78,28 +80,37 @@ func benchAppend(b *testing.B, size int) {
 		rules[i] = fmt.Sprint("pack/rule-", i)
 	}
 	var n atomic.Int64
-	b.SetParallelism(4) // times 2 processors
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	b.ResetTimer()
 	cpu := cpuTime()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			i := n.Add(1)
-			now := time.Now()
-			id, _ := audit.NewRecordID(now, rand.Reader)
-			body := bodies[i%64]
-			_, err := l.Append(context.Background(), audit.Entry{
-				Kind: audit.Decision, Tenant: "north", RecordID: id, Decided: now, Engine: "1.0.0", Library: "1.0.0", Release: 3, Schema: "test/1",
-				Body: [][]byte{body[:100], body[100:]}, Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: fmt.Sprint(i % 2000)},
-				Rules: rules, Cards: []string{string(id)}, Idem: []byte(id),
-			})
-			if err != nil {
-				b.Error(err)
-				return
-			}
+	record := func() {
+		i := n.Add(1)
+		now := time.Now()
+		id, _ := audit.NewRecordID(now, rand.Reader)
+		body := bodies[i%64]
+		_, err := l.Append(context.Background(), audit.Entry{
+			Kind: audit.Decision, Tenant: "north", RecordID: id, Decided: now, Engine: "1.0.0", Library: "1.0.0",
+			Schema: "test/1", Body: [][]byte{body[:100], body[100:]},
+			Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: fmt.Sprint(i % 2000)},
+			Rules:   rules, Cards: []string{string(id)}, Idem: []byte(id),
+		})
+		if err != nil {
+			b.Error(err)
 		}
-	})
+	}
+	if parallel == 0 {
+		for range b.N {
+			record()
+		}
+	} else {
+		b.SetParallelism(parallel)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				record()
+			}
+		})
+	}
 	b.StopTimer()
 	st := l.Stats()
 	b.ReportMetric(float64(st.Records)/b.Elapsed().Seconds(), "records/s")

@@ -123,8 +123,12 @@ type request struct {
 	marks   []byte
 	lookups []keyring.Tag
 	idem    keyring.Tag
+	names   int         // where its keys begin among those that its part asks for
 	done    chan result // buffered, one result
 }
+
+// size is how much the request stores, more or less.
+func (r *request) size() int { return len(r.sealed) + len(r.entry.Statement) }
 
 // result is what the writer answers.
 type result struct {

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
@@ -180,14 +179,21 @@ func (e *edge) root() (tlog.Hash, error) {
 	return h, nil
 }
 
-// readLeaf reads a leaf and the tree hashes stored with it; nil if there is none, or nothing that can be told apart.
-func readLeaf(v View, t tenant.ID, log LogName, index int64) (hashes, leaf []byte, err error) {
-	value, err := v.Get(Leaves, t, log.key(index))
-	if err != nil || len(value) == 0 || len(value) < 1+int(value[0])*tlog.HashSize {
-		return nil, nil, err
+// splitLeaf parts what is stored for a leaf into tree hashes and leaf; both are nil if there is nothing, or
+// nothing that can be told apart.
+func splitLeaf(value []byte) (hashes, leaf []byte) {
+	if len(value) == 0 || len(value) < 1+int(value[0])*tlog.HashSize {
+		return nil, nil
 	}
 	n := 1 + int(value[0])*tlog.HashSize
-	return value[1:n], value[n:], nil
+	return value[1:n], value[n:]
+}
+
+// readLeaf reads a leaf and the tree hashes stored with it.
+func readLeaf(v View, t tenant.ID, log LogName, index int64) (hashes, leaf []byte, err error) {
+	value, err := v.Get(Leaves, t, log.key(index))
+	hashes, leaf = splitLeaf(value)
+	return hashes, leaf, err
 }
 
 // appendPlace adds where a record lies.
@@ -214,42 +220,73 @@ type storedHashes struct {
 
 // ReadHashes implements [tlog.HashReader].
 func (s storedHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	values, err := s.view.GetMany(hashKeys(nil, s.tenant, s.log, indexes))
+	if err != nil {
+		return nil, err
+	}
+	return takeHashes(s.log, indexes, values)
+}
+
+// hashKeys adds the keys of the leaves that tree hashes are stored with: those that completed their subtrees.
+func hashKeys(keys []Key, t tenant.ID, log LogName, indexes []int64) []Key {
+	for _, index := range indexes {
+		keys = append(keys, Key{Leaves, t, log.key(completedBy(index))})
+	}
+	return keys
+}
+
+func completedBy(index int64) (leaf int64) {
+	level, n := tlog.SplitStoredHashIndex(index)
+	return (n+1)<<level - 1
+}
+
+// takeHashes finds the tree hashes in what hashKeys lead to.
+func takeHashes(log LogName, indexes []int64, values [][]byte) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(indexes))
 	for i, index := range indexes {
-		level, n := tlog.SplitStoredHashIndex(index)
-		leaf := (n+1)<<level - 1 // the leaf that completed this subtree
-		hashes, _, err := readLeaf(s.view, s.tenant, s.log, leaf)
-		if err != nil {
-			return nil, err
-		}
+		level, _ := tlog.SplitStoredHashIndex(index)
+		hashes, _ := splitLeaf(values[i])
 		if len(hashes) < (level+1)*tlog.HashSize {
-			return nil, fmt.Errorf("%w: tree hashes of leaf %d of %s are missing", ErrCorrupt, leaf, s.log)
+			return nil, fmt.Errorf("%w: tree hashes of leaf %d of %s are missing", ErrCorrupt, completedBy(index), log)
 		}
 		out[i] = tlog.Hash(hashes[level*tlog.HashSize:][:tlog.HashSize])
 	}
 	return out, nil
 }
 
-// loadEdge reads the edge of a tree and checks that it gives the signed root.
-func loadEdge(v View, t tenant.ID, h Head) (*edge, error) {
+// edgeIndexes are the hashes that make the edge of a tree.
+func edgeIndexes(size int64) (indexes []int64) {
+	for level := range 63 {
+		if size>>level&1 == 1 {
+			indexes = append(indexes, tlog.StoredHashIndex(level, size>>level-1))
+		}
+	}
+	return indexes
+}
+
+// newEdge makes the edge of a tree from its hashes and checks that it gives the signed root.
+func newEdge(h Head, hashes []tlog.Hash) (*edge, error) {
 	e := &edge{size: h.Size}
-	stored := storedHashes{v, t, h.Log}
 	for level := range e.hash {
-		if h.Size>>level&1 == 0 {
-			continue
+		if h.Size>>level&1 == 1 {
+			e.hash[level], hashes = hashes[0], hashes[1:]
 		}
-		got, err := stored.ReadHashes([]int64{tlog.StoredHashIndex(level, h.Size>>level-1)})
-		if err != nil {
-			return nil, err
-		}
-		e.hash[level] = got[0]
 	}
 	root, err := e.root()
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(root[:], h.Root[:]) {
+	if root != h.Root {
 		return nil, fmt.Errorf("%w: tree of %s does not have the signed root", ErrCorrupt, h.Log)
 	}
 	return e, nil
+}
+
+// checkEdge checks that the tree in the store has the signed root.
+func checkEdge(v View, t tenant.ID, h Head) error {
+	hashes, err := storedHashes{v, t, h.Log}.ReadHashes(edgeIndexes(h.Size))
+	if err == nil {
+		_, err = newEdge(h, hashes)
+	}
+	return err
 }

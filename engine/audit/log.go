@@ -22,6 +22,7 @@ type Log struct {
 	// The writer goroutine's own.
 	mark   *markFile // nil without
 	shards map[tenant.ID]*shard
+	parts  map[tenant.ID]*part // of the batch that is being stored
 	batch  Batch
 	arena  []byte
 
@@ -65,7 +66,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	}
 	l := &Log{
 		queue: make(chan *request, c.Queue), idle: make(chan struct{}), failed: make(chan struct{}),
-		shards: make(map[tenant.ID]*shard),
+		shards: make(map[tenant.ID]*shard), parts: make(map[tenant.ID]*part),
 	}
 	if err := l.start(ctx, c); err != nil {
 		return nil, fmt.Errorf("opening audit log: %w", err)
@@ -166,19 +167,16 @@ func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads
 			return err
 		}
 		heads[markKey{t, stream}] = markLine{t, h.Log, string(h.Note)}
-		if _, err := loadEdge(v, t, h); err != nil {
+		if err := checkEdge(v, t, h); err != nil {
 			return err
 		}
-		last, err := v.Get(Leaves, t, h.Log.key(h.Size-1))
+		end, err := v.GetMany([]Key{{Leaves, t, h.Log.key(h.Size - 1)}, {Leaves, t, h.Log.key(h.Size)}})
 		if err != nil {
 			return err
 		}
-		beyond, err := v.Get(Leaves, t, h.Log.key(h.Size))
-		if err != nil {
-			return err
-		}
-		if last == nil || beyond != nil {
-			return fmt.Errorf("%w: the head of %s says %d leaves, the store disagrees (run a full verification)", ErrCorrupt, h.Log, h.Size)
+		if end[0] == nil || end[1] != nil {
+			return fmt.Errorf("%w: the head of %s says %d leaves, the store disagrees (run a full verification)",
+				ErrCorrupt, h.Log, h.Size)
 		}
 		return nil
 	})

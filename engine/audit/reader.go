@@ -162,23 +162,32 @@ func (r *Reader) record(v View, t tenant.ID, id []byte) (Record, int64, error) {
 	}
 	log, index, _, ok := readPlace(place)
 	if !ok {
-		return Record{}, 0, fmt.Errorf("%w: its place is damaged", ErrCorrupt)
+		return Record{}, 0, errPlace
 	}
-	hashes, data, err := readLeaf(v, t, log, index)
+	value, err := v.Get(Leaves, t, log.key(index))
 	if err != nil {
 		return Record{}, 0, err
 	}
+	rec, err := parseRecord(id, log, index, value)
+	return rec, index, err
+}
+
+var errPlace = fmt.Errorf("%w: its place is damaged", ErrCorrupt)
+
+// parseRecord checks what is stored where the leaf of a record should be.
+func parseRecord(id []byte, log LogName, index int64, value []byte) (Record, error) {
+	hashes, data := splitLeaf(value)
 	if hash := tlog.RecordHash(data); !bytes.HasPrefix(hashes, hash[:]) {
-		return Record{}, 0, fmt.Errorf("%w: leaf %d of %s does not have its stored hash", ErrCorrupt, index, log)
+		return Record{}, fmt.Errorf("%w: leaf %d of %s does not have its stored hash", ErrCorrupt, index, log)
 	}
 	leaf, err := ParseLeaf(data)
 	if err != nil {
-		return Record{}, 0, err
+		return Record{}, err
 	}
 	if b, err := leaf.RecordID.bytes(); err != nil || !bytes.Equal(b[:], id) || leaf.Index != index {
-		return Record{}, 0, fmt.Errorf("%w: leaf %d of %s is that of another record", ErrCorrupt, index, log)
+		return Record{}, fmt.Errorf("%w: leaf %d of %s is that of another record", ErrCorrupt, index, log)
 	}
-	return Record{Log: log, Leaf: leaf, Bytes: bytes.Clone(data)}, index, nil
+	return Record{Log: log, Leaf: leaf, Bytes: bytes.Clone(data)}, nil
 }
 
 // openBody checks and opens a sealed body.
@@ -201,22 +210,6 @@ func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []by
 		return nil, err
 	}
 	return r.sealer.unpack(plain, l.Commit)
-}
-
-// receipt makes a receipt for a stored record under the newest head.
-func (r *Reader) receipt(v View, t tenant.ID, id []byte) (Receipt, error) {
-	rec, index, err := r.record(v, t, id)
-	if err != nil {
-		return Receipt{}, err
-	}
-	h, err := r.logHead(v, t, rec.Log)
-	if err != nil {
-		return Receipt{}, err
-	}
-	return Receipt{
-		RecordID: rec.Leaf.RecordID, Log: h.Origin, Index: index, Leaf: tlog.RecordHash(rec.Bytes),
-		Size: h.Size, Root: h.Root, Note: bytes.Clone(h.Note),
-	}, nil
 }
 
 // ByIdem finds the record stored with these idempotency bytes; ErrNotFound if there is none. Ask before deciding

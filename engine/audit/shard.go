@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -17,13 +18,13 @@ type shard struct {
 	id       tenant.ID
 	ref      string // tenantRef
 	refFresh bool   // not stored yet
-	planned  bool   // in the batch being planned
+	known    bool   // the edges are read
 	audit    stream
 	releases stream
 }
 
-// A stream is the growing end of one kind of log. Its fields run ahead of the store while a batch is planned; on
-// any failure the shard is thrown away and read again.
+// A stream is the growing end of one kind of log. Its fields run ahead of the store while a batch is planned; if
+// the plan is not stored, the shard is thrown away and read again.
 type stream struct {
 	log       LogName // "" before the first
 	edge      *edge
@@ -31,55 +32,79 @@ type stream struct {
 	stored    []byte    // head as it is in the store; nil if none
 	origin    string
 	signer    note.Signer // for origin
+	signed    int64       // leaves under the newest signed head
 	note      []byte      // newest signed head
-	root      tlog.Hash
-	touched   bool // by this batch
+	root      tlog.Hash   // of the newest signed head
+	touched   bool        // by this batch
 }
 
-// shard reads what the writer needs to know of a tenant, once.
-func (l *Log) shard(v View, t tenant.ID) (*shard, error) {
-	if s, ok := l.shards[t]; ok {
-		return s, nil
-	}
-	s := &shard{id: t}
-	ref, err := v.Get(Meta, "", []byte("tenant/"+t))
-	if err != nil {
-		return nil, err
-	}
-	if s.ref = string(ref); ref == nil {
+// streams are both kinds of logs.
+func (s *shard) streams() [2]*stream { return [2]*stream{&s.audit, &s.releases} }
+
+// current says whether the heads in the store are those that are remembered.
+func (s *shard) current(audit, releases []byte) bool {
+	return bytes.Equal(s.audit.stored, audit) && bytes.Equal(s.releases.stored, releases)
+}
+
+// newShard makes the shard of a tenant from what is stored of it. The edges of its trees are missing yet.
+func (l *Log) newShard(t tenant.ID, ref []byte, heads ...[]byte) (*shard, error) {
+	s := &shard{id: t, ref: string(ref)}
+	if ref == nil {
 		var b [16]byte
 		if _, err := io.ReadFull(l.cfg.Rand, b[:]); err != nil {
 			return nil, fmt.Errorf("reading randomness: %w", err)
 		}
 		s.ref, s.refFresh = hex.EncodeToString(b[:]), true
 	}
-	if err := l.readStream(v, s, &s.audit, streamAudit); err != nil {
-		return nil, err
+	for i, st := range s.streams() {
+		if heads[i] == nil {
+			continue
+		}
+		h, err := l.id.openHead(t, heads[i], l.Reader.node)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.name(s, st, h.Log); err != nil {
+			return nil, err
+		}
+		st.stored = bytes.Clone(heads[i])
+		st.committed, st.signed, st.note, st.root = h.Committed, h.Size, bytes.Clone(h.Note), h.Root
 	}
-	if err := l.readStream(v, s, &s.releases, streamReleases); err != nil {
-		return nil, err
-	}
-	l.shards[t] = s
 	return s, nil
 }
 
-func (l *Log) readStream(v View, s *shard, st *stream, name string) error {
-	h, value, ok, err := l.head(v, s.id, name)
-	if err != nil || !ok {
-		return err
+// edgeKeys adds the keys of the hashes that make the edges of the trees.
+func (s *shard) edgeKeys(keys []Key) []Key {
+	for _, st := range s.streams() {
+		keys = hashKeys(keys, s.id, st.log, edgeIndexes(st.signed))
 	}
-	if err := l.name(s, st, h.Log); err != nil {
-		return err
-	}
-	st.committed, st.stored, st.note, st.root = h.Committed, value, h.Note, h.Root
-	st.edge, err = loadEdge(v, s.id, h)
-	return err
+	return keys
 }
 
-// openMonth makes sure that the audit stream is in the month of a commit, closing the month before. One batch
-// has one time, so this comes before the tenant's first entry of the batch, and no receipt of this batch is
-// about the closed month.
-func (l *Log) openMonth(s *shard, committed time.Time) error {
+// takeEdges makes the edges from what edgeKeys lead to.
+func (s *shard) takeEdges(values [][]byte) error {
+	for _, st := range s.streams() {
+		if st.stored == nil {
+			continue
+		}
+		indexes := edgeIndexes(st.signed)
+		hashes, err := takeHashes(st.log, indexes, values)
+		if err != nil {
+			return err
+		}
+		values = values[len(indexes):]
+		if st.edge, err = newEdge(Head{Log: st.log, Size: st.signed, Root: st.root}, hashes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openMonth makes sure that the audit stream is in the month of a commit, closing the month before. A plan has
+// one time, so this comes before the tenant's first entry of the batch, and no entry that the batch adds is in
+// the closed month.
+func (l *Log) openMonth(p *part, committed time.Time) error {
+	s := p.shard
 	month := monthLog(committed)
 	if s.audit.log == month {
 		return nil
@@ -94,8 +119,8 @@ func (l *Log) openMonth(s *shard, committed time.Time) error {
 			return err
 		}
 		closed := []byte(s.audit.log)
-		l.expect(Heads, s.id, closed, nil)
-		l.put(Heads, s.id, closed, final)
+		p.expect(Heads, closed, nil)
+		p.put(Heads, closed, final)
 		last = &Leaf{Kind: Checkpoint, TenantRef: s.ref, Committed: committed, Checkpoint: string(s.audit.note)}
 	}
 	if err := l.name(s, &s.audit, month); err != nil {
@@ -104,7 +129,7 @@ func (l *Log) openMonth(s *shard, committed time.Time) error {
 	if last == nil {
 		return nil
 	}
-	_, _, err := l.grow(s, &s.audit, last.append, committed)
+	_, _, err := l.grow(p, &s.audit, last.append, committed)
 	return err
 }
 
@@ -132,5 +157,6 @@ func (l *Log) sign(st *stream) (err error) {
 	if err != nil {
 		return fmt.Errorf("signing head: %w", err)
 	}
+	st.signed = st.edge.size
 	return nil
 }

@@ -27,7 +27,7 @@ func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.S
 		var h Head
 		err := r.cfg.Store.View(ctx, func(v View) (err error) {
 			if h, _, _, err = r.head(v, t, streamReleases); err == nil && h.Size > 0 {
-				_, err = loadEdge(v, t, h)
+				err = checkEdge(v, t, h)
 			}
 			return err
 		})

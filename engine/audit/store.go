@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -42,9 +44,28 @@ func (s Space) String() string {
 	return [...]string{"meta", "heads", "leaves", "bodies", "records", "patients", "lookups", "keys", "blobs"}[s]
 }
 
-// ErrConflict is returned by [Store.Commit] when nothing was changed because an expectation did not hold. The
-// log reads again and retries.
+// ErrConflict is what a [ConflictError] is.
 var ErrConflict = errors.New("store has changed meanwhile")
+
+// A ConflictError is returned by [Store.Commit] when nothing was changed because expectations did not hold. It is
+// [ErrConflict]. The log reads the tenants named and plans what it wants of them anew; the rest stands.
+type ConflictError struct {
+	// Tenants are those whose expectations did not hold. A store names all it knows of and at least one.
+	Tenants []tenant.ID
+}
+
+// Error names the tenants.
+func (e *ConflictError) Error() string { return fmt.Sprintf("%s: tenants %q", ErrConflict, e.Tenants) }
+
+// Add names one more tenant, once.
+func (e *ConflictError) Add(t tenant.ID) {
+	if !slices.Contains(e.Tenants, t) {
+		e.Tenants = append(e.Tenants, t)
+	}
+}
+
+// Unwrap makes the error [ErrConflict].
+func (e *ConflictError) Unwrap() error { return ErrConflict }
 
 // A Store keeps bytes under (space, tenant, key). Durability and order are all that the log needs from it:
 //
@@ -52,14 +73,17 @@ var ErrConflict = errors.New("store has changed meanwhile")
 //   - Commit applies a batch wholly or not at all, one after the other, and returns nil only after it is durable.
 //   - An error of Commit other than ErrConflict leaves the outcome unknown.
 //
+// A call may be a round trip to a server: the log reads what it needs with as few calls as it can.
+//
 // All methods are safe for concurrent use.
 type Store interface {
 	// View calls fn with a consistent state. It is valid only until fn returns; fn must be quick and must not
 	// call Commit.
 	View(ctx context.Context, fn func(View) error) error
 	// Commit checks all expectations, then applies all puts in order, atomically and durably. It copies what it
-	// keeps. A put that changes a present value in an append-only space is a conflict. ctx is honoured only
-	// before the transaction begins.
+	// keeps. Expectations that do not hold are a [ConflictError] with the tenants of all of them, and so is a
+	// put that changes a present value in an append-only space. ctx is honoured only before the transaction
+	// begins.
 	Commit(ctx context.Context, b *Batch) error
 	// Close waits for running calls and releases the store.
 	Close() error
@@ -69,9 +93,18 @@ type Store interface {
 type View interface {
 	// Get returns the value, or nil if there is none. A present value is never nil.
 	Get(space Space, t tenant.ID, key []byte) ([]byte, error)
+	// GetMany returns the values of all keys, in their order, as Get does, with one call to the store.
+	GetMany(keys []Key) ([][]byte, error)
 	// Scan calls fn for the keys of a tenant in [from, to) in byte order, or from the end backwards if reverse,
 	// until fn returns false or an error. A nil to means no upper bound.
 	Scan(space Space, t tenant.ID, from, to []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error
+}
+
+// A Key is where a value lies.
+type Key struct {
+	Space  Space
+	Tenant tenant.ID
+	Key    []byte
 }
 
 // A Batch is one transaction.

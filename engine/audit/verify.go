@@ -188,26 +188,31 @@ func (c *check) chunk(ctx context.Context, h Head, from int64) ([]stored, error)
 	t := c.report.Tenant
 	out := make([]stored, min(verifyChunk, h.Size-from))
 	err := c.cfg.Store.View(ctx, func(v View) error {
+		var keys, places []Key
 		for i := range out {
-			hashes, data, err := readLeaf(v, t, h.Log, from+int64(i))
-			if err != nil {
-				return err
-			}
-			body, err := v.Get(Bodies, t, h.Log.key(from+int64(i)))
-			if err != nil {
-				return err
-			}
-			out[i] = stored{leaf: bytes.Clone(data), hashes: bytes.Clone(hashes), body: bytes.Clone(body)}
+			k := h.Log.key(from + int64(i))
+			keys = append(keys, Key{Leaves, t, k}, Key{Bodies, t, k})
+		}
+		values, err := v.GetMany(keys)
+		if err != nil {
+			return err
+		}
+		var at []int
+		for i := range out {
+			hashes, data := splitLeaf(values[2*i])
+			out[i] = stored{leaf: bytes.Clone(data), hashes: bytes.Clone(hashes), body: bytes.Clone(values[2*i+1])}
 			leaf, err := ParseLeaf(data)
 			if err != nil || leaf.RecordID == "" {
 				continue
 			}
 			id, _ := leaf.RecordID.bytes() // ParseLeaf has checked it
-			got, err := v.Get(Records, t, id[:])
-			if err != nil {
-				return err
-			}
-			out[i].place = bytes.Clone(got)
+			places, at = append(places, Key{Records, t, id[:]}), append(at, i)
+		}
+		if values, err = v.GetMany(places); err != nil {
+			return err
+		}
+		for n, i := range at {
+			out[i].place = bytes.Clone(values[n])
 		}
 		return nil
 	})

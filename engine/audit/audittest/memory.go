@@ -5,8 +5,6 @@ package audittest
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -72,6 +70,15 @@ func (m *memoryView) Get(s audit.Space, t tenant.ID, key []byte) ([]byte, error)
 	return m.values[s][place(t, key)], nil
 }
 
+// GetMany implements [audit.View].
+func (m *memoryView) GetMany(keys []audit.Key) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	for i, k := range keys {
+		values[i] = m.values[k.Space][place(k.Tenant, k.Key)]
+	}
+	return values, nil
+}
+
 // Scan implements [audit.View].
 func (m *memoryView) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
 	low, high := place(t, from), string(t)+"\x01"
@@ -100,20 +107,24 @@ func (m *Memory) Commit(ctx context.Context, b *audit.Batch) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var conflict audit.ConflictError
 	for _, e := range b.Expect {
 		got, ok := m.values[e.Space][place(e.Tenant, e.Key)]
 		if ok != (e.Value != nil) || !bytes.Equal(got, e.Value) {
-			return fmt.Errorf("%s: %w", e.Space, audit.ErrConflict)
+			conflict.Add(e.Tenant)
 		}
 	}
 	for _, p := range b.Put {
 		old, ok := m.values[p.Space][place(p.Tenant, p.Key)]
 		if ok && p.Value != nil && p.Space.AppendOnly() && !bytes.Equal(old, p.Value) {
-			if m.T != nil {
+			if m.T != nil && len(conflict.Tenants) == 0 {
 				m.T.Errorf("a stored value in %s was to be changed", p.Space)
 			}
-			return fmt.Errorf("%s: %w", p.Space, audit.ErrConflict)
+			conflict.Add(p.Tenant)
 		}
+	}
+	if len(conflict.Tenants) > 0 {
+		return &conflict
 	}
 	for _, p := range b.Put {
 		m.put(p)
@@ -142,66 +153,4 @@ func (m *Memory) Edit(s audit.Space, t tenant.ID, key []byte, change func([]byte
 	defer m.mu.Unlock()
 	old := m.values[s][place(t, key)]
 	m.put(audit.Item{Space: s, Tenant: t, Key: key, Value: change(bytes.Clone(old))})
-}
-
-// A Fault is a way for a commit to fail.
-type Fault int
-
-// The two ways: nothing was stored, or everything was, and nobody can tell.
-const (
-	Lost Fault = iota
-	Kept
-)
-
-// String names the fault.
-func (f Fault) String() string { return [...]string{"lost", "kept but reported lost"}[f] }
-
-// ErrBroken is what a broken commit returns.
-var ErrBroken = errors.New("input/output error")
-
-// Faulty breaks one commit of the store inside.
-type Faulty struct {
-	audit.Store
-
-	mu    sync.Mutex
-	after int // commits that still work; negative: all
-	fault Fault
-	count int
-}
-
-// NewFaulty wraps a store; nothing is broken until Break.
-func NewFaulty(s audit.Store) *Faulty { return &Faulty{Store: s, after: -1} }
-
-// Break lets n more commits work and breaks the one after.
-func (f *Faulty) Break(n int, fault Fault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.after, f.fault = n, fault
-}
-
-// Commits says how many commits were asked for.
-func (f *Faulty) Commits() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.count
-}
-
-// Commit implements [audit.Store].
-func (f *Faulty) Commit(ctx context.Context, b *audit.Batch) error {
-	f.mu.Lock()
-	f.count++
-	broken, fault := f.after == 0, f.fault
-	if f.after >= 0 {
-		f.after--
-	}
-	f.mu.Unlock()
-	if !broken {
-		return f.Store.Commit(ctx, b)
-	}
-	if fault == Kept {
-		if err := f.Store.Commit(ctx, b); err != nil {
-			return err
-		}
-	}
-	return ErrBroken
 }

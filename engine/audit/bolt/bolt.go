@@ -177,6 +177,15 @@ func (v *view) Get(s audit.Space, t tenant.ID, key []byte) ([]byte, error) {
 	return v.bucket(s).Get(v.key), nil
 }
 
+// GetMany implements [audit.View].
+func (v *view) GetMany(keys []audit.Key) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	for i, k := range keys {
+		values[i], _ = v.Get(k.Space, k.Tenant, k.Key) // never fails
+	}
+	return values, nil
+}
+
 // Scan implements [audit.View].
 func (v *view) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool, fn func(k, val []byte) (bool, error)) error {
 	low, high := appendKey(nil, t, from), append([]byte(t), 1)
@@ -212,14 +221,18 @@ func (s *Store) Commit(ctx context.Context, b *audit.Batch) error {
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		v := &view{tx: tx}
+		var conflict audit.ConflictError
 		for _, e := range b.Expect {
 			got, err := v.Get(e.Space, e.Tenant, e.Key)
 			if err != nil {
 				return err
 			}
 			if (got == nil) != (e.Value == nil) || !bytes.Equal(got, e.Value) {
-				return fmt.Errorf("%s: %w", e.Space, audit.ErrConflict)
+				conflict.Add(e.Tenant)
 			}
+		}
+		if len(conflict.Tenants) > 0 {
+			return &conflict
 		}
 		for _, p := range b.Put {
 			if err := v.put(p); err != nil {
@@ -239,7 +252,7 @@ func (v *view) put(p audit.Item) error {
 	}
 	if p.Space.AppendOnly() {
 		if old := bucket.Get(v.key); old != nil && !bytes.Equal(old, p.Value) {
-			return fmt.Errorf("%s: %w: a stored value would change", p.Space, audit.ErrConflict)
+			return &audit.ConflictError{Tenants: []tenant.ID{p.Tenant}}
 		}
 	}
 	return bucket.Put(v.key, p.Value)

@@ -1,0 +1,200 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/audittest"
+	"github.com/precept-cds/precept/engine/tenant"
+)
+
+// node opens a log of the region through a wrapped store, as another process beside it would.
+func (r *region) node(t testing.TB, wrap func(audit.Store) audit.Store) *audit.Log {
+	t.Helper()
+	own := *r
+	own.store, own.mark = wrap(r.store), ""
+	return own.open(t)
+}
+
+// TestStoreCallsPerBatchAreConstant stores batches of all sizes, with repeats, statements and new tenants among
+// them, and counts what the writer asks of the store.
+func TestStoreCallsPerBatchAreConstant(t *testing.T) {
+	for _, c := range []struct{ entries, tenants int }{{1, 1}, {64, 1}, {64, 16}, {500, 50}} {
+		t.Run(fmt.Sprintf("%d entries of %d tenants", c.entries, c.tenants), func(t *testing.T) {
+			r := newRegion(t)
+			first := r.open(t)
+			name := func(i int) tenant.ID { return tenant.ID(fmt.Sprintf("tenant-%d", i%c.tenants)) }
+			var earlier []audit.Entry
+			for i := range c.tenants {
+				earlier = append(earlier, r.entry(name(i), "p1"))
+				appendOK(t, first, earlier[i])
+			}
+			first.Close()
+			counter := audittest.NewCounter(r.store)
+			g := newGate(counter)
+			own := *r
+			own.store, own.mark = g, ""
+			config := own.config(t)
+			config.Ring = r.config(t).Ring // what the callers read for themselves is not counted
+			l, err := audit.Open(t.Context(), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			send := func(e audit.Entry, repeated bool) {
+				wg.Go(func() {
+					rc, err := l.Append(context.Background(), e)
+					if err != nil || rc.Repeated != repeated || rc.Verify(l.NodeKey()) != nil {
+						t.Errorf("append: %+v, %v, want repeated %v", rc, err, repeated)
+					}
+				})
+			}
+			send(r.entry("holder", "p1"), false)
+			<-g.waiting // the writer is in its first commit: the others make one batch
+			for i := range c.entries {
+				e := r.entry(name(i), fmt.Sprint("p", i))
+				if i%3 == 2 {
+					e.Idem = earlier[i%c.tenants].Idem
+				}
+				send(e, i%3 == 2)
+			}
+			queued(l, c.entries)
+			counter.Calls()
+			close(g.open)
+			wg.Wait()
+			got := counter.Calls()
+			got.Commits-- // that of the holder
+			if got.Views != 1 || got.Commits != 1 || got.Reads > 3 {
+				t.Errorf("%+v, want one view with at most three reads, and one commit", got)
+			}
+			l.Close()
+			for i := range c.tenants {
+				verified(t, l.Reader, name(i))
+			}
+		})
+	}
+}
+
+// TestContendedTenantHoldsNobodyUp lets two nodes write to the busy tenant as hard as they can, and one of them to
+// quiet ones too: the entries of those are planned once.
+func TestContendedTenantHoldsNobodyUp(t *testing.T) {
+	r := newRegion(t)
+	var counters []*audittest.Counter
+	counting := func(s audit.Store) audit.Store {
+		counters = append(counters, audittest.NewCounter(s))
+		return counters[len(counters)-1]
+	}
+	nodes := []*audit.Log{r.node(t, counting), r.node(t, counting)}
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 60 {
+				e := r.entry("busy", fmt.Sprint("p", i%5))
+				if _, err := nodes[g%2].Append(context.Background(), e); err != nil && !errors.Is(err, audit.ErrBusy) {
+					t.Errorf("busy tenant: %v", err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 30 {
+				tn := tenant.ID(fmt.Sprintf("quiet-%d", g))
+				if _, err := nodes[0].Append(context.Background(), r.entry(tn, "p1")); err != nil {
+					t.Errorf("quiet tenant: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	conflicts := 0
+	for _, c := range counters {
+		conflicts += c.Calls().Conflicts
+	}
+	if conflicts == 0 {
+		t.Error("the nodes never met")
+	}
+	for g := range 8 {
+		tn := tenant.ID(fmt.Sprintf("quiet-%d", g))
+		asked := counters[0].Asked(audit.Records, tn)
+		for _, n := range asked {
+			if n != 1 {
+				t.Errorf("an entry of %s was planned %d times", tn, n)
+			}
+		}
+		if len(asked) != 30 {
+			t.Errorf("%d entries of %s were planned, want 30", len(asked), tn)
+		}
+		verified(t, nodes[0].Reader, tn)
+	}
+	verified(t, nodes[1].Reader, "busy")
+}
+
+// rival is a store on which another node is always faster at one tenant.
+type rival struct {
+	audit.Store
+	tenant tenant.ID
+	first  func()
+}
+
+func (r *rival) Commit(ctx context.Context, b *audit.Batch) error {
+	if slices.ContainsFunc(b.Put, func(i audit.Item) bool { return i.Tenant == r.tenant }) {
+		r.first()
+	}
+	return r.Store.Commit(ctx, b)
+}
+
+func TestTenantThatIsAlwaysContendedIsBusyAlone(t *testing.T) {
+	r := newRegion(t)
+	other := r.node(t, func(s audit.Store) audit.Store { return s })
+	won := 0
+	counter := audittest.NewCounter(r.store)
+	g := newGate(&rival{Store: counter, tenant: "busy", first: func() {
+		won++
+		appendOK(t, other, r.entry("busy", "p1"))
+	}})
+	l := r.node(t, func(audit.Store) audit.Store { return g })
+	errs := make(chan error, 2)
+	send := func(tn tenant.ID) {
+		_, err := l.Append(context.Background(), r.entry(tn, "p1"))
+		errs <- err
+	}
+	go send("holder")
+	<-g.waiting
+	go func() {
+		send("quiet") // is answered while the other one is still being tried
+		for range 3 {
+			appendOK(t, l, r.entry("quiet", "p1"))
+		}
+	}()
+	queued(l, 1)
+	busy := make(chan error, 1)
+	go func() {
+		_, err := l.Append(context.Background(), r.entry("busy", "p1"))
+		busy <- err
+	}()
+	queued(l, 2)
+	close(g.open)
+	for range 2 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-busy; !errors.Is(err, audit.ErrBusy) || l.Err() != nil {
+		t.Errorf("a tenant that is always contended: %v, want ErrBusy", err)
+	}
+	if won < 10 || won > 100 {
+		t.Errorf("given up after %d conflicts", won)
+	}
+	for _, n := range counter.Asked(audit.Records, "quiet") {
+		if n != 1 {
+			t.Errorf("a quiet entry was planned %d times", n)
+		}
+	}
+	for _, tn := range []tenant.ID{"quiet", "busy"} {
+		verified(t, other.Reader, tn)
+	}
+}
