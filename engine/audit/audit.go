@@ -35,8 +35,8 @@
 // [Log.Append] returns a receipt only after leaf, ciphertext, hashes, indexes, new keys and signed head are
 // durable in one transaction of the store. Record ids are unique per tenant; an entry with the idempotency bytes
 // of an earlier one adds nothing and yields the first one's receipt. Committed times never go back within a
-// tenant. After an error of a commit nobody knows what is durable: the log refuses everything from then on, and
-// the next start checks.
+// tenant. If nobody can tell what became of a commit, the log refuses everything from then on, reads too, and the
+// next start checks.
 //
 // Not guaranteed: that an input was true, that every decision was given to Append, or the true order of events
 // between two heads that somebody outside has seen. Somebody who holds both the store and the node key can write
@@ -57,10 +57,10 @@ import (
 var (
 	// ErrBusy says that the queue is full. Nothing was stored; answer 503 and let the caller retry.
 	ErrBusy = errors.New("audit log busy: too many records wait to be stored")
-	// ErrStore says that a commit failed and its outcome is unknown. No answer may leave. Stop the process; the
-	// restart runs the check, and a retry with the same idempotency bytes then finds the record if it was
-	// stored.
-	ErrStore = errors.New("audit store failed, outcome unknown: stop this process, the restart runs the check")
+	// ErrStore says that a commit failed and its outcome is unknown. No answer may leave, and nothing is read any
+	// more: what a read shows may not be durable. Close the store and open it again, through the check; a retry
+	// with the same idempotency bytes then finds the record if it was stored.
+	ErrStore = errors.New("audit store failed, outcome unknown: close it, the next start runs the check")
 	// ErrClosed says that the log was closed. Nothing was stored.
 	ErrClosed = errors.New("audit log closed")
 	// ErrEntry says that an entry is not well formed: a mistake of the calling code.

@@ -12,8 +12,8 @@ import (
 const MaxBlob = 64 << 20
 
 // PutBlob stores bytes under their digest, durably, for all tenants of the region: pack archives, which are
-// public to the region's tenants by their digest. Storing the same bytes again does nothing. A failed commit
-// poisons the log, as in Append.
+// public to the region's tenants by their digest. Storing the same bytes again does nothing. A commit whose outcome
+// nobody can tell poisons the log, as in Append.
 func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
 	d := Digest(sha256.Sum256(data))
 	if len(data) > MaxBlob {
@@ -25,13 +25,10 @@ func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
 	if _, err := l.Blob(ctx, d); !errors.Is(err, ErrNotFound) {
 		return d, err
 	}
-	err := l.cfg.Store.Commit(ctx, &Batch{Put: []Item{{Space: Blobs, Key: d[:], Value: data}}})
-	switch {
-	case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
-	case errors.Is(err, ErrConflict):
+	batch := &Batch{Put: []Item{{Space: Blobs, Key: d[:], Value: data}}}
+	err := l.outcome(batch, l.cfg.Store.Commit(ctx, batch))
+	if errors.Is(err, ErrConflict) {
 		err = fmt.Errorf("%w: other bytes lie under this digest", ErrCorrupt)
-	default:
-		err = l.poison(err)
 	}
 	if err != nil {
 		return d, fmt.Errorf("storing blob: %w", err)
@@ -41,7 +38,7 @@ func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
 
 // Blob reads bytes by their digest and checks them against it.
 func (r *Reader) Blob(ctx context.Context, d Digest) (data []byte, err error) {
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		got, err := v.Get(Blobs, "", d[:])
 		if err == nil && got == nil {
 			err = ErrNotFound

@@ -73,7 +73,7 @@ func TestEveryCommitBrokenTwice(t *testing.T) {
 						}
 						continue
 					}
-					if i != n-1 || !errors.Is(err, audit.ErrStore) || !strings.Contains(err.Error(), "restart runs the check") {
+					if i != n-1 || !errors.Is(err, audit.ErrStore) || !strings.Contains(err.Error(), "next start runs the check") {
 						t.Fatalf("step %d: %v", i, err)
 					}
 					broken = &e

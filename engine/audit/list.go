@@ -50,7 +50,7 @@ func (r *Reader) List(ctx context.Context, t tenant.ID, f Filter) (Page, error) 
 	var page Page
 	var last []byte
 	scanned := 0
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		return v.Scan(q.space, t, q.from, q.to, true, func(k, value []byte) (bool, error) {
 			match, err := q.match(k, value)
 			if err != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // A Log takes records for all tenants of one region. One goroutine writes; everything else may be called from
-// anywhere. The embedded Reader sees every record whose receipt was returned.
+// anywhere. The embedded Reader sees every record whose receipt was returned. Once the log failed it shows nothing:
+// what it would show may not be durable.
 type Log struct {
 	*Reader
 	node *keyring.Node
@@ -95,6 +96,7 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	if l.Reader, err = OpenReader(ctx, c); err != nil {
 		return err
 	}
+	l.Reader.failed = l.Err
 	heads, err := l.checkHeads(ctx)
 	if err != nil || c.Mark == "" {
 		return err
@@ -161,7 +163,7 @@ func (l *Log) checkHeads(ctx context.Context) (marks, error) {
 }
 
 func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads marks) error {
-	return l.cfg.Store.View(ctx, func(v View) error {
+	return l.view(ctx, func(v View) error {
 		h, _, ok, err := l.head(v, t, stream)
 		if err != nil || !ok {
 			return err
@@ -238,14 +240,15 @@ func (l *Log) enqueue(r *request) error {
 	}
 }
 
-// Err is nil until a commit failed; then it is ErrStore with the cause.
+// Err is nil until nobody can tell what became of a commit; then it is ErrStore with the cause.
 func (l *Log) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cause
 }
 
-// Failed is closed when a commit failed. The process should then end; its restart runs the check.
+// Failed is closed when Err is no longer nil. The owner then closes log and store and opens them again, or ends the
+// process: the next start runs the check.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 
 // poison refuses everything from now on.
@@ -253,7 +256,9 @@ func (l *Log) poison(cause error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cause == nil {
-		l.cause = fmt.Errorf("%w: %w", ErrStore, cause)
+		if l.cause = cause; !errors.Is(cause, ErrStore) {
+			l.cause = fmt.Errorf("%w: %w", ErrStore, cause)
+		}
 		close(l.failed)
 	}
 	return l.cause

@@ -74,7 +74,7 @@ func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (p Proof, 
 	if err != nil {
 		return p, fmt.Errorf("proving record: %w", ErrNotFound)
 	}
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		rec, index, err := r.record(v, t, b[:])
 		if err == nil {
 			p, err = r.prove(v, t, rec.Log, index, rec.Bytes)
@@ -89,7 +89,7 @@ func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (p Proof, 
 
 // StatementProof proves that a statement is in the release log.
 func (r *Reader) StatementProof(ctx context.Context, t tenant.ID, index int64) (p Proof, err error) {
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		_, leaf, err := readLeaf(v, t, Releases, index)
 		if err == nil && leaf == nil {
 			err = ErrNotFound
@@ -135,7 +135,7 @@ func proveIn(v View, t tenant.ID, h Head, index int64, leaf []byte) (tlog.Record
 
 // Logs lists the newest heads of all logs of a tenant: closed months first, in order, then the growing ones.
 func (r *Reader) Logs(ctx context.Context, t tenant.ID) (heads []Head, err error) {
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		keys, err := headKeys(v, t)
 		if err != nil {
 			return err
@@ -171,7 +171,7 @@ func headKeys(v View, t tenant.ID) (keys []string, err error) {
 
 // Checkpoint is the newest signed head of a log, as a C2SP signed note.
 func (r *Reader) Checkpoint(ctx context.Context, t tenant.ID, log LogName) (note []byte, err error) {
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		h, err := r.logHead(v, t, log)
 		note = h.Note
 		return err
@@ -191,7 +191,7 @@ func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, 
 	if level < 0 || level > 62/TileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<TileHeight {
 		return nil, fmt.Errorf("reading tile: %w", ErrNotFound)
 	}
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		h, err := r.logHead(v, t, log)
 		if err != nil {
 			return err
@@ -212,7 +212,7 @@ func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, 
 func (r *Reader) checkMarks(ctx context.Context, last marks) error {
 	var all error
 	for k, m := range last {
-		err := r.cfg.Store.View(ctx, func(v View) error { return r.checkMark(v, m) })
+		err := r.view(ctx, func(v View) error { return r.checkMark(v, m) })
 		if err != nil {
 			all = errors.Join(all, fmt.Errorf("checking high-water mark of %s of tenant %s: %w", k.stream, k.tenant, err))
 		}

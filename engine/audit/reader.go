@@ -22,6 +22,7 @@ type Reader struct {
 	id     identity
 	node   ed25519.PublicKey
 	sealer *sealer
+	failed func() error // of the log that writes; nil without
 }
 
 // OpenReader prepares reading. An unused store has nothing to read and is refused with ErrNotFound.
@@ -57,6 +58,22 @@ func OpenReader(ctx context.Context, c Config) (*Reader, error) {
 	}
 	r.node = node
 	return r, nil
+}
+
+// view reads the store, unless the log that writes to it has failed: a commit of unknown outcome may be seen and not
+// be durable. What was read while it failed counts as little.
+func (r *Reader) view(ctx context.Context, fn func(View) error) error {
+	if r.failed == nil {
+		return r.cfg.Store.View(ctx, fn)
+	}
+	if err := r.failed(); err != nil {
+		return err
+	}
+	err := r.cfg.Store.View(ctx, fn)
+	if failed := r.failed(); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // NodeKey is the public key that heads are checked with.
@@ -100,7 +117,7 @@ func (r *Reader) logHead(v View, t tenant.ID, log LogName) (Head, error) {
 // Tenants lists the tenants that have records, in order.
 func (r *Reader) Tenants(ctx context.Context) ([]tenant.ID, error) {
 	var ts []tenant.ID
-	err := r.cfg.Store.View(ctx, func(v View) error {
+	err := r.view(ctx, func(v View) error {
 		return v.Scan(Meta, "", []byte("tenant/"), []byte("tenant0"), false, func(k, _ []byte) (bool, error) {
 			ts = append(ts, tenant.ID(k[len("tenant/"):]))
 			return true, nil
@@ -129,7 +146,7 @@ func (r *Reader) Get(ctx context.Context, t tenant.ID, id RecordID) (Record, err
 	if err != nil {
 		return rec, fmt.Errorf("reading record: %w", ErrNotFound)
 	}
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		var index int64
 		rec, index, err = r.record(v, t, b[:])
 		if err != nil {
@@ -230,7 +247,7 @@ func (r *Reader) lookup(ctx context.Context, t tenant.ID, kind, value string) (R
 	}
 	tag := keys.Tag(kind, value)
 	var id RecordID
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		b, err := v.Get(Lookups, t, tag[:])
 		if err == nil && b == nil {
 			err = ErrNotFound

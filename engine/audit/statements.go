@@ -25,7 +25,7 @@ type ReleaseStatement struct {
 func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.Seq2[ReleaseStatement, error] {
 	return func(yield func(ReleaseStatement, error) bool) {
 		var h Head
-		err := r.cfg.Store.View(ctx, func(v View) (err error) {
+		err := r.view(ctx, func(v View) (err error) {
 			if h, _, _, err = r.head(v, t, streamReleases); err == nil && h.Size > 0 {
 				err = checkEdge(v, t, h)
 			}
@@ -50,7 +50,7 @@ func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.S
 
 // statement reads one entry and proves that it is in the tree of h.
 func (r *Reader) statement(ctx context.Context, t tenant.ID, h Head, index int64) (s ReleaseStatement, err error) {
-	err = r.cfg.Store.View(ctx, func(v View) error {
+	err = r.view(ctx, func(v View) error {
 		_, data, err := readLeaf(v, t, Releases, index)
 		if err != nil {
 			return err

@@ -47,6 +47,10 @@ func (s Space) String() string {
 // ErrConflict is what a [ConflictError] is.
 var ErrConflict = errors.New("store has changed meanwhile")
 
+// ErrNotApplied is wrapped by an error of [Store.Commit] after which surely nothing was changed and nothing will be:
+// the disk is full, a limit is reached, the transaction could not begin. Answer 503; the log goes on.
+var ErrNotApplied = errors.New("nothing was stored")
+
 // A ConflictError is returned by [Store.Commit] when nothing was changed because expectations did not hold. It is
 // [ErrConflict]. The log reads the tenants named and plans what it wants of them anew; the rest stands.
 type ConflictError struct {
@@ -71,7 +75,9 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 //
 //   - View shows one consistent state, containing at least every commit that returned before View was called.
 //   - Commit applies a batch wholly or not at all, one after the other, and returns nil only after it is durable.
-//   - An error of Commit other than ErrConflict leaves the outcome unknown.
+//   - Commit has three outcomes. Nil: it is durable. ErrConflict or ErrNotApplied: nothing was changed. Any other
+//     error: nobody knows. What is unknown can be found out only from a store that is a [Resolver]; with any
+//     other the log stops, its owner closes the store and starts again.
 //
 // A call may be a round trip to a server: the log reads what it needs with as few calls as it can.
 //
@@ -83,10 +89,19 @@ type Store interface {
 	// Commit checks all expectations, then applies all puts in order, atomically and durably. It copies what it
 	// keeps. Expectations that do not hold are a [ConflictError] with the tenants of all of them, and so is a
 	// put that changes a present value in an append-only space. ctx is honoured only before the transaction
-	// begins.
+	// begins; its end is then ErrNotApplied.
 	Commit(ctx context.Context, b *Batch) error
 	// Close waits for running calls and releases the store.
 	Close() error
+}
+
+// A Resolver is a [Store] that can show what became of a commit whose outcome is unknown, which not every store can:
+// after a failed sync, a file may show what is in memory only.
+type Resolver interface {
+	// Resolve is View on a new connection to where commits are made durable. It shows every commit that became
+	// durable; and no commit that returned an error before, and is not shown, may become durable afterwards: the
+	// store ends such a transaction or waits for its end.
+	Resolve(ctx context.Context, fn func(View) error) error
 }
 
 // A View is one consistent state of a store. Slices it gives are read-only and valid until the View ends.

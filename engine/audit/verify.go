@@ -107,7 +107,7 @@ func (c *check) run(ctx context.Context) error {
 func (c *check) heads(ctx context.Context) (heads []Head, beyond map[LogName]bool, err error) {
 	t := c.report.Tenant
 	beyond = map[LogName]bool{}
-	err = c.cfg.Store.View(ctx, func(v View) error {
+	err = c.view(ctx, func(v View) error {
 		ref, err := v.Get(Meta, "", []byte("tenant/"+t))
 		if err != nil {
 			return err
@@ -187,7 +187,7 @@ type stored struct{ leaf, hashes, body, place []byte }
 func (c *check) chunk(ctx context.Context, h Head, from int64) ([]stored, error) {
 	t := c.report.Tenant
 	out := make([]stored, min(verifyChunk, h.Size-from))
-	err := c.cfg.Store.View(ctx, func(v View) error {
+	err := c.view(ctx, func(v View) error {
 		var keys, places []Key
 		for i := range out {
 			k := h.Log.key(from + int64(i))
@@ -295,7 +295,7 @@ func (c *check) checkStatement(ctx context.Context, h Head, index int64, leaf *L
 	if leaf.Kind != Statement {
 		return nil
 	}
-	return c.cfg.Store.View(ctx, func(v View) error {
+	return c.view(ctx, func(v View) error {
 		_, data, err := readLeaf(v, c.report.Tenant, Releases, leaf.ReleaseIndex)
 		if err == nil && (data == nil || Digest(sha256.Sum256(data)) != leaf.Statement) {
 			c.find(h.Log, index, "statement", "statement %d of the release log is not the one recorded", leaf.ReleaseIndex)
@@ -353,7 +353,7 @@ func (c *check) checkMark(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		err := c.cfg.Store.View(ctx, func(v View) error { return c.Reader.checkMark(v, m) })
+		err := c.view(ctx, func(v View) error { return c.Reader.checkMark(v, m) })
 		switch {
 		case errors.Is(err, ErrCutShort), errors.Is(err, ErrCorrupt), errors.Is(err, ErrMark):
 			c.find(m.Log, -1, check, "%v", err)

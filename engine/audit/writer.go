@@ -119,8 +119,13 @@ func (l *Log) store(parts []*part) (contended []*part) {
 // the parts that are still to be stored; only those in conflict lost their plans.
 func (l *Log) attempt(parts []*part) (left []*part) {
 	err := l.plan(parts)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = l.commit(parts)
+	case errors.Is(err, ErrStore): // another log on this store met it
+		err = l.poison(err)
+	default:
+		err = fmt.Errorf("%w: reading the store: %w", ErrNotApplied, err)
 	}
 	if errors.Is(err, ErrConflict) {
 		return slices.DeleteFunc(parts, func(p *part) bool { return !l.retry(p, err) })
@@ -149,12 +154,17 @@ func (l *Log) retry(p *part, err error) bool {
 	return false
 }
 
-// fail answers everybody in the parts with an error.
+// fail answers everybody in the parts with an error; but for those who need nothing to be stored, if it says only
+// that nothing was.
 func (l *Log) fail(parts []*part, err error) {
 	for _, p := range parts {
 		delete(l.shards, p.tenant) // it may have run ahead of the store
-		for _, r := range p.requests {
-			r.answer(result{err: err}, keyring.Abandoned)
+		for i, r := range p.requests {
+			res := result{err: err}
+			if p.planned && errors.Is(err, ErrNotApplied) && p.results[i].receipt.Repeated {
+				res = p.results[i]
+			}
+			r.answer(res, keyring.Abandoned)
 		}
 	}
 }
@@ -168,14 +178,10 @@ func (l *Log) commit(parts []*part) error {
 	if len(l.batch.Put) == 0 {
 		return nil
 	}
-	err := l.cfg.Store.Commit(context.Background(), &l.batch)
-	if errors.Is(err, ErrConflict) {
+	if err := l.outcome(&l.batch, l.cfg.Store.Commit(context.Background(), &l.batch)); err != nil {
 		return err
 	}
-	if err == nil {
-		err = l.writeMark(parts)
-	}
-	if err != nil {
+	if err := l.writeMark(parts); err != nil {
 		return l.poison(err)
 	}
 	return nil

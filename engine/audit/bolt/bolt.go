@@ -1,8 +1,11 @@
 // Package bolt keeps an audit store in one bbolt file, for one process.
 //
 // A commit is one bbolt transaction: it returns nil only after the data pages and then the meta page were
-// synced. An error may mean either, which is what [audit.Store] says of it. The file holds one bucket per space;
-// a key is the tenant, a zero byte, and the key within.
+// synced. The file holds one bucket per space; a key is the tenant, a zero byte, and the key within.
+//
+// A transaction that could not begin, that met a size limit or a full disk, is [audit.ErrNotApplied]. After any
+// other failed write or sync nobody knows what is on the disk, and the file's cached pages may show what is not: so
+// the store refuses everything from then on. Close it and open it again.
 //
 // Not guaranteed: bbolt has no checksums on its pages, so a flipped bit in a value is found only by the log's
 // own digests, and one in a page's structure may make reads panic. Deleted values stay readable in the file
@@ -16,6 +19,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
@@ -32,6 +38,9 @@ var (
 	ErrDamaged = errors.New("store file damaged (restore a copy; the high-water mark tells whether it is new enough)")
 )
 
+// errLocked is what ends the wait for the file's lock.
+var errLocked = errors.New("file is locked")
+
 // mapSize is how much address space is reserved at first: below it, reads never wait for a growing file to be
 // mapped anew.
 const mapSize = 64 << 30
@@ -39,10 +48,17 @@ const mapSize = 64 << 30
 // lockWait is how long Open waits for the file's lock: long enough for a process that is just ending.
 const lockWait = time.Second
 
+// lockPause is how long Open waits between two attempts.
+const lockPause = 50 * time.Millisecond
+
 // Store is an audit store in a file.
 type Store struct {
 	db   *bbolt.DB
 	path string
+
+	commit  sync.Mutex   // held while a transaction is committed
+	durable atomic.Int64 // newest transaction that is known to be on the disk
+	broken  atomic.Value // error: a write or sync failed
 }
 
 var _ audit.Store = (*Store)(nil)
@@ -55,15 +71,12 @@ type Options struct {
 
 // Open opens a store, making the file (mode 0600) if there is none and it may be written.
 func Open(path string, o Options) (*Store, error) {
-	if err := preflight(path, o.ReadOnly); err != nil {
-		return nil, fmt.Errorf("opening audit store %s: %w", path, err)
-	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: lockWait, ReadOnly: o.ReadOnly, FreelistType: bbolt.FreelistMapType,
-		InitialMmapSize: mapSize, MaxSize: o.MaxSize, NoStatistics: true,
+		InitialMmapSize: mapSize, MaxSize: o.MaxSize, NoStatistics: true, OpenFile: openFile,
 	})
 	switch {
-	case errors.Is(err, bbolterr.ErrTimeout):
+	case errors.Is(err, errLocked), errors.Is(err, bbolterr.ErrTimeout):
 		return nil, fmt.Errorf("opening audit store %s: %w", path, ErrLocked)
 	case errors.Is(err, bbolterr.ErrInvalid), errors.Is(err, bbolterr.ErrChecksum), errors.Is(err, bbolterr.ErrVersionMismatch):
 		return nil, fmt.Errorf("opening audit store %s: %w: %w", path, ErrDamaged, err)
@@ -74,7 +87,33 @@ func Open(path string, o Options) (*Store, error) {
 	if err := s.prepare(o.ReadOnly); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening audit store %s: %w", path, err), db.Close())
 	}
+	s.durable.Store(s.shown())
 	return s, nil
+}
+
+// openFile opens the file for bbolt: none of its cached pages is trusted, and it is as long as it says.
+func openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	readOnly := flag&os.O_RDWR == 0
+	if err := forget(f, readOnly); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := preflight(f, readOnly); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// shown is the newest transaction that a read sees.
+func (s *Store) shown() (id int64) {
+	_ = s.db.View(func(tx *bbolt.Tx) error { // fails only if the file is closed
+		id = int64(tx.ID())
+		return nil
+	})
+	return id
 }
 
 // prepare makes or checks the buckets.
@@ -104,15 +143,7 @@ func (s *Store) prepare(readOnly bool) error {
 
 // preflight refuses a file that is shorter than its own header says: reading it through the memory map would
 // kill the process.
-func preflight(path string, readOnly bool) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) && !readOnly {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+func preflight(f *os.File, readOnly bool) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -146,7 +177,32 @@ func (s *Store) View(ctx context.Context, fn func(audit.View) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.db.View(func(tx *bbolt.Tx) error { return fn(&view{tx: tx}) })
+	if err := s.failed(); err != nil {
+		return err
+	}
+	var seen int64
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		seen = int64(tx.ID())
+		return fn(&view{tx: tx})
+	})
+	if seen > s.durable.Load() {
+		// bbolt shows a transaction as soon as its meta page is written. What was read is not to be relied on before
+		// that is synced, which may fail: wait for the end of the commit.
+		s.commit.Lock()
+		defer s.commit.Unlock()
+	}
+	if err := s.failed(); err != nil {
+		return err
+	}
+	return err
+}
+
+// failed says why nothing is to be read or written any more.
+func (s *Store) failed() error {
+	if err, ok := s.broken.Load().(error); ok {
+		return err
+	}
+	return nil
 }
 
 // view is a bbolt transaction with its buckets looked up once.
@@ -217,30 +273,68 @@ func (v *view) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool, f
 // Commit implements [audit.Store].
 func (s *Store) Commit(ctx context.Context, b *audit.Batch) error {
 	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", audit.ErrNotApplied, err)
+	}
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	if err := s.failed(); err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		v := &view{tx: tx}
-		var conflict audit.ConflictError
-		for _, e := range b.Expect {
-			got, err := v.Get(e.Space, e.Tenant, e.Key)
-			if err != nil {
-				return err
-			}
-			if (got == nil) != (e.Value == nil) || !bytes.Equal(got, e.Value) {
-				conflict.Add(e.Tenant)
-			}
-		}
-		if len(conflict.Tenants) > 0 {
-			return &conflict
-		}
-		for _, p := range b.Put {
-			if err := v.put(p); err != nil {
-				return err
-			}
-		}
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return fmt.Errorf("%w: %w", audit.ErrNotApplied, err)
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if err := fill(tx, b); errors.Is(err, audit.ErrConflict) {
+		return err
+	} else if err != nil {
+		return fmt.Errorf("%w: %w", audit.ErrNotApplied, err)
+	}
+	id := int64(tx.ID())
+	err = tx.Commit()
+	if err == nil {
+		s.durable.Store(id)
 		return nil
-	})
+	}
+	if s.refused(id, err) {
+		return fmt.Errorf("%w: %w", audit.ErrNotApplied, err)
+	}
+	s.broken.Store(fmt.Errorf("%w: %w", audit.ErrStore, err))
+	return err
+}
+
+// refused says whether a failed commit left everything as it was: it needed more room than there is, and noticed
+// that before its meta page was written. The pages it had written are free ones, which nothing refers to. An error
+// of a sync is none of these, though it may say that the disk is full: what it did not write is marked as written.
+func (s *Store) refused(id int64, err error) bool {
+	if errors.Is(err, bbolterr.ErrMaxSizeReached) {
+		return true
+	}
+	var write *fs.PathError
+	full := errors.As(err, &write) && write.Op == "write" &&
+		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+	return full && s.shown() < id
+}
+
+// fill puts a batch into a transaction.
+func fill(tx *bbolt.Tx, b *audit.Batch) error {
+	v := &view{tx: tx}
+	var conflict audit.ConflictError
+	for _, e := range b.Expect {
+		got, _ := v.Get(e.Space, e.Tenant, e.Key) // never fails
+		if (got == nil) != (e.Value == nil) || !bytes.Equal(got, e.Value) {
+			conflict.Add(e.Tenant)
+		}
+	}
+	if len(conflict.Tenants) > 0 {
+		return &conflict
+	}
+	for _, p := range b.Put {
+		if err := v.put(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // put applies one put. bbolt copies the key, and keeps the value only until the transaction ends.

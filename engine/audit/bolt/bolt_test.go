@@ -48,8 +48,8 @@ func TestSecondProcessIsSentToTheServer(t *testing.T) {
 		t.Fatalf("two readers: %v", err)
 	}
 	defer b.Close()
-	if err := a.Commit(t.Context(), &audit.Batch{Put: []audit.Item{{Space: audit.Heads, Key: []byte("k"), Value: []byte("v")}}}); err == nil {
-		t.Error("a read-only store took a commit")
+	if err := a.Commit(t.Context(), &audit.Batch{Put: []audit.Item{{Space: audit.Heads, Key: []byte("k"), Value: []byte("v")}}}); !errors.Is(err, audit.ErrNotApplied) {
+		t.Errorf("commit to a read-only store: %v, want ErrNotApplied", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
@@ -132,8 +132,12 @@ func TestFullDiskIsAnErrorNotHalfACommit(t *testing.T) {
 			break
 		}
 	}
-	if err == nil || errors.Is(err, audit.ErrConflict) {
-		t.Fatalf("filling the store: %v", err)
+	if !errors.Is(err, audit.ErrNotApplied) {
+		t.Fatalf("filling the store: %v, want ErrNotApplied", err)
+	}
+	small := &audit.Batch{Put: []audit.Item{{Space: audit.Heads, Key: []byte("k"), Value: []byte("v")}}}
+	if err := s.Commit(t.Context(), small); err != nil {
+		t.Errorf("a small commit afterwards: %v", err)
 	}
 	err = s.View(t.Context(), func(v audit.View) error {
 		got, err := v.Get(audit.Bodies, "", fmt.Append(nil, stored))
