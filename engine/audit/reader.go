@@ -117,16 +117,22 @@ func (r *Reader) logHead(v View, t tenant.ID, log LogName) (Head, error) {
 // Tenants lists the tenants that have records, in order.
 func (r *Reader) Tenants(ctx context.Context) ([]tenant.ID, error) {
 	var ts []tenant.ID
-	err := r.view(ctx, func(v View) error {
-		return v.Scan(Meta, "", []byte("tenant/"), []byte("tenant0"), false, func(k, _ []byte) (bool, error) {
-			ts = append(ts, tenant.ID(k[len("tenant/"):]))
-			return true, nil
-		})
+	err := r.view(ctx, func(v View) (err error) {
+		ts, err = listTenants(v)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing tenants: %w", err)
 	}
 	return ts, nil
+}
+
+func listTenants(v View) (ts []tenant.ID, err error) {
+	err = v.Scan(Meta, "", refKey(""), []byte("tenant0"), false, func(k, _ []byte) (bool, error) {
+		ts = append(ts, tenant.ID(k[len("tenant/"):]))
+		return true, nil
+	})
+	return ts, err
 }
 
 // A Record is one stored record.

@@ -91,6 +91,11 @@ type Store interface {
 	// put that changes a present value in an append-only space. ctx is honoured only before the transaction
 	// begins; its end is then ErrNotApplied.
 	Commit(ctx context.Context, b *Batch) error
+	// Notify calls fn with each tenant whose newest head of the release log ("releases" in Heads) was put by a
+	// commit that became durable, of whatever process as far as the store can tell. It may call late, more than
+	// once, from several goroutines, or not at all when a connection is lost; never while it holds a lock that a
+	// read or commit needs. fn is quick and waits for nothing. After stop no new call begins.
+	Notify(fn func(tenant.ID)) (stop func())
 	// Close waits for running calls and releases the store.
 	Close() error
 }

@@ -5,6 +5,7 @@ package audittest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 // Memory is a store in memory: it keeps all promises but durability.
 type Memory struct {
+	audit.Followers
 	// T, if set, is failed by any attempt to change what is stored in an append-only space.
 	T testing.TB
 
@@ -103,8 +105,16 @@ func (m *memoryView) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse b
 // Commit implements [audit.Store].
 func (m *Memory) Commit(ctx context.Context, b *audit.Batch) error {
 	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", audit.ErrNotApplied, err)
+	}
+	if err := m.apply(b); err != nil {
 		return err
 	}
+	m.Committed(b)
+	return nil
+}
+
+func (m *Memory) apply(b *audit.Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var conflict audit.ConflictError

@@ -53,6 +53,7 @@ const lockPause = 50 * time.Millisecond
 
 // Store is an audit store in a file.
 type Store struct {
+	audit.Followers
 	db   *bbolt.DB
 	path string
 
@@ -275,6 +276,14 @@ func (s *Store) Commit(ctx context.Context, b *audit.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", audit.ErrNotApplied, err)
 	}
+	if err := s.apply(b); err != nil {
+		return err
+	}
+	s.Committed(b)
+	return nil
+}
+
+func (s *Store) apply(b *audit.Batch) error {
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	if err := s.failed(); err != nil {
