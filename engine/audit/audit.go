@@ -34,7 +34,8 @@
 //
 // [Log.Append] returns a receipt only after leaf, ciphertext, hashes, indexes, new keys and signed head are
 // durable in one transaction of the store. Record ids are unique per tenant; an entry with the idempotency bytes
-// of an earlier one adds nothing and yields the first one's receipt. Committed times never go back within a
+// of an earlier one adds nothing and yields the first one's receipt. A decision is stored under the release log that
+// it was made under, and no later one: a statement that came first refuses it, whichever node took it. Committed times never go back within a
 // tenant. If nobody can tell what became of a commit, the log refuses everything from then on, reads too, and the
 // next start checks.
 //
@@ -67,8 +68,8 @@ var (
 	ErrEntry = errors.New("audit entry not well formed")
 	// ErrDuplicate says that the record id is taken. Nothing was stored; make a new id.
 	ErrDuplicate = errors.New("record id already used")
-	// ErrMoved says that the release log grew since the statement was checked. Nothing was stored; check it
-	// again and retry.
+	// ErrMoved says that the release log has another size than the one that a statement was checked against, or a
+	// decision made under. Nothing was stored: read the release log, then check or decide again.
 	ErrMoved = errors.New("release log has moved on")
 	// ErrNotFound says that this tenant has no such record, log or blob. Other tenants' look the same.
 	ErrNotFound = errors.New("not found")

@@ -86,6 +86,17 @@ func (r *region) statement(tn tenant.ID, index int64) audit.Entry {
 	return e
 }
 
+// under makes an entry under the release log as it is.
+func under(t testing.TB, l *audit.Log, e audit.Entry) audit.Entry {
+	t.Helper()
+	sizes, err := l.ReleaseSizes(t.Context(), e.Tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Release = sizes[e.Tenant]
+	return e
+}
+
 func appendOK(t testing.TB, l *audit.Log, e audit.Entry) audit.Receipt {
 	t.Helper()
 	rec, err := l.Append(t.Context(), e)

@@ -20,7 +20,7 @@ import (
 func scenario(r *region) []func(*testing.T, *audit.Log) (audit.Entry, error) {
 	put := func(make func() audit.Entry) func(*testing.T, *audit.Log) (audit.Entry, error) {
 		return func(t *testing.T, l *audit.Log) (audit.Entry, error) {
-			e := make()
+			e := under(t, l, make())
 			_, err := l.Append(t.Context(), e)
 			return e, err
 		}
@@ -127,7 +127,7 @@ func retried(t *testing.T, l *audit.Log, broken *audit.Entry, fault audittest.Fa
 	if broken == nil || broken.RecordID == "" {
 		return
 	}
-	again := *broken
+	again := under(t, l, *broken)
 	again.RecordID, _ = audit.NewRecordID(again.Decided, rand.Reader)
 	rc, err := l.Append(t.Context(), again)
 	if err != nil {
@@ -162,10 +162,10 @@ func TestOldCopyOfTheStoreIsRefused(t *testing.T) {
 	appendOK(t, l, r.statement("north", 0))
 	old := r.memory().Clone()
 	newer := map[string]func(){
-		"one record": func() { appendOK(t, l, r.entry("north", "p1")) },
+		"one record": func() { appendOK(t, l, under(t, l, r.entry("north", "p1"))) },
 		"statement":  func() { appendOK(t, l, r.statement("north", 1)) },
 		"new tenant": func() { appendOK(t, l, r.entry("south", "p1")) },
-		"new month":  func() { r.clock.Add(40 * 24 * time.Hour); appendOK(t, l, r.entry("north", "p1")) },
+		"new month":  func() { r.clock.Add(40 * 24 * time.Hour); appendOK(t, l, under(t, l, r.entry("north", "p1"))) },
 	}
 	for _, name := range []string{"one record", "statement", "new tenant", "new month"} {
 		newer[name]()

@@ -20,8 +20,10 @@ type Entry struct {
 	Decided  time.Time
 	Engine   string // build of the program; printable ASCII
 	Library  string // version of the clinical library
-	Release  int64  // statements of the release log in force; ignored for a statement
-	Schema   string // layout of Body
+	// Release is how many statements of the release log were in force; ignored for a statement. A decision is
+	// stored only while the release log has this size, and refused with ErrMoved otherwise.
+	Release int64
+	Schema  string // layout of Body
 	// Body is sealed as the concatenation of its segments. It is read before Append returns and not kept.
 	Body [][]byte
 	// Patient is whom the record is about; it chooses the key that seals the body, so that erasing the patient

@@ -75,16 +75,18 @@ func (m *model) draw(rt *rapid.T, r *region) audit.Entry {
 	}
 	e := r.entry(tn, fmt.Sprint("p", rapid.IntRange(0, 2).Draw(rt, "patient")))
 	e.Idem = fmt.Append(nil, rapid.IntRange(0, 9).Draw(rt, "call"))
+	e.Release = max(0, m.statements[tn]+rapid.SampledFrom([]int64{0, 0, 0, 0, -1, 1}).Draw(rt, "moved"))
 	return e
 }
 
 // stored notes that an entry was stored; it says whether it repeats another.
 func (m *model) stored(e audit.Entry) (first audit.RecordID, repeated bool) {
-	call := string(e.Tenant) + " " + string(e.Idem)
-	if id, ok := m.calls[call]; ok && e.Idem != nil {
+	if id, ok := m.calls[call(e)]; ok {
 		return id, true
 	}
-	m.calls[call] = e.RecordID
+	if e.Idem != nil {
+		m.calls[call(e)] = e.RecordID
+	}
 	m.records[e.Tenant] = append(m.records[e.Tenant], e.RecordID)
 	if e.Kind == audit.Statement {
 		m.statements[e.Tenant]++
@@ -92,8 +94,18 @@ func (m *model) stored(e audit.Entry) (first audit.RecordID, repeated bool) {
 	return e.RecordID, false
 }
 
+// call names the call of an entry.
+func call(e audit.Entry) string { return string(e.Tenant) + " " + string(e.Idem) }
+
 func (m *model) append(t *testing.T, rt *rapid.T, l *audit.Log, e audit.Entry) {
 	rc, err := l.Append(t.Context(), e)
+	_, repeated := m.calls[call(e)]
+	if moved := e.Kind == audit.Decision && e.Release != m.statements[e.Tenant]; moved && !repeated {
+		if !errors.Is(err, audit.ErrMoved) {
+			rt.Fatalf("decided under %d of %d statements: %v, want ErrMoved", e.Release, m.statements[e.Tenant], err)
+		}
+		return
+	}
 	if err != nil {
 		rt.Fatal(err)
 	}
@@ -134,8 +146,9 @@ func (m *model) compare(t *testing.T, rt *rapid.T, l *audit.Log) {
 			}
 			n++
 		}
-		if n != m.statements[tn] {
-			rt.Fatalf("%s has %d statements, the model %d", tn, n, m.statements[tn])
+		sizes, err := l.ReleaseSizes(t.Context())
+		if n != m.statements[tn] || sizes[tn] != n || err != nil {
+			rt.Fatalf("%s has %d statements, or %d (%v), the model %d", tn, n, sizes[tn], err, m.statements[tn])
 		}
 	}
 }

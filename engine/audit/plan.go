@@ -271,8 +271,12 @@ func (p *part) check(r *request) error {
 	if _, again := p.ids[r.id]; again || p.names[r.names] != nil {
 		return ErrDuplicate
 	}
-	if n := p.shard.releases.size(); r.entry.Kind == Statement && n != r.entry.StatementIndex {
-		return fmt.Errorf("%w: it holds %d statements, this one was checked against %d", ErrMoved, n, r.entry.StatementIndex)
+	n := p.shard.releases.size()
+	switch e := r.entry; {
+	case e.Kind == Statement && e.StatementIndex != n:
+		return fmt.Errorf("%w: it holds %d statements, this one was checked against %d", ErrMoved, n, e.StatementIndex)
+	case e.Kind == Decision && e.Release != n:
+		return fmt.Errorf("%w: it holds %d statements, this was decided under %d", ErrMoved, n, e.Release)
 	}
 	return p.checkKeys(r)
 }
@@ -430,15 +434,21 @@ func (l *Log) release(p *part, r *request, committed time.Time) error {
 	return err
 }
 
-// signHeads puts the new heads of the tenant, each in place of exactly the head that was read. Every change of a
-// tenant changes its audit head, so this one expectation orders all writers of the tenant: what was read beside
-// the heads, that a record id or an idempotency tag is free, holds as long as they do.
+// signHeads puts the new heads of the tenant, each in place of exactly the head that was read, and expects a release
+// log that does not grow to be the one that was decided under. Every change of a tenant changes its audit head, so
+// this orders all writers of the tenant: what was read beside the heads, that a record id or an idempotency tag is
+// free, holds as long as they do.
 func (l *Log) signHeads(p *part) error {
 	s := p.shard
-	if s.refFresh && s.audit.touched {
+	if p.stored == 0 {
+		return nil
+	}
+	if s.refFresh {
 		p.puts = append(p.puts, Item{Meta, "", refKey(p.tenant), []byte(s.ref)})
 	}
-	for _, st := range s.streams() {
+	for i, st := range s.streams() {
+		key := []byte([...]string{streamAudit, streamReleases}[i])
+		p.expect(Heads, key, st.stored)
 		if !st.touched {
 			continue
 		}
@@ -449,8 +459,6 @@ func (l *Log) signHeads(p *part) error {
 		if err != nil {
 			return err
 		}
-		key := []byte(st.log.stream())
-		p.expect(Heads, key, st.stored)
 		p.put(Heads, key, value)
 		st.stored = value
 	}

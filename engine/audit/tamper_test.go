@@ -108,7 +108,7 @@ func TestTamperingIsNamed(t *testing.T) {
 			appendOK(t, l, r.statement("north", 0))
 			for range 2 {
 				r.clock.Add(31 * 24 * time.Hour)
-				appendOK(t, l, r.entry("north", "p1"))
+				appendOK(t, l, under(t, l, r.entry("north", "p1")))
 			}
 			verified(t, l.Reader, "north")
 			c.edit(r.memory())

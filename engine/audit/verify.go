@@ -72,6 +72,7 @@ type check struct {
 	previous *Head             // of the month before the log being checked
 	log      *LogReport        // being checked
 	last     time.Time         // committed time of the leaf before
+	released int64             // statements before the leaf being checked
 }
 
 func (c *check) find(log LogName, index int64, check, format string, args ...any) {
@@ -259,6 +260,7 @@ func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) er
 		return nil
 	}
 	c.checkID(h, index, &leaf, s.place)
+	c.checkRelease(h, index, &leaf)
 	if err := c.checkStatement(ctx, h, index, &leaf); err != nil {
 		return err
 	}
@@ -287,6 +289,17 @@ func (c *check) checkID(h Head, index int64, leaf *Leaf, place []byte) {
 	c.ids[id] = true
 	if !bytes.HasPrefix(place, appendPlace(nil, h.Log, index)) {
 		c.find(h.Log, index, "record id", "record %s is not found here by its id", leaf.RecordID)
+	}
+}
+
+// checkRelease checks that statements follow each other and that decisions are stored under what they were made under.
+func (c *check) checkRelease(h Head, index int64, leaf *Leaf) {
+	if (leaf.Kind == Statement || leaf.Kind == Decision) && leaf.ReleaseIndex != c.released {
+		c.find(h.Log, index, "order", "it was made under %d statements, and stored when there were %d",
+			leaf.ReleaseIndex, c.released)
+	}
+	if leaf.Kind == Statement {
+		c.released = leaf.ReleaseIndex + 1
 	}
 }
 

@@ -369,14 +369,14 @@ func (c *Clock) Add(d time.Duration) {
 	c.Now = c.Now.Add(d)
 }
 
-// Entry makes a decision entry with a fresh record id.
+// Entry makes an entry of a decision under no statements, with a fresh record id.
 func Entry(now time.Time, t tenant.ID, patient string) audit.Entry {
 	id, err := audit.NewRecordID(now, rand.Reader)
 	if err != nil {
 		panic(err) // crypto/rand does not fail
 	}
 	return audit.Entry{
-		Kind: audit.Decision, Tenant: t, RecordID: id, Decided: now, Engine: "1.0.0", Library: "1.0.0", Release: 3, Schema: "test/1",
+		Kind: audit.Decision, Tenant: t, RecordID: id, Decided: now, Engine: "1.0.0", Library: "1.0.0", Schema: "test/1",
 		Body:    [][]byte{[]byte("body of "), []byte(id)},
 		Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: patient},
 		Rules:   []string{"renal_dosing/metformin-contraindicated", "interactions/" + patient},
