@@ -115,6 +115,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	e, err := engine.Open(t.Context(), engine.Config{Region: "us-east", Build: "test", Log: log, Clock: now,
 		Rand: rand.Reader, Roots: roots})
 	w.must(err)
+	t.Cleanup(e.Close)
 	w.start(e, change)
 	for _, id := range []tenant.ID{"north", "south"} {
 		w.populate(id, publisher)

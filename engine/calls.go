@@ -23,6 +23,12 @@ import (
 // the answer only when the record is durable. The same call again (client,
 // hookInstance, service and body) gets the recorded bytes again.
 func (e *Engine) Call(ctx context.Context, c Caller, service string, body []byte) (*Answer, error) {
+	return upToDate(ctx, e, c.Tenant, func() (*Answer, error) { return e.call(ctx, c, service, body) })
+}
+
+// call answers under what is in force on this node now. The error is
+// [audit.ErrMoved], and nothing was recorded, if a statement came meanwhile.
+func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte) (*Answer, error) {
 	l, st, now, err := e.moment(ctx, c.Tenant)
 	if err != nil {
 		return nil, err

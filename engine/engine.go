@@ -12,6 +12,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ import (
 	"github.com/precept-cds/precept/signing"
 )
 
-// Config is what an Engine is made of. All fields but Elsewhere are required.
+// Config is what an Engine is made of. All fields but Poll and Elsewhere are
+// required.
 type Config struct {
 	Region tenant.Region
 	Build  string // version of the program
@@ -35,6 +37,9 @@ type Config struct {
 	Clock  func() time.Time
 	Rand   io.Reader // safe for concurrent use
 	Roots  []Root    // the tenants of this node
+	// Poll is how often the node looks for statements of other nodes, in case it was
+	// not told of them; default one second.
+	Poll time.Duration
 	// Elsewhere names tenants that live in other regions, so that a call that
 	// went astray is told so. It may be empty.
 	Elsewhere map[tenant.ID]tenant.Region
@@ -54,6 +59,7 @@ type Engine struct {
 	materials *decide.Materials
 	tenants   map[tenant.ID]*served // not changed after Open
 	uploads   sync.Mutex            // held while an uploaded pack is unpacked and tried
+	unfollow  func()
 }
 
 // served is one tenant of this node. now is replaced whole; a call keeps the one it
@@ -63,12 +69,14 @@ type served struct {
 	pin   signing.Digest
 	apply sync.Mutex // held while a statement is checked and logged
 	now   atomic.Pointer[inForce]
-	calls atomic.Int64 // under way
+	lag   atomic.Pointer[error] // why the node could not keep up with the release log
+	calls atomic.Int64          // under way
 }
 
 // Open folds the release log of every tenant and gets their packs ready. A
-// tenant whose log is empty starts with its trust root.
+// tenant whose log is empty starts with its trust root. Close ends it.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	e := &Engine{cfg: cfg, materials: decide.NewMaterials(), tenants: map[tenant.ID]*served{}}
 	for id, home := range cfg.Elsewhere {
 		if home == cfg.Region {
@@ -85,6 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 			return nil, fmt.Errorf("opening tenant %s: %w", r.Tenant, err)
 		}
 	}
+	e.follow()
 	return e, nil
 }
 
@@ -98,6 +107,9 @@ func (e *Engine) open(ctx context.Context, l *served, r Root) error {
 		return nil
 	}
 	_, err = e.apply(ctx, l, Caller{Tenant: l.id}, r.Envelope)
+	if err != nil && l.now.Load().trust.Size() > 0 {
+		return nil // another node was first with the same root, which is pinned
+	}
 	return err
 }
 
@@ -153,14 +165,11 @@ func (e *Engine) moment(ctx context.Context, id tenant.ID) (*served, *inForce, t
 
 // refresh takes activations out whose time is over.
 func (e *Engine) refresh(ctx context.Context, l *served) (*inForce, error) {
-	l.apply.Lock()
-	defer l.apply.Unlock()
 	st, err := e.stand(ctx, l.now.Load().trust)
 	if err != nil {
 		return nil, err
 	}
-	l.now.Store(st)
-	return st, nil
+	return l.put(st), nil
 }
 
 // Policy returns the policy in force of a tenant.
@@ -176,13 +185,17 @@ func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
 }
 
 // Unready gives, for each tenant that cannot be served as its statements say, why:
-// its policy cannot be read, or packs in force cannot be run here.
+// its policy cannot be read, packs in force cannot be run here, or the node could
+// not keep up with the release log.
 func (e *Engine) Unready() map[tenant.ID]error {
 	m := map[tenant.ID]error{}
 	for id, l := range e.tenants {
 		st := l.now.Load()
 		if st.why != nil {
 			m[id] = st.why
+		}
+		if lag := l.lag.Load(); lag != nil {
+			m[id] = errors.Join(m[id], *lag)
 		}
 		for _, not := range st.broken {
 			m[id] = errors.Join(m[id], not)

@@ -121,6 +121,9 @@ func (n *node) tryOpen() error {
 }
 
 func (n *node) close() {
+	if n.Engine != nil {
+		n.Engine.Close()
+	}
 	if n.log == nil {
 		return
 	}

@@ -35,21 +35,8 @@ func (e *Engine) fold(ctx context.Context, l *served) (*inForce, error) {
 	if err != nil {
 		return nil, err
 	}
-	for s, err := range e.cfg.Log.Statements(ctx, l.id, 0) {
-		if err != nil {
-			return nil, err
-		}
-		env, err := signing.ReadEnvelope(s.Envelope)
-		if err != nil {
-			return nil, fmt.Errorf("folding statement %d: %w", s.Index, err)
-		}
-		v, err := trust.Check(env, s.Decided)
-		if err != nil {
-			return nil, fmt.Errorf("folding statement %d: %w", s.Index, err)
-		}
-		if trust, err = trust.Apply(v); err != nil {
-			return nil, fmt.Errorf("folding statement %d: %w", s.Index, err)
-		}
+	if trust, err = e.advance(ctx, l.id, trust); err != nil {
+		return nil, err
 	}
 	return e.stand(ctx, trust)
 }

@@ -54,22 +54,14 @@ func (e *Engine) apply(ctx context.Context, l *served, c Caller, envelope []byte
 	}
 	l.apply.Lock()
 	defer l.apply.Unlock()
-	for {
-		st := l.now.Load()
-		a, next, err := e.take(ctx, l, st, c, env)
-		if errors.Is(err, audit.ErrMoved) { // another node was first: take in what it did
-			if next, err = e.fold(ctx, l); err != nil {
-				return nil, err
-			}
-			l.now.Store(next)
-			continue
-		}
+	return upToDate(ctx, e, l.id, func() (*Applied, error) {
+		a, next, err := e.take(ctx, l, l.now.Load(), c, env)
 		if err != nil {
 			return nil, err
 		}
-		l.now.Store(next)
+		l.put(next)
 		return a, nil
-	}
+	})
 }
 
 // take checks and logs one statement on top of st.

@@ -409,6 +409,7 @@ func TestAnotherNodeWasFirst(t *testing.T) {
 	n := newRegion(t)
 	other, err := Open(t.Context(), Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots})
 	decidetest.Must(t, err)
+	defer other.Close()
 	_, err = other.Apply(t.Context(), person("north", "rick"), sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion),
 		Pack: "renal_dosing", Rule: "egfr-needed", Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
 	decidetest.Must(t, err)

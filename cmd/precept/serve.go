@@ -173,6 +173,9 @@ func (r *region) close() error {
 			}
 		}
 	}
+	if r.engine != nil {
+		r.engine.Close()
+	}
 	if r.audit != nil {
 		errs = append(errs, r.audit.Close())
 	}
