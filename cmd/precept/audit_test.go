@@ -53,7 +53,7 @@ func TestAuditCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := d.current(p.Request)
+	body := current(p.Request, d.now)
 	ehr, err := d.ehr("north")
 	if err != nil {
 		t.Fatal(err)

@@ -1,16 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,7 +78,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	fmt.Fprintf(b.talk, "making %d different requests\n", b.requests)
 	for i := range b.requests {
-		b.bodies = append(b.bodies, b.region.current(fixtures.Standard(1, i)))
+		b.bodies = append(b.bodies, current(fixtures.Standard(1, i), b.region.now))
 	}
 	contenders := []*contender{
 		{name: "floor", start: b.startFloor, load: b.loadFloor},
@@ -191,125 +189,6 @@ func (b *bench) loadPrecept(*child) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	return target{address: b.region.address, path: "/t/north/cds-services/orders", header: "Authorization: Bearer " + token + "\r\n",
+	return target{address: strings.TrimPrefix(b.region.public, "http://"), path: "/t/north/cds-services/orders", header: "Authorization: Bearer " + token + "\r\n",
 		require: wire.ReceiptHeader}, nil
-}
-
-func (b *bench) startFloor(ctx context.Context) (*child, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	return startChild(ctx, "http://"+address+"/metrics", "http://"+address+"/metrics", exe, "bench", "floor", "--listen", address)
-}
-
-func (b *bench) loadFloor(p *child) (target, error) {
-	return target{address: p.address(), path: "/"}, nil
-}
-
-func (b *bench) startOPA(ctx context.Context, logs bool) (*child, error) {
-	policy, data, err := fixtures.OPA()
-	if err != nil {
-		return nil, err
-	}
-	if data, err = b.atPresent(data); err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(b.dir, "opa")
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "policy.rego"), policy, 0o600), os.WriteFile(filepath.Join(dir, "data.json"), data, 0o600)); err != nil {
-		return nil, err
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	args := []string{"run", "--server", "--addr", address, "--log-level", "error", "--disable-telemetry", "--optimize-store-for-read-speed"}
-	if logs {
-		args = append(args, "--set", "decision_logs.console=true")
-	}
-	return startChild(ctx, "http://"+address+"/health", "http://"+address+"/metrics", append([]string{b.opa}, append(args, dir)...)...)
-}
-
-// atPresent gives OPA's policy the time of the requests.
-func (b *bench) atPresent(data []byte) ([]byte, error) {
-	var doc map[string]json.RawMessage
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, err
-	}
-	now, err := json.Marshal(b.region.now.Format(time.RFC3339))
-	if err != nil {
-		return nil, err
-	}
-	doc["time"] = now
-	return json.Marshal(doc)
-}
-
-func (b *bench) loadOPA(p *child) (target, error) {
-	return target{address: p.address(), path: "/v1/data/precept/bench/findings", wrap: true}, nil
-}
-
-// checkEqual holds OPA's findings against Precept's on every fixture and on
-// some of the requests that will be measured.
-func (b *bench) checkEqual(ctx context.Context) error {
-	p, err := b.startOPA(ctx, false)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	patients, err := fixtures.Patients()
-	if err != nil {
-		return err
-	}
-	bodies := slices.Clone(b.bodies[:min(20, len(b.bodies))])
-	for _, x := range patients {
-		bodies = append(bodies, b.region.current(x.Request))
-	}
-	for i, body := range bodies {
-		mine, err := b.region.findings(ctx, body)
-		if err != nil {
-			return err
-		}
-		theirs, err := opaFindings(ctx, p, body)
-		if err != nil {
-			return err
-		}
-		if !slices.Equal(mine, theirs) {
-			return fmt.Errorf("checking equality: request %d is decided differently: precept %v, opa %v", i, mine, theirs)
-		}
-	}
-	fmt.Fprintf(b.talk, "decisions are equal on %d requests\n", len(bodies))
-	return nil
-}
-
-func opaFindings(ctx context.Context, p *child, body []byte) ([]string, error) {
-	answer, err := post(ctx, "http://"+p.address()+"/v1/data/precept/bench/findings", slices.Concat([]byte(`{"input":`), body, []byte("}")))
-	if err != nil {
-		return nil, err
-	}
-	var r struct {
-		Result []fixtures.Finding `json:"result"`
-	}
-	if err := json.Unmarshal(answer, &r); err != nil {
-		return nil, fmt.Errorf("reading OPA's answer: %w", err)
-	}
-	return findingNames(r.Result), nil
-}
-
-func findingNames(list []fixtures.Finding) []string {
-	names := make([]string, len(list))
-	for i, f := range list {
-		names[i] = f.Rule + " " + f.Subject + " " + f.State
-	}
-	slices.SortFunc(names, cmp.Compare[string])
-	return names
-}
-
-// child is a server in a process of its own.
-type child struct {
-	cmd     *exec.Cmd
-	metrics string
 }

@@ -131,6 +131,12 @@ func (t target) response(r *bufio.Reader) error {
 	return err
 }
 
+// child is a server in a process of its own.
+type child struct {
+	cmd     *exec.Cmd
+	metrics string
+}
+
 // startChild starts a server and waits until it is ready. What it says goes
 // to the null device, as a file: the cheapest place there is.
 func startChild(ctx context.Context, ready, metrics string, command ...string) (*child, error) {

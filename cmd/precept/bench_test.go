@@ -26,7 +26,7 @@ func BenchmarkServe(b *testing.B) {
 	}
 	bodies := make([][]byte, b.N)
 	for i := range bodies {
-		bodies[i] = d.current(fixtures.Standard(5, i))
+		bodies[i] = current(fixtures.Standard(5, i), d.now)
 	}
 	b.ReportAllocs()
 	b.ResetTimer()

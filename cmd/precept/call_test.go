@@ -45,7 +45,7 @@ func TestCallCommand(t *testing.T) {
 		!strings.Contains(talk, "--discover lists") {
 		t.Errorf("without a service: %d, %s%s", status, out, talk)
 	}
-	request := file("request.json", string(d.current(p.Request)))
+	request := file("request.json", string(current(p.Request, d.now)))
 	out, talk, status := call("--service", demoService, request)
 	if status != 0 || !strings.Contains(out, "CRITICAL") || !strings.Contains(talk, "receipt: id=") {
 		t.Errorf("call: %d, %s%s", status, out, talk)

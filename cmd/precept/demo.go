@@ -87,7 +87,7 @@ func (d *demoRegion) show(ctx context.Context, out io.Writer) (record string, er
 	if err != nil {
 		return "", err
 	}
-	body := d.current(p.Request)
+	body := current(p.Request, d.now)
 	if err := os.WriteFile(d.path("request.json"), body, 0o600); err != nil {
 		return "", err
 	}

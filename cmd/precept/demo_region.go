@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -12,18 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"gopkg.in/yaml.v3"
 
 	"github.com/precept-cds/precept/api/client"
-	"github.com/precept-cds/precept/engine/clinical"
-	"github.com/precept-cds/precept/engine/decide"
-	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
@@ -52,7 +44,6 @@ var demoTenants = []tenant.ID{"north", "south"}
 type demoRegion struct {
 	dir     string
 	config  string // path of the configuration
-	address string // of the service
 	private string // URL of the private listener
 	public  string // URL of the service
 	now     time.Time
@@ -213,7 +204,7 @@ func (d *demoRegion) makeConfig(context.Context) error {
 			return err
 		}
 	}
-	d.address, d.public, d.private = address, "http://"+address, "http://"+private
+	d.public, d.private = "http://"+address, "http://"+private
 	c := config{Region: demoRegionID, PublicURL: d.public, Listen: address, PrivateListen: private, LogPrefix: "demo.precept.example",
 		Store: storeConfig{Path: "store/audit.db", HighWater: "high-water"}, RegionKey: "keys/region.json", Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
 	for _, t := range demoTenants {
@@ -240,37 +231,6 @@ func free(address string) bool {
 		return false
 	}
 	return l.Close() == nil
-}
-
-func (d *demoRegion) makePacks(ctx context.Context) error {
-	var terms *rulepacks.Pack
-	for _, name := range demoPacks {
-		p, err := rulepacks.ReadEmbedded(name)
-		if err != nil {
-			return err
-		}
-		d.packs[name] = p
-		if p.Manifest.Kind == rulepacks.KindTerminology {
-			terms = p
-			d.say("built    %-20s %s  %d drug products        sha256 %.16s…", name, p.Manifest.Version, len(p.Terminology.Products), p.Digest)
-		} else {
-			if err := checkPack(p); err != nil {
-				return err
-			}
-			if err := decide.CheckCases(ctx, p, terms); err != nil {
-				return err
-			}
-			d.say("checked, tested and built %-20s %s  %3d cases hold  sha256 %.16s…", name, p.Manifest.Version, len(p.Cases), p.Digest)
-		}
-		var b bytes.Buffer
-		if err := p.WriteArchive(&b); err != nil {
-			return err
-		}
-		if err := os.WriteFile(d.path("packs", name+".tar.gz"), b.Bytes(), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // start runs the service in this process, its log in a file.
@@ -318,145 +278,16 @@ func (d *demoRegion) ehr(t tenant.ID) (*client.EHR, error) {
 
 func demoIssuer(t tenant.ID) string { return "https://ehr." + string(t) + ".example" }
 
-func (d *demoRegion) policy(t tenant.ID) (*tenant.Policy, error) {
-	name := "ehr-" + string(t)
-	jwks, err := jsonv2.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: d.keys[name].Public().Crypto(), KeyID: name, Algorithm: "ES256", Use: "sig"}}})
-	if err != nil {
-		return nil, err
-	}
-	p := &tenant.Policy{Tenant: t, Region: demoRegionID, Name: "Demo health system " + string(t), Language: "en", Zone: fixtures.Zone,
-		Parameters: map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(`"P365D"`)}},
-		Clients:    []tenant.Client{{ID: "ehr", Issuer: demoIssuer(t), JWKS: jwks, Algorithms: []string{"ES256", "ES384"}, FHIRBase: demoIssuer(t) + "/fhir/R4"}},
-		Limits:     tenant.Limits{DeadlineMS: 2000, RuleMS: 500}}
-	for _, hook := range []string{"order-sign", "order-select"} {
-		p.Services = append(p.Services, tenant.Service{ID: demoService, Hook: hook, Title: "Medication orders",
-			Description: "Checks medication orders against the rules the health system has activated.", Packs: demoRulePacks, Prefetch: decide.StandardPrefetch()})
-	}
-	return p, nil
-}
-
-func (d *demoRegion) applyPolicies(ctx context.Context) error {
-	for _, t := range demoTenants {
-		operator, approver, _ := demoPersons(t)
-		p, err := d.policy(t)
-		if err != nil {
-			return err
-		}
-		raw, err := jsonv2.Marshal(p, jsonv2.Deterministic(true))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(d.path("policies", string(t)+".json"), raw, 0o600); err != nil {
-			return err
-		}
-		s := signing.Statement{Predicate: signing.TenantPolicy{Tenant: signing.Tenant(t), Region: demoRegionID, Seq: 1, Policy: raw}}
-		env, err := d.sign("statements/policy-"+string(t), s, operator, approver)
-		if err != nil {
-			return err
-		}
-		root, err := os.ReadFile(d.statementFile("roots/publisher"))
-		if err != nil {
-			return err
-		}
-		if err := d.apply(ctx, t, operator, root, env.Bytes()); err != nil {
-			return err
-		}
-	}
-	d.say("applied the policies of both tenants, each signed by its operator and its approver")
-	return nil
-}
-
-func (d *demoRegion) apply(ctx context.Context, t tenant.ID, by signing.PersonID, envelopes ...[]byte) error {
-	c, err := d.as(t, by, "")
-	if err != nil {
-		return err
-	}
-	for _, e := range envelopes {
-		if _, err := c.Apply(ctx, e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func packDigest(p *rulepacks.Pack) signing.PackDigest {
-	return signing.PackDigest{SHA256: signing.Digest(p.Digest), DirHash1: signing.Digest(p.DirHash1)}
-}
-
-// release has the author sign each pack, the reviewer approve it, and uploads
-// pack and statements to both tenants.
-func (d *demoRegion) release(ctx context.Context) error {
-	for _, name := range demoPacks {
-		p := d.packs[name]
-		m := p.Manifest
-		release, err := d.sign("statements/release-"+name, signing.Statement{Archive: packDigest(p), Predicate: signing.PackRelease{
-			Publisher: demoPublisher, Pack: signing.Pack(name), Version: m.Version, Seq: 1, PackKind: signing.PackKind(m.Kind), Library: m.Library,
-			IssuedAt: d.now, EffectivePeriod: signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}, ChangeSummary: "First release."}}, demoAuthor)
-		if err != nil {
-			return err
-		}
-		review, err := d.sign("statements/review-"+name, signing.Statement{Archive: packDigest(p), Predicate: signing.ClinicalReview{
-			Pack: signing.Pack(name), Version: m.Version, Decision: signing.Approve, Role: "demonstration, not a clinician", ReviewedAt: d.now,
-			ValidUntil: d.now.AddDate(1, 0, 0), Conditions: []string{"For demonstration only."}}}, demoReviewer)
-		if err != nil {
-			return err
-		}
-		archive, err := os.ReadFile(d.path("packs", name+".tar.gz"))
-		if err != nil {
-			return err
-		}
-		for _, t := range demoTenants {
-			operator, _, _ := demoPersons(t)
-			c, err := d.as(t, operator, "")
-			if err != nil {
-				return err
-			}
-			if err := c.PutPack(ctx, string(p.Digest), archive); err != nil {
-				return err
-			}
-			if err := d.apply(ctx, t, operator, release.Bytes(), review.Bytes()); err != nil {
-				return err
-			}
-		}
-		d.say("released %-20s signed by its author, approved by the reviewer", name)
-	}
-	return nil
-}
-
-func (d *demoRegion) activate(ctx context.Context) error {
-	for _, name := range demoPacks {
-		p := d.packs[name]
-		library := ""
-		if p.Manifest.Kind == rulepacks.KindRules {
-			library = clinical.Version
-		}
-		for _, t := range demoTenants {
-			operator, approver, _ := demoPersons(t)
-			env, err := d.sign("statements/activation-"+name+"-"+string(t), signing.Statement{Archive: packDigest(p), Predicate: signing.Activation{
-				Tenant: signing.Tenant(t), Region: demoRegionID, Pack: signing.Pack(name), Version: p.Manifest.Version, Seq: 1,
-				Mode: signing.Active, Library: library, InputsUnknown: []string{}}}, approver)
-			if err != nil {
-				return err
-			}
-			if err := d.apply(ctx, t, operator, env.Bytes()); err != nil {
-				return err
-			}
-		}
-		d.say("activated %-19s for both tenants, signed by their approvers", name)
-	}
-	return nil
-}
-
 var dateInRequest = regexp.MustCompile(`"\d{4}-\d\d-\d\d`)
 
 // current moves every date of a fixture by the same number of days, so that
 // what was recent at the time of the fixtures is recent now.
-func (d *demoRegion) current(body []byte) []byte {
+func current(body []byte, now time.Time) []byte {
 	then, err := time.Parse(time.RFC3339, fixtures.Time)
 	if err != nil {
 		return body
 	}
-	days := int(d.now.Sub(then).Hours() / 24)
+	days := int(now.Sub(then).Hours() / 24)
 	return dateInRequest.ReplaceAllFunc(body, func(b []byte) []byte {
 		t, err := time.Parse(`"2006-01-02`, string(b))
 		if err != nil {
@@ -464,51 +295,4 @@ func (d *demoRegion) current(body []byte) []byte {
 		}
 		return t.AddDate(0, 0, days).AppendFormat(nil, `"2006-01-02`)
 	})
-}
-
-// findings decides a request in this process, without a record, and names what
-// was found as the benchmark compares it.
-func (d *demoRegion) findings(ctx context.Context, body []byte) ([]string, error) {
-	m := decide.NewMaterials()
-	in := &decision.Inputs{RecordID: "019cb2a0-0000-7000-8000-000000000001", Tenant: "north", Region: demoRegionID, Time: d.now, Zone: fixtures.Zone,
-		Language: "en", Engine: decision.Engine{Build: build, OPA: decide.OPAVersion, Library: clinical.Version},
-		Service: demoService, Client: "ehr", Dialect: string(tenant.Dialect2), Request: body}
-	for _, name := range demoPacks {
-		p := d.packs[name]
-		if err := m.AddPack(p); err != nil {
-			return nil, err
-		}
-		ref := decision.Ref{Name: name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: 1, Mode: "active"}
-		if p.Manifest.Kind == rulepacks.KindTerminology {
-			in.Release.Terminology = &ref
-		} else {
-			in.Release.Packs = append(in.Release.Packs, ref)
-		}
-	}
-	slices.SortFunc(in.Release.Packs, func(a, b decision.Ref) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
-	raw, err := os.ReadFile(d.path("policies", "north.json"))
-	if err != nil {
-		return nil, err
-	}
-	in.Policy = decision.Policy{Seq: 1, Digest: "bench"}
-	if _, err := m.AddPolicy("bench", raw); err != nil {
-		return nil, err
-	}
-	var hook struct {
-		Hook string `json:"hook"`
-	}
-	if err := jsonv2.Unmarshal(body, &hook); err != nil {
-		return nil, err
-	}
-	in.Hook = hook.Hook
-	dec, err := m.Decide(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	var list []fixtures.Finding
-	for _, f := range dec.Findings {
-		state := map[decision.Outcome]string{decision.Fired: "true", decision.NotFired: "false", decision.Unknown: "unknown"}[f.Outcome]
-		list = append(list, fixtures.Finding{Rule: f.Rule, Subject: f.Subject, State: state})
-	}
-	return findingNames(list), nil
 }

@@ -71,7 +71,7 @@ func (n *node) call(t *testing.T, variant int) (*client.Answer, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ehr.Call(t.Context(), demoService, n.region.current(fixtures.Standard(7, variant)))
+	return ehr.Call(t.Context(), demoService, current(fixtures.Standard(7, variant), n.region.now))
 }
 
 // TestKillBetweenAnswers kills the service right after an answer, again and
