@@ -1,7 +1,8 @@
 # Precept. The targets people use:
 #   make demo     build precept and go through its main job; ARGS=--once ends by itself
 #   make test     everything that must hold, with what it needs installed
-#   make bench    Precept beside a plain OPA server on this machine
+#   make bench    Precept beside a plain OPA server on this machine;
+#                 ARGS=--against=COMMIT beside the program of that commit
 #   make build    bin/precept
 SHELL := /bin/bash
 GO ?= go
@@ -49,9 +50,11 @@ packs: build
 	bin/precept pack check $(PACKS)
 	bin/precept pack test $(PACKS)
 
-bench: build
+bench: build $(if $(findstring --against,$(ARGS)),,bin/opa)
+	bin/precept bench $(ARGS)
+
+bin/opa: go.mod
 	$(GO) build -o bin/opa github.com/open-policy-agent/opa
-	bin/precept bench --opa bin/opa $(ARGS)
 
 FUZZTIME ?= 20s
 fuzz:

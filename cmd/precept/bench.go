@@ -6,34 +6,48 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/precept-cds/precept/api/wire"
+	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/fixtures"
 )
 
 func benchCommand() *cobra.Command {
 	b := &bench{}
 	c := &cobra.Command{
-		Use:   "bench --opa FILE",
-		Short: "measure this program beside a plain OPA server on this machine",
+		Use:   "bench --opa FILE | --against COMMIT",
+		Short: "measure this program beside a plain OPA server, or beside an earlier version of itself",
 		Long: `Bench starts, in turn and several times, the floor (a server that reads a body, checks it
 as strict JSON and hashes it), Precept with everything on, and a plain OPA server with and
 without decision logs. All get the same patients with the same clinical decisions to make, over
-the same number of connections. Before it measures it checks that the decisions are equal.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+the same number of connections. Before it measures it checks that the decisions are equal.
+
+With --against it builds the program of another commit of this repository and measures both, in
+turn and on the same requests, each with a region that it made for itself. The other program runs
+twice in every round: how far its two runs lie apart is the spread of the machine. The exit status
+is 1 if this program needs more time or CPU per call than the other by more than 5 % and that spread.`,
+		Example: "  precept bench --against HEAD~1 --rounds 9",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			b.out, b.talk = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			return b.run(cmd.Context())
+			if b.dir, err = os.MkdirTemp("", "precept-bench-"); err != nil {
+				return fmt.Errorf("making a folder for the benchmark: %w", err)
+			}
+			defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+			if b.against != "" {
+				return b.besideCommit(cmd.Context())
+			}
+			return b.besideOPA(cmd.Context())
 		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&b.opa, "opa", "bin/opa", "OPA program to measure against")
+	fl.StringVar(&b.against, "against", "", "commit of the repository in this folder to measure against")
 	fl.IntVar(&b.rounds, "rounds", 5, "times each server is measured")
 	fl.DurationVar(&b.time, "time", 6*time.Second, "longest time of one measurement")
 	fl.IntVar(&b.requests, "requests", 8000, "most requests of one measurement, all different")
@@ -43,14 +57,14 @@ the same number of connections. Before it measures it checks that the decisions 
 }
 
 type bench struct {
-	opa                           string
+	opa, against                  string
 	rounds, requests, connections int
 	time                          time.Duration
 	out, talk                     io.Writer
 
 	dir    string
-	region *demoRegion
-	bodies [][]byte
+	now    time.Time // of the requests
+	bodies [][]byte  // of the round
 }
 
 // contender is one of the servers that are measured.
@@ -61,92 +75,117 @@ type contender struct {
 	runs  []measurement
 }
 
-func (b *bench) run(ctx context.Context) (err error) {
-	if _, err := os.Stat(b.opa); err != nil {
-		return fmt.Errorf("finding OPA: %w; make bench builds it", err)
-	}
-	if b.dir, err = os.MkdirTemp("", "precept-bench-"); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	fmt.Fprintln(b.talk, "making a region")
-	if b.region, err = makeDemoRegion(ctx, filepath.Join(b.dir, "region"), io.Discard); err != nil {
-		return err
-	}
-	if err := b.region.stop(); err != nil {
-		return err
-	}
-	fmt.Fprintf(b.talk, "making %d different requests\n", b.requests)
-	for i := range b.requests {
-		b.bodies = append(b.bodies, current(fixtures.Standard(1, i), b.region.now))
-	}
-	contenders := []*contender{
-		{name: "floor", start: b.startFloor, load: b.loadFloor},
-		{name: "precept", start: b.startPrecept, load: b.loadPrecept},
-		{name: "opa, decision logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, true) }, load: b.loadOPA},
-		{name: "opa, no logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, false) }, load: b.loadOPA},
-	}
-	if err := b.checkEqual(ctx); err != nil {
-		return err
-	}
+// body is a request that no other round and no other i has: Precept answers a
+// repeated one from its record, which is not what is measured.
+func (b *bench) body(round, i int) []byte { return current(fixtures.Standard(int64(round), i), b.now) }
+
+// measureAll measures every contender in each round, with the same requests.
+// All servers of a round live at once but work in turn, for a slice of the time
+// each, forth and back: whatever else slows the machine slows all of them.
+func (b *bench) measureAll(ctx context.Context, contenders []*contender, slice time.Duration) error {
 	for round := range b.rounds {
-		for _, c := range contenders {
-			fmt.Fprintf(b.talk, "round %d of %d: %s\n", round+1, b.rounds, c.name)
-			m, err := b.measure(ctx, c)
-			if err != nil {
-				return fmt.Errorf("measuring %s: %w", c.name, err)
-			}
-			c.runs = append(c.runs, m)
+		fmt.Fprintf(b.talk, "round %d of %d\n", round+1, b.rounds)
+		b.bodies = b.bodies[:0]
+		for i := range b.requests {
+			b.bodies = append(b.bodies, b.body(round, i))
 		}
+		if err := b.measureRound(ctx, contenders, slice); err != nil {
+			return err
+		}
+		contenders = slices.Clone(contenders)
+		slices.Reverse(contenders)
 	}
-	b.report(contenders)
 	return nil
 }
 
-func (b *bench) measure(ctx context.Context, c *contender) (measurement, error) {
-	p, err := c.start(ctx)
-	if err != nil {
-		return measurement{}, err
+func (b *bench) measureRound(ctx context.Context, contenders []*contender, slice time.Duration) error {
+	var live []*trial
+	defer func() {
+		for _, r := range live {
+			r.server.stop()
+		}
+	}()
+	for _, c := range contenders {
+		server, err := c.start(ctx)
+		if err != nil {
+			return fmt.Errorf("starting %s: %w", c.name, err)
+		}
+		live = append(live, &trial{contender: c, server: server})
 	}
-	defer p.stop()
-	t, err := c.load(p)
-	if err != nil {
-		return measurement{}, err
+	for _, r := range live {
+		if err := b.warm(ctx, r); err != nil {
+			return fmt.Errorf("starting %s: %w", r.name, err)
+		}
 	}
-	// A few requests first: connections, caches, the heap's first growth.
-	warm := min(200, len(b.bodies)/10)
-	if _, err := t.run(ctx, b.bodies[:warm], b.connections, b.time); err != nil {
-		return measurement{}, err
+	for used := time.Duration(0); used < b.time; used += slice {
+		for _, r := range live {
+			if int(r.next.Load()) >= len(b.bodies) {
+				continue // it was quick
+			}
+			m, err := r.target.run(ctx, b.bodies, &r.next, b.connections, min(slice, b.time-used))
+			if err != nil {
+				return fmt.Errorf("measuring %s: %w", r.name, err)
+			}
+			r.measurement = r.add(m)
+		}
+		slices.Reverse(live)
 	}
-	before, err := p.usage()
-	if err != nil {
-		return measurement{}, err
+	for _, r := range live {
+		if err := r.end(); err != nil {
+			return fmt.Errorf("measuring %s: %w", r.name, err)
+		}
 	}
-	m, err := t.run(ctx, b.bodies[warm:], b.connections, b.time)
-	if err != nil {
-		return measurement{}, err
-	}
-	after, err := p.usage()
-	if err != nil {
-		return measurement{}, err
-	}
-	m.cpu = (after.cpu - before.cpu) / time.Duration(m.requests)
-	m.allocs = (after.mallocs - before.mallocs) / float64(m.requests)
-	return m, nil
+	return nil
 }
 
-func (b *bench) report(contenders []*contender) {
+// trial is one server in one round.
+type trial struct {
+	*contender
+	measurement
+	server *child
+	target target
+	next   atomic.Int64 // first body it was not sent
+	before usage
+}
+
+// warm sends a few requests first: connections, caches, the heap's first
+// growth.
+func (b *bench) warm(ctx context.Context, r *trial) (err error) {
+	if r.target, err = r.load(r.server); err != nil {
+		return err
+	}
+	few := b.bodies[:min(200, len(b.bodies)/10)]
+	if _, err := r.target.run(ctx, few, &r.next, b.connections, b.time); err != nil {
+		return err
+	}
+	r.next.Store(int64(len(few)))
+	r.before, err = r.server.usage()
+	return err
+}
+
+func (r *trial) end() error {
+	after, err := r.server.usage()
+	if err != nil {
+		return err
+	}
+	if r.requests == 0 {
+		return errors.New("nothing was measured; give a longer --time and more --requests")
+	}
+	r.cpu = (after.cpu - r.before.cpu) / time.Duration(r.requests)
+	r.allocs = (after.mallocs - r.before.mallocs) / float64(r.requests)
+	slices.Sort(r.latency)
+	r.runs = append(r.runs, r.measurement)
+	return nil
+}
+
+// table prints the medians of every contender.
+func (b *bench) table(contenders []*contender) {
 	fmt.Fprintf(b.out, "%d connections, bodies of %d kB, %d rounds in turn; medians\n\n", b.connections, len(b.bodies[0])/1000, b.rounds)
-	fmt.Fprintf(b.out, "%-20s %10s %9s %9s %12s %12s\n", "", "requests/s", "p50 ms", "p99 ms", "CPU ms/call", "allocs/call")
+	fmt.Fprintf(b.out, "%-24s %10s %9s %9s %12s %12s\n", "", "requests/s", "p50 ms", "p99 ms", "CPU ms/call", "allocs/call")
 	for _, c := range contenders {
-		fmt.Fprintf(b.out, "%-20s %10.0f %9.2f %9.2f %12.3f %12.0f\n", c.name, c.median(measurement.rate), c.median(measurement.p50),
+		fmt.Fprintf(b.out, "%-24s %10.0f %9.2f %9.2f %12.3f %12.0f\n", c.name, c.median(measurement.rate), c.median(measurement.p50),
 			c.median(measurement.p99), c.median(measurement.cpuMS), c.median(func(m measurement) float64 { return m.allocs }))
 	}
-	floor, precept, logs, plain := contenders[0], contenders[1], contenders[2], contenders[3]
-	fmt.Fprintf(b.out, "\nCPU per call: %.1f times less than OPA with decision logs, %.1f times less than OPA without\n",
-		ratio(logs, precept, measurement.cpuMS), ratio(plain, precept, measurement.cpuMS))
-	fmt.Fprintf(b.out, "throughput: %.1f times OPA with decision logs, %.1f times OPA without, cost %.1f times the floor\n",
-		ratio(precept, logs, measurement.rate), ratio(precept, plain, measurement.rate), ratio(precept, floor, measurement.cpuMS))
 }
 
 // ratio is the median of the ratios of the same round: the machine's speed
@@ -169,26 +208,28 @@ func (c *contender) median(of func(measurement) float64) float64 {
 
 func median(all []float64) float64 {
 	slices.Sort(all)
-	return all[len(all)/2]
+	n := len(all)
+	return (all[(n-1)/2] + all[n/2]) / 2
 }
 
-func (b *bench) startPrecept(ctx context.Context) (*child, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return startChild(ctx, b.region.private+"/readyz", b.region.private+"/metrics", exe, "serve", "--config", b.region.config)
+// site is a Precept and a region that is there for it to serve.
+type site struct {
+	program         string
+	config          string // path of the configuration
+	public, private string // URLs
+	tenant, service string
+	ehr             *client.EHR
 }
 
-func (b *bench) loadPrecept(*child) (target, error) {
-	ehr, err := b.region.ehr("north")
+func (s *site) start(ctx context.Context) (*child, error) {
+	return startChild(ctx, s.private+"/readyz", s.private+"/metrics", s.program, "serve", "--config", s.config)
+}
+
+func (s *site) load(*child) (target, error) {
+	token, err := s.ehr.Token(s.service)
 	if err != nil {
 		return target{}, err
 	}
-	token, err := ehr.Token("orders")
-	if err != nil {
-		return target{}, err
-	}
-	return target{address: strings.TrimPrefix(b.region.public, "http://"), path: "/t/north/cds-services/orders", header: "Authorization: Bearer " + token + "\r\n",
-		require: wire.ReceiptHeader}, nil
+	return target{address: strings.TrimPrefix(s.public, "http://"), path: "/t/" + s.tenant + "/cds-services/" + s.service,
+		header: "Authorization: Bearer " + token + "\r\n", recorded: true}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,53 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 )
 
-func (b *bench) startFloor(ctx context.Context) (*child, error) {
+// besideOPA measures this program beside the floor and OPA.
+func (b *bench) besideOPA(ctx context.Context) error {
+	if _, err := os.Stat(b.opa); err != nil {
+		return fmt.Errorf("finding OPA: %w; make bench builds it", err)
+	}
+	fmt.Fprintln(b.talk, "making a region")
+	d, err := makeDemoRegion(ctx, filepath.Join(b.dir, "region"), io.Discard)
+	if err != nil {
+		return err
+	}
+	if err := d.stop(); err != nil {
+		return err
+	}
+	b.now = d.now
+	here, err := d.site()
+	if err != nil {
+		return err
+	}
+	if err := b.checkEqual(ctx, d); err != nil {
+		return err
+	}
+	floor, precept := &contender{name: "floor", start: startFloor, load: loadFloor}, &contender{name: "precept", start: here.start, load: here.load}
+	logs := &contender{name: "opa, decision logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, true) }, load: loadOPA}
+	plain := &contender{name: "opa, no logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, false) }, load: loadOPA}
+	contenders := []*contender{floor, precept, logs, plain}
+	if err := b.measureAll(ctx, contenders, b.time); err != nil {
+		return err
+	}
+	b.table(contenders)
+	fmt.Fprintf(b.out, "\nCPU per call: %.1f times less than OPA with decision logs, %.1f times less than OPA without\n",
+		ratio(logs, precept, measurement.cpuMS), ratio(plain, precept, measurement.cpuMS))
+	fmt.Fprintf(b.out, "throughput: %.1f times OPA with decision logs, %.1f times OPA without, cost %.1f times the floor\n",
+		ratio(precept, logs, measurement.rate), ratio(precept, plain, measurement.rate), ratio(precept, floor, measurement.cpuMS))
+	return nil
+}
+
+// site gives the region to a process of this program.
+func (d *demoRegion) site() (*site, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	ehr, err := d.ehr("north")
+	return &site{program: exe, config: d.config, public: d.public, private: d.private, tenant: "north", service: demoService, ehr: ehr}, err
+}
+
+func startFloor(ctx context.Context) (*child, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -34,7 +81,7 @@ func (b *bench) startFloor(ctx context.Context) (*child, error) {
 	return startChild(ctx, "http://"+address+"/metrics", "http://"+address+"/metrics", exe, "bench", "floor", "--listen", address)
 }
 
-func (b *bench) loadFloor(p *child) (target, error) {
+func loadFloor(p *child) (target, error) {
 	return target{address: p.address(), path: "/"}, nil
 }
 
@@ -67,7 +114,7 @@ func (b *bench) atPresent(data []byte) ([]byte, error) {
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return nil, err
 	}
-	now, err := json.Marshal(b.region.now.Format(time.RFC3339))
+	now, err := json.Marshal(b.now.Format(time.RFC3339))
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +122,13 @@ func (b *bench) atPresent(data []byte) ([]byte, error) {
 	return json.Marshal(doc)
 }
 
-func (b *bench) loadOPA(p *child) (target, error) {
+func loadOPA(p *child) (target, error) {
 	return target{address: p.address(), path: "/v1/data/precept/bench/findings", wrap: true}, nil
 }
 
 // checkEqual holds OPA's findings against Precept's on every fixture and on
 // some of the requests that will be measured.
-func (b *bench) checkEqual(ctx context.Context) error {
+func (b *bench) checkEqual(ctx context.Context, d *demoRegion) error {
 	p, err := b.startOPA(ctx, false)
 	if err != nil {
 		return err
@@ -91,12 +138,15 @@ func (b *bench) checkEqual(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bodies := slices.Clone(b.bodies[:min(20, len(b.bodies))])
+	var bodies [][]byte
+	for i := range 20 {
+		bodies = append(bodies, b.body(0, i))
+	}
 	for _, x := range patients {
-		bodies = append(bodies, current(x.Request, b.region.now))
+		bodies = append(bodies, current(x.Request, b.now))
 	}
 	for i, body := range bodies {
-		mine, err := b.findings(ctx, body)
+		mine, err := findings(ctx, d, body)
 		if err != nil {
 			return err
 		}
@@ -114,8 +164,7 @@ func (b *bench) checkEqual(ctx context.Context) error {
 
 // findings decides a request in this process, without a record, and names what
 // was found as the benchmark compares it.
-func (b *bench) findings(ctx context.Context, body []byte) ([]string, error) {
-	d := b.region
+func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error) {
 	m := decide.NewMaterials()
 	in := &decision.Inputs{RecordID: "019cb2a0-0000-7000-8000-000000000001", Tenant: "north", Region: demoRegionID, Time: d.now, Zone: fixtures.Zone,
 		Language: "en", Engine: decision.Engine{Build: build, OPA: decide.OPAVersion, Library: clinical.Version},

@@ -4,6 +4,7 @@ import (
 	"io"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,8 +20,11 @@ func BenchmarkServe(b *testing.B) {
 	}
 	defer d.stop()
 	debug.SetGCPercent(800) // as serve does
-	load := &bench{region: d}
-	t, err := load.loadPrecept(nil)
+	s, err := d.site()
+	if err != nil {
+		b.Fatal(err)
+	}
+	t, err := s.load(nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -30,7 +34,7 @@ func BenchmarkServe(b *testing.B) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
-	if _, err := t.run(b.Context(), bodies, 8, time.Hour); err != nil {
+	if _, err := t.run(b.Context(), bodies, new(atomic.Int64), 8, time.Hour); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -36,19 +36,25 @@ func newRegion(t *testing.T) *demoRegion {
 	return d
 }
 
-// start runs the service, under the command given if there is one.
-func startNode(t *testing.T, d *demoRegion, under ...string) *node {
+// preceptProgram gives a program that is precept: the test program is, when it
+// is called so.
+func preceptProgram(t *testing.T) string {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The test program is precept when it is called so.
 	precept := filepath.Join(t.TempDir(), "precept")
 	if err := os.Symlink(exe, precept); err != nil {
 		t.Fatal(err)
 	}
-	args := append(under, precept, "serve", "--config", d.config)
+	return precept
+}
+
+// startNode runs the service, under the command given if there is one.
+func startNode(t *testing.T, d *demoRegion, under ...string) *node {
+	t.Helper()
+	args := append(under, preceptProgram(t), "serve", "--config", d.config)
 	c, err := startChild(context.WithoutCancel(t.Context()), d.private+"/readyz", d.private+"/metrics", args...)
 	if err != nil {
 		t.Fatal(err)
