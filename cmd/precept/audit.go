@@ -20,7 +20,6 @@ import (
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/audit"
-	"github.com/precept-cds/precept/engine/audit/bolt"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -332,7 +331,8 @@ func (p *replayer) replay(ctx context.Context, id string) (same bool, err error)
 }
 
 func auditVerify(f *auditFlags) *cobra.Command {
-	var store, node string
+	var store storeConfig
+	var node string
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "recompute everything the tenant's logs promise",
@@ -345,7 +345,7 @@ checked against the node key in the store, which whoever can write the store can
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var report *wire.Report
 			var err error
-			if store != "" {
+			if store.Path != "" {
 				report, err = verifyStore(cmd.Context(), store, tenant.ID(f.tenant), node)
 			} else {
 				var c *client.Client
@@ -359,13 +359,14 @@ checked against the node key in the store, which whoever can write the store can
 			return f.printReport(cmd.OutOrStdout(), report)
 		},
 	}
-	c.Flags().StringVar(&store, "store", "", "store file to read instead of asking a server")
+	c.Flags().StringVar(&store.Path, "store", "", "store file to read instead of asking a server")
+	c.Flags().StringVar(&store.Kind, "store-kind", boltStore, "with --store: its kind, as in the configuration")
 	c.Flags().StringVar(&node, "node-key", "", "with --store: the node's public key (base64), as precept status shows it")
 	return c
 }
 
-// verifyStore checks a store file that no server has open.
-func verifyStore(ctx context.Context, path string, t tenant.ID, node string) (*wire.Report, error) {
+// verifyStore checks a store that no server has open.
+func verifyStore(ctx context.Context, store storeConfig, t tenant.ID, node string) (*wire.Report, error) {
 	if t == "" {
 		return nil, errors.New("--tenant is required")
 	}
@@ -376,16 +377,16 @@ func verifyStore(ctx context.Context, path string, t tenant.ID, node string) (*w
 			return nil, err
 		}
 	}
-	s, err := bolt.Open(path, bolt.Options{ReadOnly: true})
+	s, closeStore, err := openStore(store, true)
 	if err != nil {
 		return nil, err
 	}
 	r, err := audit.OpenReader(ctx, audit.Config{Store: s, Node: key})
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, closeStore())
 	}
 	report, err := r.Verify(ctx, t, nil)
-	if err := errors.Join(err, s.Close()); err != nil {
+	if err := errors.Join(err, closeStore()); err != nil {
 		return nil, err
 	}
 	return api.Report(report), nil

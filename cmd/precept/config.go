@@ -57,6 +57,8 @@ type tlsConfig struct {
 }
 
 type storeConfig struct {
+	// Kind of the store: bolt, a file of this process.
+	Kind string `yaml:"kind"`
 	// File of the embedded store.
 	Path string `yaml:"path"`
 	// File that remembers how far the logs were, best on another volume.
@@ -93,7 +95,8 @@ func readConfig(path string) (*config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration: %w; see docs/configuration.md, or let precept demo make one", err)
 	}
-	c := &config{Listen: "127.0.0.1:8480", PrivateListen: "127.0.0.1:8481", Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
+	c := &config{Listen: "127.0.0.1:8480", PrivateListen: "127.0.0.1:8481", Store: storeConfig{Kind: boltStore},
+		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil {

@@ -206,7 +206,7 @@ func (d *demoRegion) makeConfig(context.Context) error {
 	}
 	d.public, d.private = "http://"+address, "http://"+private
 	c := config{Region: demoRegionID, PublicURL: d.public, Listen: address, PrivateListen: private, LogPrefix: "demo.precept.example",
-		Store: storeConfig{Path: "store/audit.db", HighWater: "high-water"}, RegionKey: "keys/region.json", Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
+		Store: storeConfig{Kind: boltStore, Path: "store/audit.db", HighWater: "high-water"}, RegionKey: "keys/region.json", Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
 	for _, t := range demoTenants {
 		text, err := os.ReadFile(d.statementFile("roots/" + string(t)))
 		if err != nil {

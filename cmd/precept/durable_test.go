@@ -174,7 +174,7 @@ func TestDurableBeforeAnswer(t *testing.T) {
 func TestSecondProcessIsRefused(t *testing.T) {
 	d := newRegion(t)
 	startNode(t, d)
-	_, err := verifyStore(t.Context(), d.path("store", "audit.db"), "north", "")
+	_, err := verifyStore(t.Context(), storeConfig{Kind: boltStore, Path: d.path("store", "audit.db")}, "north", "")
 	if err == nil || !strings.Contains(err.Error(), "server") {
 		t.Errorf("reading a locked store: %v, want a hint to ask the server", err)
 	}
@@ -183,7 +183,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 // TestOfflineVerify reads the store of a stopped service without its keys.
 func TestOfflineVerify(t *testing.T) {
 	d := newRegion(t)
-	report, err := verifyStore(t.Context(), d.path("store", "audit.db"), "north", "")
+	report, err := verifyStore(t.Context(), storeConfig{Kind: boltStore, Path: d.path("store", "audit.db")}, "north", "")
 	if err != nil {
 		t.Fatal(err)
 	}

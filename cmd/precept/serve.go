@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
-	"github.com/precept-cds/precept/engine/audit/bolt"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 )
@@ -68,7 +66,8 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 type region struct {
 	cfg             *config
 	log             *slog.Logger
-	store           *bolt.Store
+	store           audit.Store
+	closeStore      func() error
 	audit           *audit.Log
 	engine          *engine.Engine
 	server          *api.Server
@@ -95,10 +94,7 @@ func (r *region) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(cfg.Store.Path), 0o700); err != nil {
-		return fmt.Errorf("making the store's folder: %w", err)
-	}
-	if r.store, err = bolt.Open(cfg.Store.Path, bolt.Options{MaxSize: cfg.Store.MaxBytes}); err != nil {
+	if r.store, r.closeStore, err = openStore(cfg.Store, false); err != nil {
 		return err
 	}
 	ring, err := keyring.New(keyring.Config{Region: cfg.Region, KMS: kms, Lookup: audit.KeyLookup(r.store), Rand: rand.Reader})
@@ -179,8 +175,8 @@ func (r *region) close() error {
 	if r.audit != nil {
 		errs = append(errs, r.audit.Close())
 	}
-	if r.store != nil {
-		errs = append(errs, r.store.Close())
+	if r.closeStore != nil {
+		errs = append(errs, r.closeStore())
 	}
 	return errors.Join(errs...)
 }
