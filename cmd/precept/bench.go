@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/fixtures"
@@ -214,15 +215,39 @@ func median(all []float64) float64 {
 
 // site is a Precept and a region that is there for it to serve.
 type site struct {
-	program         string
-	config          string // path of the configuration
-	public, private string // URLs
+	program, config string // the configuration's path
 	tenant, service string
 	ehr             *client.EHR
+	listen          string // address of the server that was started last
 }
 
+// start serves the region at addresses that are free now: those of its
+// configuration may be taken. Tokens name the public URL, which stays.
 func (s *site) start(ctx context.Context) (*child, error) {
-	return startChild(ctx, s.private+"/readyz", s.private+"/metrics", s.program, "serve", "--config", s.config)
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		return nil, err
+	}
+	var cfg map[string]any // of another version, perhaps
+	if err := yaml.Unmarshal(text, &cfg); err != nil {
+		return nil, err
+	}
+	private, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	if s.listen, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	cfg["listen"], cfg["private_listen"] = s.listen, private
+	if text, err = yaml.Marshal(cfg); err != nil {
+		return nil, err
+	}
+	here := filepath.Join(filepath.Dir(s.config), "bench.yaml") // paths in it are relative to it
+	if err := os.WriteFile(here, text, 0o600); err != nil {
+		return nil, err
+	}
+	return startChild(ctx, "http://"+private+"/readyz", "http://"+private+"/metrics", s.program, "serve", "--config", here)
 }
 
 func (s *site) load(*child) (target, error) {
@@ -230,6 +255,6 @@ func (s *site) load(*child) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	return target{address: strings.TrimPrefix(s.public, "http://"), path: "/t/" + s.tenant + "/cds-services/" + s.service,
+	return target{address: s.listen, path: "/t/" + s.tenant + "/cds-services/" + s.service,
 		header: "Authorization: Bearer " + token + "\r\n", recorded: true}, nil
 }

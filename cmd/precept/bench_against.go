@@ -28,7 +28,7 @@ const (
 	shortSlice = 500 * time.Millisecond
 	// tooBusy is a spread at which "not slower" would say nothing.
 	tooBusy = 0.25
-	// makingTime bounds what all programs take to make their regions.
+	// makingTime bounds what a program takes to make its region.
 	makingTime = 2 * time.Minute
 )
 
@@ -49,14 +49,14 @@ func (b *bench) besideCommit(ctx context.Context) error {
 		return fmt.Errorf("building %s: %w", b.against, err)
 	}
 	b.now = time.Now()
-	fmt.Fprintln(b.talk, "making a region for each program")
-	sites, err := settle(ctx, b.dir, old, exe, old)
-	if err != nil {
-		return err
-	}
 	var contenders []*contender
-	for i, name := range []string{b.against, "this program", b.against + " again"} {
-		contenders = append(contenders, &contender{name: name, start: sites[i].start, load: sites[i].load})
+	for i, c := range []struct{ name, program string }{{b.against, old}, {"this program", exe}, {b.against + " again", old}} {
+		fmt.Fprintf(b.talk, "making a region: %s\n", c.name)
+		s, err := settle(ctx, c.program, filepath.Join(b.dir, fmt.Sprint("region", i)))
+		if err != nil {
+			return fmt.Errorf("making a region with the program of %s: %w", c.name, err)
+		}
+		contenders = append(contenders, &contender{name: c.name, start: s.start, load: s.load})
 	}
 	if err := b.measureAll(ctx, contenders, shortSlice); err != nil {
 		return err
@@ -147,43 +147,32 @@ func tool(ctx context.Context, dir string, command ...string) (string, error) {
 	return strings.TrimSpace(out.String()), err
 }
 
-// What a demo prints once its region is ready: how to call it, and where it
-// can be watched. Every version of the program prints both, so they are read
-// instead of agreed on.
-var (
-	callLine    = regexp.MustCompile(`precept call (--.*)`)
-	servingLine = regexp.MustCompile(`^Serving at \S+, metrics at (\S+)/metrics`)
-)
+// callLine is what a demo prints when its region is ready: how to call it.
+// Every version of the program prints it, so it is read instead of agreed on.
+var callLine = regexp.MustCompile(`precept call (--.*)`)
 
-// settle has each program make the region of its demo under dir, and leaves
-// them there with nobody serving them. All demos stay until the last is ready,
-// so that each takes addresses of its own.
-func settle(ctx context.Context, dir string, programs ...string) (sites []*site, err error) {
+// settle has a program make the region of its demo in a folder, and leaves it
+// there with nobody serving it.
+func settle(ctx context.Context, program, dir string) (*site, error) {
 	ctx, cancel := context.WithTimeout(ctx, makingTime)
 	defer cancel()
-	for i, program := range programs {
-		home := filepath.Join(dir, fmt.Sprint("region", i))
-		cmd := inGroup(ctx, program, "demo", "--dir", home)
-		var said bytes.Buffer
-		cmd.Stderr = &said
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return nil, err
-		}
-		if err := cmd.Start(); err != nil {
-			return nil, fmt.Errorf("making a region: %w", err)
-		}
-		demo := &child{cmd: cmd}
-		defer demo.stop()
-		s, err := readSite(out)
-		if err != nil {
-			demo.stop()
-			return nil, fmt.Errorf("making a region: reading what the demo says: %w: %s", err, strings.TrimSpace(said.String()))
-		}
-		s.program, s.config = program, filepath.Join(home, "precept.yaml")
-		sites = append(sites, s)
+	cmd := inGroup(ctx, program, "demo", "--dir", dir)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
 	}
-	return sites, nil
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s, err := readSite(out)
+	(&child{cmd: cmd}).stop()
+	if err != nil {
+		return nil, fmt.Errorf("reading what its demo says: %w: %s", err, strings.TrimSpace(said.String()))
+	}
+	s.program, s.config = program, filepath.Join(dir, "precept.yaml")
+	return s, nil
 }
 
 // readSite reads from a demo until it says that it serves.
@@ -194,8 +183,7 @@ func readSite(out io.Reader) (s *site, err error) {
 				return nil, err
 			}
 		}
-		if m := servingLine.FindStringSubmatch(lines.Text()); m != nil && s != nil {
-			s.private = m[1]
+		if strings.HasPrefix(lines.Text(), "Serving at ") && s != nil {
 			return s, nil
 		}
 	}
@@ -215,5 +203,5 @@ func siteOf(args []string) (*site, error) {
 	}
 	ehr, err := client.NewEHR(client.EHRConfig{URL: flag("server"), Tenant: flag("tenant"), Issuer: flag("issuer"),
 		KeyID: flag("kid"), Key: key, Algorithm: flag("alg"), Clock: time.Now})
-	return &site{public: flag("server"), tenant: flag("tenant"), service: flag("service"), ehr: ehr}, err
+	return &site{tenant: flag("tenant"), service: flag("service"), ehr: ehr}, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,19 +60,19 @@ func TestJudge(t *testing.T) {
 // bench --against does but for building one of them.
 func TestSideBySide(t *testing.T) {
 	program := preceptProgram(t)
-	sites, err := settle(t.Context(), t.TempDir(), program, program)
-	if err != nil {
-		t.Fatal(err)
+	var both []*contender
+	for _, name := range []string{"one", "two"} {
+		s, err := settle(t.Context(), program, filepath.Join(t.TempDir(), "region"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, &contender{name: name, start: s.start, load: s.load})
 	}
-	if sites[0].public == sites[1].public || sites[0].private == sites[1].private {
-		t.Fatalf("both are at %s and %s", sites[0].public, sites[0].private)
-	}
-	one, two := &contender{name: "one", start: sites[0].start, load: sites[0].load}, &contender{name: "two", start: sites[1].start, load: sites[1].load}
 	b := &bench{rounds: 2, requests: 40, connections: 2, time: 5 * time.Second, now: time.Now(), out: io.Discard, talk: t.Output()}
-	if err := b.measureAll(t.Context(), []*contender{one, two}, 20*time.Millisecond); err != nil {
+	if err := b.measureAll(t.Context(), both, 20*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []*contender{one, two} {
+	for _, c := range both {
 		if len(c.runs) != b.rounds {
 			t.Fatalf("%s: %d runs, want %d", c.name, len(c.runs), b.rounds)
 		}
@@ -85,17 +84,13 @@ func TestSideBySide(t *testing.T) {
 	}
 	// The same requests again would measure something else.
 	b.rounds = 1
-	if err := b.measureAll(t.Context(), []*contender{one}, time.Second); err == nil || !strings.Contains(err.Error(), "repeated") {
+	if err := b.measureAll(t.Context(), both[:1], time.Second); err == nil || !strings.Contains(err.Error(), "repeated") {
 		t.Errorf("measuring with requests that were sent before: %v", err)
 	}
 }
 
 func TestSettleSaysWhatTheProgramSaid(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "region0"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := settle(t.Context(), dir, preceptProgram(t)); err == nil || !strings.Contains(err.Error(), "not made by a demo") {
+	if _, err := settle(t.Context(), preceptProgram(t), t.TempDir()); err == nil || !strings.Contains(err.Error(), "not made by a demo") {
 		t.Errorf("making a region in a folder that is there: %v", err)
 	}
 }

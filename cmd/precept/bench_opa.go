@@ -66,7 +66,7 @@ func (d *demoRegion) site() (*site, error) {
 		return nil, err
 	}
 	ehr, err := d.ehr("north")
-	return &site{program: exe, config: d.config, public: d.public, private: d.private, tenant: "north", service: demoService, ehr: ehr}, err
+	return &site{program: exe, config: d.config, tenant: "north", service: demoService, ehr: ehr}, err
 }
 
 func startFloor(ctx context.Context) (*child, error) {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func BenchmarkServe(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	s.listen = strings.TrimPrefix(d.public, "http://") // here, in this process
 	t, err := s.load(nil)
 	if err != nil {
 		b.Fatal(err)
