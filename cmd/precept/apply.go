@@ -26,9 +26,7 @@ type regionFlags struct {
 
 func (f *regionFlags) add(c *cobra.Command) {
 	f.define(c.Flags())
-	for _, name := range []string{"tenant", "person", "key"} {
-		_ = c.MarkFlagRequired(name) // the flag is there: defined above
-	}
+	require(c, "tenant", "person", "key")
 }
 
 func (f *regionFlags) define(fl *pflag.FlagSet) {

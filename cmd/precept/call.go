@@ -97,9 +97,7 @@ body says what became of cards; with --discover there is none, and the services 
 	fl.BoolVar(&f.discover, "discover", false, "list the services that this EHR may call")
 	fl.BoolVar(&f.feedback, "feedback", false, "send feedback instead of a request")
 	fl.BoolVar(&f.raw, "json", false, "print the response as it came")
-	for _, name := range []string{"tenant", "issuer", "kid", "key"} {
-		_ = c.MarkFlagRequired(name) // the flag is there: defined above
-	}
+	require(c, "tenant", "issuer", "kid", "key")
 	return c
 }
 

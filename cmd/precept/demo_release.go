@@ -109,10 +109,6 @@ func (d *demoRegion) apply(ctx context.Context, t tenant.ID, by signing.PersonID
 	return nil
 }
 
-func packDigest(p *rulepacks.Pack) signing.PackDigest {
-	return signing.PackDigest{SHA256: signing.Digest(p.Digest), DirHash1: signing.Digest(p.DirHash1)}
-}
-
 // release has the author sign each pack, the reviewer approve it, and uploads
 // pack and statements to both tenants.
 func (d *demoRegion) release(ctx context.Context) error {

@@ -111,9 +111,7 @@ EHRs sign with ecdsa-p256 (ES256).`,
 	fl.StringVar(&out, "out", "", "file for the private key")
 	fl.StringVar(&public, "public", "", "file for the public key, if wanted")
 	fl.BoolVar(&asJSON, "json", false, "print JSON")
-	for _, name := range []string{"person", "out"} {
-		_ = c.MarkFlagRequired(name) // the flag is there: defined above
-	}
+	require(c, "person", "out")
 	return c
 }
 
@@ -200,6 +198,6 @@ whoever reads it can read the region.`,
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "file for the region key")
-	_ = c.MarkFlagRequired("out") // the flag is there: defined above
+	require(c, "out")
 	return c
 }

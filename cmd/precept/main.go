@@ -70,3 +70,14 @@ func root() *cobra.Command {
 		serveCommand(), callCommand(), auditCommand(), demoCommand(), benchCommand())
 	return c
 }
+
+// require makes flags ones that must be given. A flag that the command does not
+// have would silently not be required, so that is refused when the program
+// starts.
+func require(c *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		if err := c.MarkFlagRequired(name); err != nil {
+			panic(err)
+		}
+	}
+}

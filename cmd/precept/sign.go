@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/signing"
@@ -22,8 +24,49 @@ revokes or trusts what. Nothing is sent anywhere; precept apply does that. A
 statement that needs several persons is signed by the first, passed on, and
 signed by the others with "precept sign add".`,
 	}
-	return group(c, signRoot(), signPolicy(), signRelease(), signReview(), signActivation(),
-		signSuspension(), signResumption(), signRevocation(), signAdd(), signShow())
+	return group(c, signRoot().command(), signPolicy().command(), signRelease().command(), signReview().command(),
+		signActivation().command(), signSuspension().command(), signResumption().command(), signRevocation().command(),
+		signAdd(), signShow())
+}
+
+// signStatement is a command that signs statements of one kind.
+type signStatement struct {
+	use, short, long, example string
+	// flags defines those that the kind has besides signFlags; required must be
+	// given, and of oneOf exactly one.
+	flags           func(*pflag.FlagSet)
+	required, oneOf []string
+	// make says what is signed. arg is the argument that use names, if it does.
+	make func(arg string, now time.Time) (signing.Statement, error)
+}
+
+func (s signStatement) command() *cobra.Command {
+	f := &signFlags{}
+	c := &cobra.Command{Use: s.use, Short: s.short, Long: s.long, Example: s.example, Args: cobra.NoArgs}
+	if strings.Contains(s.use, " ") {
+		c.Args = cobra.ExactArgs(1)
+	}
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		now, err := f.now()
+		if err != nil {
+			return err
+		}
+		statement, err := s.make(strings.Join(args, ""), now)
+		if err != nil {
+			return err
+		}
+		return f.write(cmd, statement)
+	}
+	f.add(c)
+	if s.flags != nil {
+		s.flags(c.Flags())
+	}
+	require(c, s.required...)
+	if s.oneOf != nil {
+		c.MarkFlagsOneRequired(s.oneOf...)
+		c.MarkFlagsMutuallyExclusive(s.oneOf...)
+	}
+	return c
 }
 
 // signFlags are what every command that makes a statement takes.
@@ -40,9 +83,7 @@ func (f *signFlags) add(c *cobra.Command) {
 	fl.StringVarP(&f.out, "output", "o", "", "file for the signed statement")
 	fl.StringVar(&f.at, "time", "", "time of the statement, e.g. 2026-03-02T15:00:00Z; default now")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
-	for _, name := range []string{"key", "output"} {
-		_ = c.MarkFlagRequired(name) // the flag is there: defined above
-	}
+	require(c, "key", "output")
 }
 
 // now is the time that the statement carries, in whole seconds.
@@ -162,7 +203,7 @@ file itself is replaced, all at once.`,
 	fl.StringArrayVar(&f.keys, "key", nil, "private key to sign with")
 	fl.StringVarP(&f.out, "output", "o", "", "file for the result; default: replace FILE")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
-	_ = c.MarkFlagRequired("key") // the flag is there: defined above
+	require(c, "key")
 	return c
 }
 

@@ -12,7 +12,6 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
 	"github.com/precept-cds/precept/engine/tenant"
@@ -53,47 +52,6 @@ type rootKey struct {
 type rootRole struct {
 	Threshold int                `yaml:"threshold"` // default 1
 	Persons   []signing.PersonID `yaml:"persons"`
-}
-
-func signRoot() *cobra.Command {
-	f := &signFlags{}
-	c := &cobra.Command{
-		Use:   "root FILE",
-		Short: "sign a trust root: who may sign what",
-		Long: `Root signs who the persons of a publisher or a tenant are, which roles they have
-and how many of them must sign. Its digest is what others pin. FILE is YAML:
-
-  kind: tenant                  # or publisher
-  name: north
-  version: 1                    # the next one is 2, signed by the admins of both
-  expires: P365D
-  persons:
-    - {id: olga@north.example, name: Olga, keys: [{file: olga.pub}]}
-    - {id: amir@north.example, name: Amir, keys: [{file: amir.pub}]}
-  roles:                        # of a publisher: author, clinical-reviewer, ci, root-admin
-    operator: {persons: [olga@north.example]}
-    approver: {persons: [amir@north.example]}
-    revoker: {persons: [olga@north.example, amir@north.example]}
-    auditor: {persons: [olga@north.example]}
-    root-admin: {threshold: 2, persons: [olga@north.example, amir@north.example]}
-  trustedPublishers:
-    content: publisher.jsonl    # its signed root, or the digest of it`,
-		Example: "  precept sign root north.yaml --key olga.pem --key amir.pem -o north.jsonl",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			now, err := f.now()
-			if err != nil {
-				return err
-			}
-			root, err := readRoot(args[0], now)
-			if err != nil {
-				return fmt.Errorf("reading trust root %s: %w", args[0], err)
-			}
-			return f.write(cmd, signing.Statement{Predicate: *root})
-		},
-	}
-	f.add(c)
-	return c
 }
 
 // maxStatementFile bounds what people write as a root or policy: a statement
@@ -218,50 +176,6 @@ func rootDigest(dir string, name signing.Publisher, text string) (signing.Digest
 	return env.Digest(), nil
 }
 
-func signPolicy() *cobra.Command {
-	f := &signFlags{}
-	var p signing.TenantPolicy
-	c := &cobra.Command{
-		Use:   "policy FILE",
-		Short: "sign a tenant's policy: services, EHR clients, limits, parameters",
-		Long: `Policy signs how Precept serves a tenant. It needs an operator and an approver of
-the tenant's root, two persons. FILE is YAML or JSON, for example
-
-  tenant: north
-  region: us-east
-  name: North Health
-  services:
-    - id: medication
-      hook: order-sign
-      description: Checks medication orders.
-      packs: [renal_dosing]
-      prefetch:
-        - {key: labs, query: "Observation?patient={{context.patientId}}", types: [Observation]}
-  clients:
-    - id: ehr
-      issuer: https://ehr.north.example
-      fhirBase: https://ehr.north.example/fhir
-      algorithms: [ES256]
-      jwks: {keys: []}          # the EHR's public keys, as precept keys show prints them
-  parameters:
-    renal_dosing: {egfr_max_age: P180D}`,
-		Example: "  precept sign policy north.yaml --tenant north --region us-east --seq 1 --key olga.pem --key amir.pem -o policy.jsonl",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := readPolicy(args[0], p)
-			if err != nil {
-				return fmt.Errorf("reading policy %s: %w", args[0], err)
-			}
-			p.Policy = raw
-			return f.write(cmd, signing.Statement{Predicate: p})
-		},
-	}
-	f.add(c)
-	addTenant(c, &p.Tenant, &p.Region)
-	addSeq(c, &p.Seq, "1 for the first policy of a tenant, then one more each time")
-	return c
-}
-
 // readPolicy reads a policy from YAML or JSON, checks it and gives its JSON.
 func readPolicy(path string, want signing.TenantPolicy) (jsontext.Value, error) {
 	text, err := readBounded(path)
@@ -289,17 +203,4 @@ func readPolicy(path string, want signing.TenantPolicy) (jsontext.Value, error) 
 		return nil, fmt.Errorf("it is for tenant %s in region %s, not for %s in %s; correct the file or the flags", policy.Tenant, policy.Region, want.Tenant, want.Region)
 	}
 	return raw, nil
-}
-
-func addTenant(c *cobra.Command, t *signing.Tenant, r *signing.Region) {
-	c.Flags().StringVar((*string)(t), "tenant", "", "tenant that the statement is for")
-	c.Flags().StringVar((*string)(r), "region", "", "region the tenant lives in")
-	for _, name := range []string{"tenant", "region"} {
-		_ = c.MarkFlagRequired(name) // the flag is there: defined above
-	}
-}
-
-func addSeq(c *cobra.Command, seq *uint64, meaning string) {
-	c.Flags().Uint64Var(seq, "seq", 0, meaning)
-	_ = c.MarkFlagRequired("seq") // the flag is there: defined above
 }

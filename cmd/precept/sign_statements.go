@@ -1,0 +1,277 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/signing"
+)
+
+// The statements that people sign, one function each; sign.go makes commands
+// of them.
+
+func signRelease() signStatement {
+	var p signing.PackRelease
+	return signStatement{
+		use: "release PACK", short: "sign as an author that these bytes are this version of a pack",
+		long: `Release signs the bytes of a pack under its name and version. What it says of the
+pack is read from the pack itself. Another person reviews it.`,
+		example: `  precept sign release renal_dosing.tar.gz --publisher content --seq 1 \
+    --summary "First release." --key ada.pem -o release.jsonl`,
+		required: []string{"publisher", "seq", "summary"},
+		flags: func(fl *pflag.FlagSet) {
+			fl.StringVar((*string)(&p.Publisher), "publisher", "", "publisher whose root lists the authors")
+			seqFlag(fl, &p.Seq, "counts the releases of the pack, from 1")
+			fl.StringVar((*string)(&p.Supersedes), "supersedes", "", "sha256 of the release before, if there is one")
+			fl.StringVar(&p.ChangeSummary, "summary", "", "what changed, for reviewers and users")
+		},
+		make: ofPack(func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error) {
+			p.Pack, p.Version, p.PackKind, p.Library, p.IssuedAt = signing.Pack(m.Name), m.Version, signing.PackKind(m.Kind), m.Library, now
+			p.EffectivePeriod = signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
+			return p, nil
+		}),
+	}
+}
+
+func signReview() signStatement {
+	p := signing.ClinicalReview{Conditions: []string{}}
+	var validUntil, valid string
+	return signStatement{
+		use: "review PACK", short: "sign a clinical judgement of exactly these bytes of a pack",
+		long: `Review signs that a clinician approves or rejects a pack. The reviewer is nobody
+who signed the release. One standing rejection blocks every activation.`,
+		example: `  precept pack show renal_dosing.tar.gz
+  precept sign review renal_dosing.tar.gz --decision approve --role "clinical pharmacist" \
+    --valid P365D --key rosa.pem -o review.jsonl`,
+		required: []string{"decision", "role"}, oneOf: []string{"valid", "valid-until"},
+		flags: func(fl *pflag.FlagSet) {
+			fl.StringVar((*string)(&p.Decision), "decision", "", "approve or reject")
+			fl.StringVar(&p.Role, "role", "", `discipline of the reviewer, e.g. "clinical pharmacist"`)
+			fl.StringVar(&validUntil, "valid-until", "", "end of the approval for new activations: a time or a day")
+			fl.StringVar(&valid, "valid", "", "the same as a duration from now, e.g. P365D")
+			fl.StringArrayVar(&p.Conditions, "condition", p.Conditions, "a condition of the approval; repeat it for several")
+		},
+		make: ofPack(func(m *rulepacks.Manifest, now time.Time) (_ signing.Predicate, err error) {
+			flag, end := "--valid-until", validUntil
+			if valid != "" {
+				flag, end = "--valid", valid
+			}
+			p.Pack, p.Version, p.ReviewedAt = signing.Pack(m.Name), m.Version, now
+			p.ValidUntil, err = until(flag, end, now)
+			return p, err
+		}),
+	}
+}
+
+func signActivation() signStatement {
+	p := signing.Activation{InputsUnknown: []string{}}
+	var from, to string
+	return signStatement{
+		use: "activation PACK", short: "sign as an approver that a pack works for a tenant",
+		long: `Activation signs that a released and reviewed pack goes live, or with --mode off
+that it stops. It names the number of the activation and what stood before, so
+that an old one can not be replayed. Rolling back is a new activation of an
+older pack; precept status shows both values.`,
+		example: `  precept sign activation renal_dosing.tar.gz --tenant north --region us-east --seq 1 \
+    --key amir.pem -o activation.jsonl`,
+		required: []string{"tenant", "region", "seq"},
+		flags: func(fl *pflag.FlagSet) {
+			tenantFlags(fl, &p.Tenant, &p.Region)
+			seqFlag(fl, &p.Seq, "1 for the tenant's first activation of the pack, then one more each time")
+			fl.StringVar((*string)(&p.Previous), "previous", "", "sha256 of the pack that stands now, if one does")
+			fl.StringVar((*string)(&p.Mode), "mode", string(signing.Active), "active, shadow or off")
+			fl.StringVar(&from, "from", "", "when it begins; default at once")
+			fl.StringVar(&to, "until", "", "when it ends; default never")
+			fl.StringSliceVar(&p.InputsUnknown, "inputs-unknown", p.InputsUnknown, "resource types that no prefetch delivers and whose absence the approvers accept")
+		},
+		make: ofPack(func(m *rulepacks.Manifest, _ time.Time) (_ signing.Predicate, err error) {
+			if p.ActivateAt, err = moment("from", from); err != nil {
+				return nil, err
+			}
+			if p.DeactivateAt, err = moment("until", to); err != nil {
+				return nil, err
+			}
+			p.Pack, p.Version = signing.Pack(m.Name), m.Version
+			if m.Kind == rulepacks.KindRules {
+				p.Library = clinical.Version
+			}
+			return p, nil
+		}),
+	}
+}
+
+func signSuspension() signStatement {
+	var p signing.Suspension
+	return signStatement{
+		use: "suspension", short: "sign that a rule or a pack is out of service",
+		long: `Suspension takes a rule, or a whole pack, out of service at once. One revoker or
+approver is enough. A resumption lifts it.`,
+		example: `  precept sign suspension --tenant north --region us-east --pack renal_dosing \
+    --rule metformin-caution --reason "false alarms" --key amir.pem -o suspension.jsonl`,
+		required: []string{"tenant", "region", "pack", "reason"},
+		flags: func(fl *pflag.FlagSet) {
+			tenantFlags(fl, &p.Tenant, &p.Region)
+			fl.StringVar((*string)(&p.Pack), "pack", "", "name of the pack")
+			fl.StringVar(&p.Rule, "rule", "", "name of the rule; default the whole pack")
+			fl.StringVar(&p.Reason, "reason", "", "why")
+		},
+		make: func(_ string, now time.Time) (signing.Statement, error) {
+			p.SuspendedAt = now
+			return signing.Statement{Predicate: p}, nil
+		},
+	}
+}
+
+func signResumption() signStatement {
+	var p signing.Resumption
+	return signStatement{
+		use: "resumption", short: "sign that a suspension is lifted",
+		example: `  precept sign resumption --tenant north --region us-east --lifts SHA256-OF-THE-SUSPENSION \
+    --reason "mended" --key amir.pem -o resumption.jsonl`,
+		required: []string{"tenant", "region", "lifts", "reason"},
+		flags: func(fl *pflag.FlagSet) {
+			tenantFlags(fl, &p.Tenant, &p.Region)
+			fl.StringVar((*string)(&p.Lifts), "lifts", "", "sha256 of the suspension, as precept sign show prints it")
+			fl.StringVar(&p.Reason, "reason", "", "why")
+		},
+		make: func(_ string, now time.Time) (signing.Statement, error) {
+			p.ResumedAt = now
+			return signing.Statement{Predicate: p}, nil
+		},
+	}
+}
+
+func signRevocation() signStatement {
+	p := signing.Revocation{Action: signing.Revoke}
+	targets := map[signing.TargetType]*string{signing.TargetDigest: new(string), signing.TargetKey: new(string), signing.TargetPerson: new(string)}
+	var effective string
+	return signStatement{
+		use: "revoke", short: "sign that a pack, a key or a person is out of use",
+		long: `Revoke takes a pack, a key or a person out of use in one tenant. One revoker or
+approver is enough. With --action suspend it can be lifted; otherwise it is final,
+and what rests on signatures from --effective on is withdrawn.`,
+		example: `  precept sign revoke --tenant north --region us-east --lost-key KEY-ID \
+    --effective 2026-03-01T00:00:00Z --reason "laptop stolen" --key olga.pem -o revocation.jsonl`,
+		required: []string{"tenant", "region", "reason"}, oneOf: []string{"pack-sha256", "lost-key", "person"},
+		flags: func(fl *pflag.FlagSet) {
+			tenantFlags(fl, &p.Tenant, &p.Region)
+			fl.StringVar(targets[signing.TargetDigest], "pack-sha256", "", "pack to take out of use")
+			fl.StringVar(targets[signing.TargetKey], "lost-key", "", "id of the key to take out of use")
+			fl.StringVar(targets[signing.TargetPerson], "person", "", "person to take out of use")
+			fl.StringVar((*string)(&p.Action), "action", string(signing.Revoke), "revoke, which is final, or suspend")
+			fl.StringVar(&p.Reason, "reason", "", "why")
+			fl.StringVar(&effective, "effective", "", "from when on; may lie in the past; default now")
+		},
+		make: func(_ string, now time.Time) (_ signing.Statement, err error) {
+			for kind, value := range targets {
+				if *value != "" { // one of them: oneOf
+					p.Target = signing.Target{Type: kind, Value: *value}
+				}
+			}
+			if p.EffectiveAt, err = moment("effective", effective); p.EffectiveAt.IsZero() {
+				p.EffectiveAt = now
+			}
+			return signing.Statement{Predicate: p}, err
+		},
+	}
+}
+
+func signRoot() signStatement {
+	return signStatement{
+		use: "root FILE", short: "sign a trust root: who may sign what",
+		long: `Root signs who the persons of a publisher or a tenant are, which roles they have
+and how many of them must sign. Its digest is what others pin. FILE is YAML:
+
+  kind: tenant                  # or publisher
+  name: north
+  version: 1                    # the next one is 2, signed by the admins of both
+  expires: P365D
+  persons:
+    - {id: olga@north.example, name: Olga, keys: [{file: olga.pub}]}
+    - {id: amir@north.example, name: Amir, keys: [{file: amir.pub}]}
+  roles:                        # of a publisher: author, clinical-reviewer, ci, root-admin
+    operator: {persons: [olga@north.example]}
+    approver: {persons: [amir@north.example]}
+    revoker: {persons: [olga@north.example, amir@north.example]}
+    auditor: {persons: [olga@north.example]}
+    root-admin: {threshold: 2, persons: [olga@north.example, amir@north.example]}
+  trustedPublishers:
+    content: publisher.jsonl    # its signed root, or the digest of it`,
+		example: "  precept sign root north.yaml --key olga.pem --key amir.pem -o north.jsonl",
+		make: func(path string, now time.Time) (signing.Statement, error) {
+			root, err := readRoot(path, now)
+			if err != nil {
+				return signing.Statement{}, fmt.Errorf("reading trust root %s: %w", path, err)
+			}
+			return signing.Statement{Predicate: *root}, nil
+		},
+	}
+}
+
+func signPolicy() signStatement {
+	var p signing.TenantPolicy
+	return signStatement{
+		use: "policy FILE", short: "sign a tenant's policy: services, EHR clients, limits, parameters",
+		long: `Policy signs how Precept serves a tenant. It needs an operator and an approver of
+the tenant's root, two persons. FILE is YAML or JSON, for example
+
+  tenant: north
+  region: us-east
+  name: North Health
+  services:
+    - id: medication
+      hook: order-sign
+      description: Checks medication orders.
+      packs: [renal_dosing]
+      prefetch:
+        - {key: labs, query: "Observation?patient={{context.patientId}}", types: [Observation]}
+  clients:
+    - id: ehr
+      issuer: https://ehr.north.example
+      fhirBase: https://ehr.north.example/fhir
+      algorithms: [ES256]
+      jwks: {keys: []}          # the EHR's public keys, as precept keys show prints them
+  parameters:
+    renal_dosing: {egfr_max_age: P180D}`,
+		example:  "  precept sign policy north.yaml --tenant north --region us-east --seq 1 --key olga.pem --key amir.pem -o policy.jsonl",
+		required: []string{"tenant", "region", "seq"},
+		flags: func(fl *pflag.FlagSet) {
+			tenantFlags(fl, &p.Tenant, &p.Region)
+			seqFlag(fl, &p.Seq, "1 for the first policy of a tenant, then one more each time")
+		},
+		make: func(path string, _ time.Time) (_ signing.Statement, err error) {
+			if p.Policy, err = readPolicy(path, p); err != nil {
+				return signing.Statement{}, fmt.Errorf("reading policy %s: %w", path, err)
+			}
+			return signing.Statement{Predicate: p}, nil
+		},
+	}
+}
+
+// ofPack makes a statement about the bytes of the pack that the argument
+// names.
+func ofPack(say func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error)) func(string, time.Time) (signing.Statement, error) {
+	return func(name string, now time.Time) (signing.Statement, error) {
+		pack, err := openPack(name)
+		if err != nil {
+			return signing.Statement{}, contentError(err)
+		}
+		p, err := say(&pack.Manifest, now)
+		return signing.Statement{Archive: packDigest(pack), Predicate: p}, err
+	}
+}
+
+func packDigest(p *rulepacks.Pack) signing.PackDigest {
+	return signing.PackDigest{SHA256: signing.Digest(p.Digest), DirHash1: signing.Digest(p.DirHash1)}
+}
+
+func tenantFlags(fl *pflag.FlagSet, t *signing.Tenant, r *signing.Region) {
+	fl.StringVar((*string)(t), "tenant", "", "tenant that the statement is for")
+	fl.StringVar((*string)(r), "region", "", "region the tenant lives in")
+}
+
+func seqFlag(fl *pflag.FlagSet, seq *uint64, meaning string) { fl.Uint64Var(seq, "seq", 0, meaning) }
