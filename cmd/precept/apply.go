@@ -78,7 +78,7 @@ applied before stays, and nothing of the refused one does.`,
 			if err != nil {
 				return err
 			}
-			return d.send(cmd.Context(), c, cmd.OutOrStdout(), f.json)
+			return d.send(cmd.Context(), c, stdout(cmd), f.json)
 		},
 	}
 	f.add(c)
@@ -152,16 +152,16 @@ type delivered struct {
 	SHA256  string       `json:"sha256"`
 }
 
-func (d *delivery) send(ctx context.Context, c *client.Client, w io.Writer, asJSON bool) (err error) {
+func (d *delivery) send(ctx context.Context, c *client.Client, w *printer, asJSON bool) (err error) {
 	done := []delivered{}
 	defer func() {
 		if asJSON {
-			err = errors.Join(err, printJSON(w, done))
+			err = errors.Join(err, w.json(done))
 		}
 	}()
 	say := func(x delivered, format string, args ...any) {
 		if done = append(done, x); !asJSON {
-			fmt.Fprintf(w, format+"\n", args...)
+			w.line(format, args...)
 		}
 	}
 	for _, p := range d.packs {

@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,16 +92,16 @@ func auditList(f *auditFlags) *cobra.Command {
 				return err
 			}
 			if f.json {
-				return printJSON(cmd.OutOrStdout(), page)
-			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			for _, r := range page.Records {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s[%d]\n", r.ID, r.Decided.Format(time.RFC3339), r.Kind, r.Log, r.Index)
+				return stdout(cmd).json(page)
 			}
 			if page.Next != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "more: --cursor %s\n", page.Next)
+				stderr(cmd).line("more: --cursor %s", page.Next)
 			}
-			return w.Flush()
+			return stdout(cmd).table(func(t *printer) {
+				for _, r := range page.Records {
+					t.line("%s\t%s\t%s\t%s[%d]", r.ID, r.Decided.Format(time.RFC3339), r.Kind, r.Log, r.Index)
+				}
+			})
 		},
 	}
 	fl := c.Flags()
@@ -129,12 +126,6 @@ func moment(flag, text string) (t time.Time, err error) {
 	return t, nil
 }
 
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
 func auditShow(f *auditFlags) *cobra.Command {
 	var body string
 	c := &cobra.Command{
@@ -156,30 +147,30 @@ func auditShow(f *auditFlags) *cobra.Command {
 				}
 			}
 			if f.json {
-				return printJSON(cmd.OutOrStdout(), r)
+				return stdout(cmd).json(r)
 			}
-			return showRecord(cmd.OutOrStdout(), r)
+			return showRecord(stdout(cmd), r)
 		},
 	}
 	c.Flags().StringVar(&body, "body", "", "file to write the opened body to")
 	return c
 }
 
-func showRecord(w io.Writer, r *wire.Record) error {
-	fmt.Fprintf(w, "record  %s (%s)\nlog     %s\nleaf    %s\n", r.ID, r.Kind, r.Log, r.Leaf)
+func showRecord(w *printer, r *wire.Record) error {
+	w.line("record  %s (%s)\nlog     %s\nleaf    %s", r.ID, r.Kind, r.Log, r.Leaf)
 	if r.Kind != string(audit.Decision) {
-		fmt.Fprintf(w, "body    %s\n", r.Body)
+		w.line("body    %s", r.Body)
 		return nil
 	}
 	in, d, err := decision.Decode(r.Body)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "call    %s at %s by %s\nrequest %d bytes\n", in.Hook, in.Time.Format(time.RFC3339Nano), in.Client, len(in.Request))
+	w.line("call    %s at %s by %s\nrequest %d bytes", in.Hook, in.Time.Format(time.RFC3339Nano), in.Client, len(in.Request))
 	for _, x := range d.Findings {
-		fmt.Fprintf(w, "        %-8s %s on %s\n", x.Outcome, x.Rule, x.Subject)
+		w.line("        %-8s %s on %s", x.Outcome, x.Rule, x.Subject)
 	}
-	fmt.Fprintln(w, "answer")
+	w.line("answer")
 	return printCards(w, d.Response)
 }
 
@@ -197,7 +188,7 @@ func auditExplain(f *auditFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return why.WriteText(cmd.OutOrStdout())
+			return why.WriteText(stdout(cmd))
 		},
 	}
 }
@@ -219,7 +210,7 @@ instead and names the findings that differ.`,
 			if err != nil {
 				return err
 			}
-			p := &replayer{client: c, flags: f, out: cmd.OutOrStdout(), talk: cmd.ErrOrStderr()}
+			p := &replayer{client: c, flags: f, out: stdout(cmd), talk: stderr(cmd)}
 			if err := p.prepare(cmd.Context(), root); err != nil {
 				return err
 			}
@@ -243,7 +234,7 @@ type replayer struct {
 	flags     *auditFlags
 	materials *decide.Materials
 	request   []byte
-	out, talk io.Writer
+	out, talk *printer
 }
 
 // prepare rebuilds what was live from the release log.
@@ -270,7 +261,7 @@ func (p *replayer) prepare(ctx context.Context, root string) error {
 			return fmt.Errorf("reading the server's trust root: %w", err)
 		}
 		pin = env.Digest()
-		fmt.Fprintf(p.talk, "taking the server's word for the trust root %s; give --root to check it\n", pin)
+		p.talk.line("taking the server's word for the trust root %s; give --root to check it", pin)
 	}
 	log := make([]decide.Logged, len(statements))
 	for i, s := range statements {
@@ -313,19 +304,19 @@ func (p *replayer) replay(ctx context.Context, id string) (same bool, err error)
 		return false, err
 	}
 	if p.flags.json {
-		return r.Same, printJSON(p.out, struct {
+		return r.Same, p.out.json(struct {
 			Record string `json:"record"`
 			*decide.Replay
 			Decision any `json:"Decision,omitempty"` // left out
 		}{Record: id, Replay: r})
 	}
 	if r.Same {
-		fmt.Fprintf(p.out, "%s: same bytes (%d findings, %d bytes of answer)\n", id, len(d.Findings), len(d.Response))
+		p.out.line("%s: same bytes (%d findings, %d bytes of answer)", id, len(d.Findings), len(d.Response))
 		return true, nil
 	}
-	fmt.Fprintf(p.out, "%s: differs\n", id)
+	p.out.line("%s: differs", id)
 	for _, x := range r.Differences {
-		fmt.Fprintf(p.out, "  %s\n", x)
+		p.out.line("  %s", x)
 	}
 	return false, nil
 }
@@ -356,7 +347,7 @@ checked against the node key in the store, which whoever can write the store can
 			if err != nil {
 				return err
 			}
-			return f.printReport(cmd.OutOrStdout(), report)
+			return f.printReport(stdout(cmd), report)
 		},
 	}
 	c.Flags().StringVar(&store.Path, "store", "", "store file to read instead of asking a server")
@@ -417,31 +408,31 @@ needs no server. A file that precept audit proof wrote is checked in full, with 
 				return fmt.Errorf("reading receipt: %w", err)
 			}
 			if isProof(text) {
-				return f.checkProof(cmd.Context(), cmd.OutOrStdout(), text, node)
+				return f.checkProof(cmd.Context(), stdout(cmd), text, node)
 			}
 			r, err := audit.ParseReceipt(strings.TrimSpace(string(text)))
 			if err != nil {
 				return answeredNo{err}
 			}
-			return f.checkReceipt(cmd.Context(), cmd.OutOrStdout(), r, node)
+			return f.checkReceipt(cmd.Context(), stdout(cmd), r, node)
 		},
 	}
 	c.Flags().StringVar(&node, "node-key", "", "the node's public key (base64), as precept status shows it")
 	return c
 }
 
-func (f *auditFlags) checkReceipt(ctx context.Context, w io.Writer, r audit.Receipt, node string) error {
+func (f *auditFlags) checkReceipt(ctx context.Context, w *printer, r audit.Receipt, node string) error {
 	if node != "" {
 		key, err := nodeKey(node)
 		if err != nil {
 			return err
 		}
 		if err := r.Verify(key); err != nil {
-			fmt.Fprintf(w, "receipt does NOT hold: %v\n", err)
+			w.line("receipt does NOT hold: %v", err)
 			return errSaid
 		}
-		_, err = fmt.Fprintf(w, "the node signed the head of %d leaves in this receipt; whether record %s is under it only the log can show\n", r.Size, r.RecordID)
-		return err
+		w.line("the node signed the head of %d leaves in this receipt; whether record %s is under it only the log can show", r.Size, r.RecordID)
+		return nil
 	}
 	c, err := f.client()
 	if err != nil {
@@ -456,11 +447,11 @@ func (f *auditFlags) checkReceipt(ctx context.Context, w io.Writer, r audit.Rece
 		err = f.leafUnderHead(ctx, c, r)
 	}
 	if err != nil {
-		fmt.Fprintf(w, "receipt does NOT hold: %v\n", err)
+		w.line("receipt does NOT hold: %v", err)
 		return errSaid
 	}
-	_, err = fmt.Fprintf(w, "receipt holds: record %s is leaf %d of %s, under the signed head of %d leaves\n", r.RecordID, r.Index, r.Log, r.Size)
-	return err
+	w.line("receipt holds: record %s is leaf %d of %s, under the signed head of %d leaves", r.RecordID, r.Index, r.Log, r.Size)
+	return nil
 }
 
 // leafUnderHead proves with the log's own hashes that the receipt's leaf is at
@@ -501,25 +492,25 @@ func (t *tiles) ReadTiles(list []tlog.Tile) ([][]byte, error) {
 // SaveTiles keeps nothing: one receipt needs few.
 func (t *tiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
-func (f *auditFlags) printReport(w io.Writer, r *wire.Report) error {
+func (f *auditFlags) printReport(w *printer, r *wire.Report) error {
 	if f.json {
-		if err := printJSON(w, r); err != nil {
+		if err := w.json(r); err != nil {
 			return err
 		}
 	} else {
 		for _, l := range r.Logs {
-			fmt.Fprintf(w, "%s  %d leaves, %d bodies opened, %d sealed, %d erased\n", l.Head.Origin, l.Leaves, l.Opened, l.Sealed, l.Erased)
+			w.line("%s  %d leaves, %d bodies opened, %d sealed, %d erased", l.Head.Origin, l.Leaves, l.Opened, l.Sealed, l.Erased)
 		}
 		for _, x := range r.Findings {
-			fmt.Fprintf(w, "WRONG  %s\n", x)
+			w.line("WRONG  %s", x)
 		}
 	}
 	if !r.OK() {
-		fmt.Fprintf(w, "log NOT verified: %d findings\n", len(r.Findings))
+		w.line("log NOT verified: %d findings", len(r.Findings))
 		return errSaid
 	}
 	if !f.json {
-		fmt.Fprintln(w, "log verified")
+		w.line("log verified")
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/tlog"
@@ -47,10 +46,9 @@ about a patient.`,
 			case err != nil:
 				return answeredNo{fmt.Errorf("the proof that the server gave does NOT hold: %w", err)}
 			case f.json:
-				return printJSON(cmd.OutOrStdout(), w)
+				return stdout(cmd).json(w)
 			}
-			_, err = cmd.OutOrStdout().Write(p.Marshal())
-			return err
+			return stdout(cmd).text(string(p.Marshal()))
 		},
 	}
 	c.Flags().StringVar(&node, "node-key", "", "the node's public key (base64), if not the one that the server shows")
@@ -90,7 +88,7 @@ func (f *auditFlags) node(ctx context.Context, given string) (ed25519.PublicKey,
 func isProof(text []byte) bool { return bytes.HasPrefix(text, []byte("c2sp.org/tlog-proof@")) }
 
 // checkProof says whether a proof in a file holds, and what it is about.
-func (f *auditFlags) checkProof(ctx context.Context, w io.Writer, text []byte, node string) error {
+func (f *auditFlags) checkProof(ctx context.Context, w *printer, text []byte, node string) error {
 	p, err := audit.ParseProof(text)
 	if err != nil {
 		return answeredNo{err}
@@ -100,10 +98,9 @@ func (f *auditFlags) checkProof(ctx context.Context, w io.Writer, text []byte, n
 		return err
 	}
 	if err := p.Verify(key); err != nil {
-		fmt.Fprintf(w, "proof does NOT hold: %v\n", err)
+		w.line("proof does NOT hold: %v", err)
 		return errSaid
 	}
-	_, err = fmt.Fprintf(w, "proof holds: leaf %d of %s, under a head that the node signed, is\n%s\n", p.Index, p.Log,
-		p.Leaf)
-	return err
+	w.line("proof holds: leaf %d of %s, under a head that the node signed, is\n%s", p.Index, p.Log, p.Leaf)
+	return nil
 }

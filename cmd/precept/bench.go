@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +34,7 @@ is 1 if this program needs more time or CPU per call than the other by more than
 		Example: "  precept bench --against HEAD~1 --rounds 9",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			b.out, b.talk = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			b.out, b.talk = stdout(cmd), stderr(cmd)
 			if b.dir, err = os.MkdirTemp("", "precept-bench-"); err != nil {
 				return fmt.Errorf("making a folder for the benchmark: %w", err)
 			}
@@ -61,7 +60,7 @@ type bench struct {
 	opa, against                  string
 	rounds, requests, connections int
 	time                          time.Duration
-	out, talk                     io.Writer
+	out, talk                     *printer
 
 	dir    string
 	now    time.Time // of the requests
@@ -85,7 +84,7 @@ func (b *bench) body(round, i int) []byte { return current(fixtures.Standard(int
 // each, forth and back: whatever else slows the machine slows all of them.
 func (b *bench) measureAll(ctx context.Context, contenders []*contender, slice time.Duration) error {
 	for round := range b.rounds {
-		fmt.Fprintf(b.talk, "round %d of %d\n", round+1, b.rounds)
+		b.talk.line("round %d of %d", round+1, b.rounds)
 		b.bodies = b.bodies[:0]
 		for i := range b.requests {
 			b.bodies = append(b.bodies, b.body(round, i))
@@ -181,10 +180,10 @@ func (r *trial) end() error {
 
 // table prints the medians of every contender.
 func (b *bench) table(contenders []*contender) {
-	fmt.Fprintf(b.out, "%d connections, bodies of %d kB, %d rounds in turn; medians\n\n", b.connections, len(b.bodies[0])/1000, b.rounds)
-	fmt.Fprintf(b.out, "%-24s %10s %9s %9s %12s %12s\n", "", "requests/s", "p50 ms", "p99 ms", "CPU ms/call", "allocs/call")
+	b.out.line("%d connections, bodies of %d kB, %d rounds in turn; medians\n", b.connections, len(b.bodies[0])/1000, b.rounds)
+	b.out.line("%-24s %10s %9s %9s %12s %12s", "", "requests/s", "p50 ms", "p99 ms", "CPU ms/call", "allocs/call")
 	for _, c := range contenders {
-		fmt.Fprintf(b.out, "%-24s %10.0f %9.2f %9.2f %12.3f %12.0f\n", c.name, c.median(measurement.rate), c.median(measurement.p50),
+		b.out.line("%-24s %10.0f %9.2f %9.2f %12.3f %12.0f", c.name, c.median(measurement.rate), c.median(measurement.p50),
 			c.median(measurement.p99), c.median(measurement.cpuMS), c.median(func(m measurement) float64 { return m.allocs }))
 	}
 }

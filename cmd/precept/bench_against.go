@@ -43,7 +43,7 @@ func (b *bench) besideCommit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.talk, "building the program of %s\n", b.against)
+	b.talk.line("building the program of %s", b.against)
 	old, err := buildCommit(ctx, b.against, b.dir)
 	if err != nil {
 		return fmt.Errorf("building %s: %w", b.against, err)
@@ -51,7 +51,7 @@ func (b *bench) besideCommit(ctx context.Context) error {
 	b.now = time.Now()
 	var contenders []*contender
 	for i, c := range []struct{ name, program string }{{b.against, old}, {"this program", exe}, {b.against + " again", old}} {
-		fmt.Fprintf(b.talk, "making a region: %s\n", c.name)
+		b.talk.line("making a region: %s", c.name)
 		s, err := settle(ctx, c.program, filepath.Join(b.dir, fmt.Sprint("region", i)))
 		if err != nil {
 			return fmt.Errorf("making a region with the program of %s: %w", c.name, err)
@@ -67,7 +67,7 @@ func (b *bench) besideCommit(ctx context.Context) error {
 
 // judge says whether a program is slower than another, measured twice.
 func (b *bench) judge(now, old, again *contender) error {
-	fmt.Fprintf(b.out, "\n%-24s %12s %12s %12s\n", "", "this / other", "own spread", "allowed")
+	b.out.line("\n%-24s %12s %12s %12s", "", "this / other", "own spread", "allowed")
 	slower, busy := false, false
 	for _, cost := range []struct {
 		name string
@@ -77,17 +77,17 @@ func (b *bench) judge(now, old, again *contender) error {
 		if c.ratio == 0 || math.IsNaN(c.ratio+c.spread) || math.IsInf(c.ratio+c.spread, 0) {
 			return fmt.Errorf("comparing %s: too little was measured; give a longer --time and more --requests", cost.name)
 		}
-		fmt.Fprintf(b.out, "%-24s %12.3f %12.3f %12.3f\n", cost.name, c.ratio, c.spread, c.allowed())
+		b.out.line("%-24s %12.3f %12.3f %12.3f", cost.name, c.ratio, c.spread, c.allowed())
 		slower, busy = slower || c.slower(), busy || c.spread > tooBusy
 	}
 	switch {
 	case slower:
-		fmt.Fprintln(b.out, "slower")
+		b.out.line("slower")
 		return errSaid
 	case busy:
 		return fmt.Errorf("comparing with %s: its own runs are more than %.0f %% apart; repeat when less runs beside it", old.name, 100*tooBusy)
 	}
-	fmt.Fprintln(b.out, "not slower")
+	b.out.line("not slower")
 	return nil
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,7 +40,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
-			b := &bench{out: &out}
+			b := &bench{out: &printer{w: &out}}
 			err := b.judge(c.now, c.old, c.again)
 			if got := exitStatus(err); got != c.status {
 				t.Errorf("exit status %d, want %d", got, c.status)
@@ -68,7 +67,7 @@ func TestSideBySide(t *testing.T) {
 		}
 		both = append(both, &contender{name: name, start: s.start, load: s.load})
 	}
-	b := &bench{rounds: 2, requests: 40, connections: 2, time: 5 * time.Second, now: time.Now(), out: io.Discard, talk: t.Output()}
+	b := &bench{rounds: 2, requests: 40, connections: 2, time: 5 * time.Second, now: time.Now(), talk: &printer{w: t.Output()}}
 	if err := b.measureAll(t.Context(), both, 20*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}

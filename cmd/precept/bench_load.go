@@ -314,5 +314,5 @@ func floor(w http.ResponseWriter, r *http.Request) {
 	}
 	sum := sha256.Sum256(buf.Bytes())
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"sha256":"%x"}`, sum)
+	_, _ = w.Write(fmt.Appendf(nil, `{"sha256":"%x"}`, sum)) // whoever went away wants no answer
 }

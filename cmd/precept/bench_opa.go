@@ -28,7 +28,7 @@ func (b *bench) besideOPA(ctx context.Context) error {
 	if _, err := os.Stat(b.opa); err != nil {
 		return fmt.Errorf("finding OPA: %w; make bench builds it", err)
 	}
-	fmt.Fprintln(b.talk, "making a region")
+	b.talk.line("making a region")
 	d, err := makeDemoRegion(ctx, filepath.Join(b.dir, "region"), io.Discard)
 	if err != nil {
 		return err
@@ -52,9 +52,9 @@ func (b *bench) besideOPA(ctx context.Context) error {
 		return err
 	}
 	b.table(contenders)
-	fmt.Fprintf(b.out, "\nCPU per call: %.1f times less than OPA with decision logs, %.1f times less than OPA without\n",
+	b.out.line("\nCPU per call: %.1f times less than OPA with decision logs, %.1f times less than OPA without",
 		ratio(logs, precept, measurement.cpuMS), ratio(plain, precept, measurement.cpuMS))
-	fmt.Fprintf(b.out, "throughput: %.1f times OPA with decision logs, %.1f times OPA without, cost %.1f times the floor\n",
+	b.out.line("throughput: %.1f times OPA with decision logs, %.1f times OPA without, cost %.1f times the floor",
 		ratio(precept, logs, measurement.rate), ratio(precept, plain, measurement.rate), ratio(precept, floor, measurement.cpuMS))
 	return nil
 }
@@ -158,7 +158,7 @@ func (b *bench) checkEqual(ctx context.Context, d *demoRegion) error {
 			return fmt.Errorf("checking equality: request %d is decided differently: precept %v, opa %v", i, mine, theirs)
 		}
 	}
-	fmt.Fprintf(b.talk, "decisions are equal on %d requests\n", len(bodies))
+	b.talk.line("decisions are equal on %d requests", len(bodies))
 	return nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -54,7 +53,7 @@ body says what became of cards; with --discover there is none, and the services 
 				return err
 			}
 			if f.discover {
-				return printServices(cmd.Context(), cmd.OutOrStdout(), ehr, f.raw)
+				return printServices(cmd.Context(), stdout(cmd), ehr, f.raw)
 			}
 			body, err := readInput(args[0], cmd.InOrStdin())
 			if err != nil {
@@ -73,15 +72,15 @@ body says what became of cards; with --discover there is none, and the services 
 					return fmt.Errorf("writing receipt: %w", err)
 				}
 			} else {
-				fmt.Fprintf(cmd.ErrOrStderr(), "receipt: %s\n", answer.Receipt)
+				stderr(cmd).line("receipt: %s", answer.Receipt)
 			}
 			if f.raw || f.feedback { // the answer to feedback names what was not usable, if anything
-				if len(answer.Body) > 0 {
-					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer.Body)
+				if len(answer.Body) == 0 {
+					return nil
 				}
-				return err
+				return stdout(cmd).rawJSON(append(answer.Body, '\n'))
 			}
-			return printCards(cmd.OutOrStdout(), answer.Body)
+			return printCards(stdout(cmd), answer.Body)
 		},
 	}
 	fl := c.Flags()
@@ -96,29 +95,29 @@ body says what became of cards; with --discover there is none, and the services 
 	fl.StringVar(&f.receipt, "receipt", "", "file to write the receipt to")
 	fl.BoolVar(&f.discover, "discover", false, "list the services that this EHR may call")
 	fl.BoolVar(&f.feedback, "feedback", false, "send feedback instead of a request")
-	fl.BoolVar(&f.raw, "json", false, "print the response as it came")
+	fl.BoolVar(&f.raw, "json", false, "print the response itself")
 	require(c, "tenant", "issuer", "kid", "key")
 	return c
 }
 
 // printServices lists what discovery shows.
-func printServices(ctx context.Context, w io.Writer, ehr *client.EHR, raw bool) error {
+func printServices(ctx context.Context, w *printer, ehr *client.EHR, raw bool) error {
 	d, err := ehr.Discover(ctx)
 	if err != nil {
 		return err
 	}
 	if raw {
 		body, err := d.Marshal()
-		if err == nil {
-			_, err = fmt.Fprintf(w, "%s\n", body)
+		if err != nil {
+			return err
 		}
-		return err
+		return w.rawJSON(append(body, '\n'))
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, s := range d.Services {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.ID, s.Hook, s.Description)
-	}
-	return t.Flush()
+	return w.table(func(t *printer) {
+		for _, s := range d.Services {
+			t.line("%s\t%s\t%s", s.ID, s.Hook, s.Description)
+		}
+	})
 }
 
 // readInput reads a file, or standard input for "-".
@@ -151,27 +150,27 @@ func readSigner(path string) (crypto.Signer, error) {
 }
 
 // printCards shows cards as a clinician would read them.
-func printCards(w io.Writer, body []byte) error {
+func printCards(w *printer, body []byte) error {
 	var resp cdshooks.Response
 	if err := json.Unmarshal(body, &resp); err != nil {
 		return fmt.Errorf("reading cards: %w", err)
 	}
 	if len(resp.Cards) == 0 {
-		fmt.Fprintln(w, "no cards: the rules that were asked have nothing to say")
+		w.line("no cards: the rules that were asked have nothing to say")
 		return nil
 	}
 	for i, c := range resp.Cards {
 		if i > 0 {
-			fmt.Fprintln(w)
+			w.line("")
 		}
-		fmt.Fprintf(w, "%-8s  %s\n", strings.ToUpper(string(c.Indicator)), c.Summary)
+		w.line("%-8s  %s", strings.ToUpper(string(c.Indicator)), c.Summary)
 		for _, line := range strings.Split(c.Detail, "\n") {
 			if line = strings.ReplaceAll(line, "**", ""); line != "" {
-				fmt.Fprintf(w, "          %s\n", line)
+				w.line("          %s", line)
 			}
 		}
 		for _, s := range c.Suggestions {
-			fmt.Fprintf(w, "          [ %s ]\n", s.Label)
+			w.line("          [ %s ]", s.Label)
 		}
 	}
 	return nil

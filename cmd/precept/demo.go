@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +29,7 @@ the record, verifies the log, and then serves until Ctrl-C.`,
 		Example: "  precept demo --once",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return demo(cmd.Context(), dir, once, cmd.OutOrStdout())
+			return demo(cmd.Context(), dir, once, stdout(cmd))
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "precept-demo", "folder to make the region in; an earlier demo there is replaced")
@@ -42,7 +41,7 @@ the record, verifies the log, and then serves until Ctrl-C.`,
 // next one may remove it.
 const demoMark = ".precept-demo"
 
-func demo(ctx context.Context, dir string, once bool, out io.Writer) (err error) {
+func demo(ctx context.Context, dir string, once bool, out *printer) (err error) {
 	if err := removeDemo(dir); err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func demo(ctx context.Context, dir string, once bool, out io.Writer) (err error)
 	}
 	d.tour(record, out)
 	<-ctx.Done()
-	fmt.Fprintln(out, "\nstopping")
+	out.line("\nstopping")
 	return nil
 }
 
@@ -82,7 +81,7 @@ func removeDemo(dir string) error {
 }
 
 // show sends an order to sign as the EHR does, and prints what comes back.
-func (d *demoRegion) show(ctx context.Context, out io.Writer) (record string, err error) {
+func (d *demoRegion) show(ctx context.Context, out *printer) (record string, err error) {
 	p, err := fixtures.Load("metformin-egfr-27")
 	if err != nil {
 		return "", err
@@ -114,7 +113,7 @@ func (d *demoRegion) show(ctx context.Context, out io.Writer) (record string, er
 
 // prove explains and replays the record, each as an auditor does, and verifies
 // the logs of both tenants.
-func (d *demoRegion) prove(ctx context.Context, record string, out io.Writer) error {
+func (d *demoRegion) prove(ctx context.Context, record string, out *printer) error {
 	_, _, auditor := demoPersons("north")
 	c, err := d.as("north", auditor, "demonstration")
 	if err != nil {
@@ -129,7 +128,9 @@ func (d *demoRegion) prove(ctx context.Context, record string, out io.Writer) er
 	if err := why.WriteText(&text); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, indent(text.String()))
+	if err := out.text(indent(text.String()) + "\n"); err != nil {
+		return err
+	}
 	d.say("replayed in another process:")
 	if err := d.run(ctx, out, "audit", "replay", "--root", d.statementFile("roots/north"), record); err != nil {
 		return err
@@ -139,7 +140,7 @@ func (d *demoRegion) prove(ctx context.Context, record string, out io.Writer) er
 }
 
 // run starts this program in another process as the auditor of north.
-func (d *demoRegion) run(ctx context.Context, out io.Writer, args ...string) error {
+func (d *demoRegion) run(ctx context.Context, out *printer, args ...string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -149,8 +150,7 @@ func (d *demoRegion) run(ctx context.Context, out io.Writer, args ...string) err
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Args[0] = "precept"
 	text, err := cmd.CombinedOutput()
-	fmt.Fprintln(out, indent(string(text)))
-	if err != nil {
+	if err := errors.Join(err, out.text(indent(string(text))+"\n")); err != nil {
 		return fmt.Errorf("running precept %s %s: %w", args[0], args[1], err)
 	}
 	return nil
@@ -165,10 +165,10 @@ func indent(text string) string {
 }
 
 // tour says where everything is and what to try next.
-func (d *demoRegion) tour(record string, out io.Writer) {
+func (d *demoRegion) tour(record string, out *printer) {
 	_, _, auditor := demoPersons("north")
 	as := fmt.Sprintf("--server %s --tenant north --person %s --key %s --purpose demo", d.public, auditor, d.keyFile(string(auditor)))
-	fmt.Fprintf(out, `Everything is in %s:
+	out.line(`Everything is in %s:
   keys/        private keys of the region, the persons and the EHRs
   roots/       signed trust roots      policies/  tenant policies
   packs/       built rule packs        statements/ what was signed
@@ -180,6 +180,5 @@ Try next, in another terminal:
   bin/precept audit explain %s %s
   bin/precept audit verify %s
 
-Serving at %s, metrics at %s/metrics. Ctrl-C ends.
-`, d.dir, d.public, demoService, demoIssuer("north"), d.keyFile("ehr-north"), d.path("request.json"), as, record, as, d.public, d.private)
+Serving at %s, metrics at %s/metrics. Ctrl-C ends.`, d.dir, d.public, demoService, demoIssuer("north"), d.keyFile("ehr-north"), d.path("request.json"), as, record, as, d.public, d.private)
 }

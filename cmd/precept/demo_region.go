@@ -59,7 +59,7 @@ type demoRegion struct {
 func makeDemoRegion(ctx context.Context, dir string, out io.Writer) (*demoRegion, error) {
 	d := &demoRegion{dir: dir, config: filepath.Join(dir, "precept.yaml"), now: time.Now().UTC().Truncate(time.Second),
 		keys: map[string]signing.PrivateKey{}, packs: map[string]*rulepacks.Pack{}, stop: func() error { return nil }}
-	d.say = func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	d.say = (&printer{w: out}).line
 	for _, step := range []func(context.Context) error{
 		d.makeFolder, d.makeKeys, d.makeRoots, d.makeConfig, d.makePacks, d.start, d.applyPolicies, d.release, d.activate,
 	} {

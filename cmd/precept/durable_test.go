@@ -198,7 +198,7 @@ func TestDemoRefusesForeignFolder(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := demo(t.Context(), dir, true, t.Output()); err == nil {
+	if err := demo(t.Context(), dir, true, &printer{w: t.Output()}); err == nil {
 		t.Error("the demo replaced a folder that was not its own")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "mine")); errors.Is(err, os.ErrNotExist) {

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/go-jose/go-jose/v4"
@@ -41,16 +40,16 @@ func newPublicPart(person string, key signing.PublicKey) publicPart {
 		JWK: jose.JSONWebKey{Key: key.Crypto(), KeyID: string(key.ID()), Algorithm: string(alg), Use: "sig"}}
 }
 
-func (p publicPart) print(w io.Writer) error {
+func (p publicPart) print(w *printer) error {
 	jwk, err := p.JWK.MarshalJSON()
 	if err != nil {
 		return fmt.Errorf("writing key: %w", err)
 	}
 	if p.Person != "" {
-		fmt.Fprintf(w, "person     %s\n", p.Person)
+		w.line("person     %s", p.Person)
 	}
-	_, err = fmt.Fprintf(w, "key id     %s\nalgorithm  %s\njwk        %s\n%s", p.KeyID, p.Algorithm, jwk, p.PEM)
-	return err
+	w.line("key id     %s\nalgorithm  %s\njwk        %s", p.KeyID, p.Algorithm, jwk)
+	return w.text(p.PEM)
 }
 
 // algorithms are the names a person may call an algorithm by.
@@ -117,9 +116,9 @@ EHRs sign with ecdsa-p256 (ES256).`,
 
 func printPublic(cmd *cobra.Command, p publicPart, asJSON bool) error {
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), p)
+		return stdout(cmd).json(p)
 	}
-	return p.print(cmd.OutOrStdout())
+	return p.print(stdout(cmd))
 }
 
 func keysShow() *cobra.Command {
@@ -192,8 +191,8 @@ whoever reads it can read the region.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "region key %s\n", d.Key)
-			fmt.Fprintf(cmd.ErrOrStderr(), "keep a copy of %s where the store's copies are not: without it they can not be read\n", out)
+			stdout(cmd).line("region key %s", d.Key)
+			stderr(cmd).line("keep a copy of %s where the store's copies are not: without it they can not be read", out)
 			return nil
 		},
 	}

@@ -29,7 +29,7 @@ func run() int {
 	defer stop()
 	err := root().ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSaid) {
-		fmt.Fprintf(os.Stderr, "precept: %v\n", err)
+		printError(err)
 	}
 	return exitStatus(err)
 }

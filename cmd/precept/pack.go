@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -120,7 +119,7 @@ func (r *packReport) errors() (n int) {
 }
 
 // print writes one problem per line, with a path that editors can open.
-func (r *packReport) print(w io.Writer) {
+func (r *packReport) print(w *printer) {
 	for _, p := range r.Problems {
 		place := strings.TrimSuffix(r.Pack, "/")
 		if p.File == "" {
@@ -128,7 +127,7 @@ func (r *packReport) print(w io.Writer) {
 		} else {
 			place += "/"
 		}
-		fmt.Fprintln(w, place+p.String())
+		w.line("%s", place+p.String())
 	}
 }
 
@@ -177,7 +176,7 @@ something must be mended.`,
 				reports = append(reports, r)
 				bad = bad || r.errors() > 0 || strict && len(r.Problems) > 0
 			}
-			if err := printReports(cmd.OutOrStdout(), reports, asJSON); err != nil {
+			if err := printReports(stdout(cmd), reports, asJSON); err != nil {
 				return err
 			}
 			if bad {
@@ -191,17 +190,17 @@ something must be mended.`,
 	return c
 }
 
-func printReports(w io.Writer, reports []*packReport, asJSON bool) error {
+func printReports(w *printer, reports []*packReport, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, reports)
+		return w.json(reports)
 	}
 	for _, r := range reports {
 		r.print(w)
 		switch stops := r.errors(); {
 		case len(r.Problems) == 0:
-			fmt.Fprintf(w, "%s: no problems\n", r.title())
+			w.line("%s: no problems", r.title())
 		default:
-			fmt.Fprintf(w, "%s: %s, %s\n", r.title(), plural(stops, "problem"), plural(len(r.Problems)-stops, "warning"))
+			w.line("%s: %s, %s", r.title(), plural(stops, "problem"), plural(len(r.Problems)-stops, "warning"))
 		}
 	}
 	return nil
@@ -231,9 +230,9 @@ func packShow() *cobra.Command {
 				return contentError(err)
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), s)
+				return stdout(cmd).json(s)
 			}
-			return s.Print(cmd.OutOrStdout())
+			return s.Print(stdout(cmd))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -254,7 +253,7 @@ of Rego in the form that opa check, opa fmt and editors read.`,
 		Example: `  precept pack capabilities > capabilities.json
   opa check --strict --capabilities capabilities.json rules/renal_dosing/rules`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return workbench.Capabilities(cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return workbench.Capabilities(stdout(cmd)) },
 	}
 }
 

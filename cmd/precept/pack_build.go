@@ -41,11 +41,11 @@ which is what release, review and activation are signed over.`,
 				return err
 			}
 			if pack == nil {
-				report.print(cmd.ErrOrStderr())
+				report.print(stderr(cmd))
 				return answeredNo{fmt.Errorf("building %s: the pack can not be read", args[0])}
 			}
 			if !untested {
-				report.print(cmd.ErrOrStderr())
+				report.print(stderr(cmd))
 				if report.errors() > 0 {
 					return answeredNo{fmt.Errorf("building %s: %s; mend them, or use --untested", args[0], plural(report.errors(), "problem"))}
 				}
@@ -65,9 +65,9 @@ which is what release, review and activation are signed over.`,
 			}
 			b := built{File: out, Name: pack.Manifest.Name, Version: pack.Manifest.Version, SHA256: string(pack.Digest), DirHash1: pack.DirHash1}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), b)
+				return stdout(cmd).json(b)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s sha256 %s\n", b.Name, b.Version, b.SHA256)
+			stdout(cmd).line("%s %s sha256 %s", b.Name, b.Version, b.SHA256)
 			return nil
 		},
 	}
@@ -122,9 +122,9 @@ folder. It passes check and test; change it step by step.`,
 				if err := createFile(path, f.Data, 0o644); err != nil {
 					return err
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), path)
+				stdout(cmd).line("%s", path)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "next: precept pack check %s && precept pack test %s\n", dir, dir)
+			stderr(cmd).line("next: precept pack check %s && precept pack test %s", dir, dir)
 			return nil
 		},
 	}

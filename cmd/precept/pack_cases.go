@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strings"
 
@@ -46,7 +45,7 @@ type tester struct {
 	only              *regexp.Regexp // nil for all
 	coverage, verbose bool
 	terminology       *rulepacks.Pack
-	talk              io.Writer
+	talk              *printer
 }
 
 func packTest() *cobra.Command {
@@ -63,7 +62,7 @@ false or unknown.`,
 		Example: "  precept pack test rules/renal_dosing --run 'egfr-4.' -v",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			t.talk = cmd.ErrOrStderr()
+			t.talk = stderr(cmd)
 			if only != "" {
 				if t.only, err = regexp.Compile(only); err != nil {
 					return fmt.Errorf("reading --run: %w", err)
@@ -72,7 +71,7 @@ false or unknown.`,
 			if t.terminology, err = openTerminology(terminology); err != nil {
 				return err
 			}
-			return t.test(cmd.Context(), cmd.OutOrStdout(), args, asJSON)
+			return t.test(cmd.Context(), stdout(cmd), args, asJSON)
 		},
 	}
 	fl := c.Flags()
@@ -95,7 +94,7 @@ func openTerminology(name string) (*rulepacks.Pack, error) {
 	return p, nil
 }
 
-func (t *tester) test(ctx context.Context, w io.Writer, names []string, asJSON bool) error {
+func (t *tester) test(ctx context.Context, w *printer, names []string, asJSON bool) error {
 	var reports []*testReport
 	ran, bad := 0, false
 	for _, name := range names {
@@ -111,7 +110,7 @@ func (t *tester) test(ctx context.Context, w io.Writer, names []string, asJSON b
 		}
 	}
 	if asJSON {
-		if err := printJSON(w, reports); err != nil {
+		if err := w.json(reports); err != nil {
 			return err
 		}
 	}
@@ -139,7 +138,7 @@ func (t *tester) run(ctx context.Context, name string) (*testReport, error) {
 		return r, nil
 	}
 	if release := t.terminology.Terminology.Release; !pack.Manifest.Terminology.Includes(release) {
-		fmt.Fprintf(t.talk, "precept: %s was not made for terminology release %s; a server will refuse the pair\n", pack.Manifest.Name, release)
+		t.talk.line("precept: %s was not made for terminology release %s; a server will refuse the pair", pack.Manifest.Name, release)
 	}
 	return r, t.decide(ctx, pack, r)
 }
@@ -194,17 +193,17 @@ func (r *testReport) failed() (n int) {
 	return n
 }
 
-func (t *tester) print(w io.Writer, r *testReport) {
+func (t *tester) print(w *printer, r *testReport) {
 	for _, c := range r.Cases {
 		if c.Holds && t.verbose {
-			fmt.Fprintf(w, "holds    %s (%s)\n", c.Name, workbench.Visible(c.Vector))
+			w.line("holds    %s (%s)", c.Name, c.Vector)
 		}
 		if c.Holds {
 			continue
 		}
-		fmt.Fprintf(w, "differs  %s (%s) in %s/%s:%d\n", c.Name, workbench.Visible(c.Vector), strings.TrimSuffix(r.Pack, "/"), c.File, c.Line)
+		w.line("differs  %s (%s) in %s/%s:%d", c.Name, c.Vector, strings.TrimSuffix(r.Pack, "/"), c.File, c.Line)
 		for _, d := range c.Differs {
-			fmt.Fprintf(w, "         %s\n", workbench.Visible(d))
+			w.line("         %s", d)
 		}
 	}
 	r.printCoverage(w)
@@ -212,21 +211,21 @@ func (t *tester) print(w io.Writer, r *testReport) {
 	p.print(w)
 	switch failed := r.failed(); {
 	case len(r.Problems) > 0:
-		fmt.Fprintf(w, "%s: cases could not be run\n", p.title())
+		w.line("%s: cases could not be run", p.title())
 	case r.Kind == string(rulepacks.KindTerminology):
-		fmt.Fprintf(w, "%s: no cases, %s\n", p.title(), plural(r.Products, "product"))
+		w.line("%s: no cases, %s", p.title(), plural(r.Products, "product"))
 	case failed > 0:
-		fmt.Fprintf(w, "%s: %d of %s differ\n", p.title(), failed, plural(len(r.Cases), "case"))
+		w.line("%s: %d of %s differ", p.title(), failed, plural(len(r.Cases), "case"))
 	default:
 		hold := "hold"
 		if len(r.Cases) == 1 {
 			hold = "holds"
 		}
-		fmt.Fprintf(w, "%s: %s %s\n", p.title(), plural(len(r.Cases), "case"), hold)
+		w.line("%s: %s %s", p.title(), plural(len(r.Cases), "case"), hold)
 	}
 }
 
-func (r *testReport) printCoverage(w io.Writer) {
+func (r *testReport) printCoverage(w *printer) {
 	if r.Coverage == nil {
 		return
 	}
@@ -235,8 +234,8 @@ func (r *testReport) printCoverage(w io.Writer) {
 		missing := s.Missing()
 		seen += 3 - len(missing)
 		if len(missing) > 0 {
-			fmt.Fprintf(w, "%s/%s:%d: %s was never %s\n", strings.TrimSuffix(r.Pack, "/"), s.File, s.Line, s.Function, strings.Join(missing, " or "))
+			w.line("%s/%s:%d: %s was never %s", strings.TrimSuffix(r.Pack, "/"), s.File, s.Line, s.Function, strings.Join(missing, " or "))
 		}
 	}
-	fmt.Fprintf(w, "%s %s: %d of %d states of %s seen\n", r.Name, r.Version, seen, 3*len(r.Coverage), plural(len(r.Coverage), "fact"))
+	w.line("%s %s: %d of %d states of %s seen", r.Name, r.Version, seen, 3*len(r.Coverage), plural(len(r.Coverage), "fact"))
 }

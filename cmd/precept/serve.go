@@ -38,7 +38,7 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			cfg.adoptHighWater = adopt
-			return serve(cmd.Context(), cfg, os.Stderr)
+			return serve(cmd.Context(), cfg, stderr(cmd))
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "configuration file (YAML)")

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -120,7 +119,7 @@ func (f *signFlags) write(cmd *cobra.Command, s signing.Statement) error {
 	if err := createFile(f.out, env.Bytes(), 0o644); err != nil {
 		return err
 	}
-	return printSigned(cmd.OutOrStdout(), f.out, env, f.json)
+	return printSigned(stdout(cmd), f.out, env, f.json)
 }
 
 func signWith(payload []byte, keys []string) ([]signing.Bundle, error) {
@@ -139,16 +138,16 @@ func signWith(payload []byte, keys []string) ([]signing.Bundle, error) {
 	return bundles, nil
 }
 
-func printSigned(w io.Writer, file string, env *signing.Envelope, asJSON bool) error {
+func printSigned(w *printer, file string, env *signing.Envelope, asJSON bool) error {
 	s := signed{File: file, Kind: env.Statement().Predicate.Kind(), SHA256: env.Digest()}
 	for _, b := range env.Bundles() {
 		s.Signers = append(s.Signers, b.KeyID())
 	}
 	if asJSON {
-		return printJSON(w, s)
+		return w.json(s)
 	}
-	_, err := fmt.Fprintf(w, "%s sha256 %s, %s\n", s.Kind, s.SHA256, plural(len(s.Signers), "signature"))
-	return err
+	w.line("%s sha256 %s, %s", s.Kind, s.SHA256, plural(len(s.Signers), "signature"))
+	return nil
 }
 
 // readEnvelope reads a signed statement.
@@ -196,7 +195,7 @@ file itself is replaced, all at once.`,
 			if err != nil {
 				return err
 			}
-			return printSigned(cmd.OutOrStdout(), f.out, env, f.json)
+			return printSigned(stdout(cmd), f.out, env, f.json)
 		},
 	}
 	fl := c.Flags()

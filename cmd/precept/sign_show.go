@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 
-	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -64,9 +62,9 @@ here is believed as it is; compare its digest with one you received another way.
 				list = append(list, s)
 			}
 			if asJSON {
-				err = printJSON(cmd.OutOrStdout(), list)
+				err = stdout(cmd).json(list)
 			} else {
-				err = printShown(cmd.OutOrStdout(), list, len(roots) > 0)
+				err = printShown(stdout(cmd), list, len(roots) > 0)
 			}
 			if err == nil && bad {
 				err = answeredNo{errors.New("a signature does not hold: the file was altered")}
@@ -123,7 +121,7 @@ func show(path string, env *signing.Envelope, known map[signing.KeyID]keyHolder)
 	return s
 }
 
-func printShown(w io.Writer, list []shown, withRoots bool) error {
+func printShown(w *printer, list []shown, withRoots bool) error {
 	for _, s := range list {
 		var statement struct {
 			Subject   []struct{ Digest map[string]string }
@@ -132,11 +130,11 @@ func printShown(w io.Writer, list []shown, withRoots bool) error {
 		if err := jsonv2.Unmarshal(s.Statement, &statement, jsonv2.MatchCaseInsensitiveNames(true)); err != nil {
 			return fmt.Errorf("reading statement %s: %w", s.File, err)
 		}
-		fmt.Fprintf(w, "file       %s\nkind       %s\nsha256     %s\n", s.File, s.Kind, s.SHA256)
+		w.line("file       %s\nkind       %s\nsha256     %s", s.File, s.Kind, s.SHA256)
 		for _, x := range statement.Subject {
 			for _, name := range slices.Sorted(maps.Keys(x.Digest)) {
 				if s.Kind == signing.KindPackRelease || s.Kind == signing.KindClinicalReview || s.Kind == signing.KindActivation {
-					fmt.Fprintf(w, "pack       %s %s\n", name, x.Digest[name])
+					w.line("pack       %s %s", name, x.Digest[name])
 				}
 			}
 		}
@@ -144,10 +142,10 @@ func printShown(w io.Writer, list []shown, withRoots bool) error {
 			return fmt.Errorf("reading statement %s: %w", s.File, err)
 		}
 		for i, line := range strings.Split(strings.TrimSpace(string(statement.Predicate)), "\n") {
-			fmt.Fprintf(w, "%-11s%s\n", map[bool]string{true: "says"}[i == 0], workbench.Visible(line))
+			w.line("%-11s%s", map[bool]string{true: "says"}[i == 0], line)
 		}
 		for _, x := range s.Signatures {
-			fmt.Fprintf(w, "signed by  %s\n", x.text(withRoots))
+			w.line("signed by  %s", x.text(withRoots))
 		}
 	}
 	return nil

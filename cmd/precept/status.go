@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
-	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -29,39 +27,44 @@ func statusCommand() *cobra.Command {
 				return fmt.Errorf("asking for status: %w", refused(err))
 			}
 			if f.json {
-				return printJSON(cmd.OutOrStdout(), s)
+				return stdout(cmd).json(s)
 			}
-			return printStatus(cmd.OutOrStdout(), s)
+			return printStatus(stdout(cmd), s)
 		},
 	}
 	f.add(c)
 	return c
 }
 
-func printStatus(w io.Writer, s *wire.Status) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "tenant\t%s in region %s\n", s.Tenant, s.Region)
-	fmt.Fprintf(t, "engine\tprecept %s, library %s, opa %s\n", s.Build, s.Library, s.OPA)
-	fmt.Fprintf(t, "node key\t%s\n", base64.StdEncoding.EncodeToString(s.NodeKey))
-	fmt.Fprintf(t, "log\t%s\n", plural(int(s.ReleaseLog), "statement"))
-	if s.Policy.Seq == 0 {
-		fmt.Fprintf(t, "policy\tnone; apply one with --seq 1\n")
-	} else {
-		fmt.Fprintf(t, "policy\tseq %d, sha256 %s\n", s.Policy.Seq, s.Policy.Digest)
-	}
-	if len(s.Packs) == 0 {
-		fmt.Fprintf(t, "packs\tnone\n")
-	}
-	for _, p := range s.Packs {
-		fmt.Fprintf(t, "pack\t%s %s (%s), activation %d, sha256 %s\n", p.Name, p.Version, p.Kind, p.Seq, p.Digest)
-	}
-	for _, p := range s.Packs {
-		for _, rule := range p.Suspended {
-			fmt.Fprintf(t, "out of service\t%s/%s\n", p.Name, rule)
+func printStatus(w *printer, s *wire.Status) error {
+	return w.table(func(t *printer) {
+		t.line("tenant\t%s in region %s", s.Tenant, s.Region)
+		t.line("engine\tprecept %s, library %s, opa %s", s.Build, s.Library, s.OPA)
+		t.line("node key\t%s", base64.StdEncoding.EncodeToString(s.NodeKey))
+		t.line("log\t%s", plural(int(s.ReleaseLog), "statement"))
+		if s.Policy.Seq == 0 {
+			t.line("policy\tnone; apply one with --seq 1")
+		} else {
+			t.line("policy\tseq %d, sha256 %s", s.Policy.Seq, s.Policy.Digest)
 		}
-	}
-	for _, name := range s.Unused {
-		fmt.Fprintf(t, "unused\tparameter %s, which no active pack has\n", name)
-	}
-	return t.Flush()
+		if len(s.Packs) == 0 {
+			t.line("packs\tnone")
+		}
+		for _, p := range s.Packs {
+			t.line("pack\t%s %s (%s), activation %d, sha256 %s", p.Name, p.Version, p.Kind, p.Seq, p.Digest)
+		}
+		for _, p := range s.Packs {
+			for _, rule := range p.Suspended {
+				t.line("out of service\t%s/%s", p.Name, rule)
+			}
+		}
+		for _, p := range s.Packs {
+			if p.NotRun != "" {
+				t.line("cannot run\t%s: %s", p.Name, p.NotRun)
+			}
+		}
+		for _, name := range s.Unused {
+			t.line("unused\tparameter %s, which no active pack has", name)
+		}
+	})
 }

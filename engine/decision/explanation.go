@@ -2,13 +2,12 @@ package decision
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/engine/safetext"
 )
 
 // Explanation says why a decision is what it is, in words: for each rule and
@@ -118,14 +117,9 @@ func modeText(r Ref) string {
 // lines prints without what a sender could do to a terminal.
 type lines struct{ w *bufio.Writer }
 
-// printf makes arguments of type string visible. The error is kept by the writer.
+// printf makes arguments safe. The error is kept by the writer.
 func (l *lines) printf(format string, args ...any) {
-	for i, a := range args {
-		if s, ok := a.(string); ok {
-			args[i] = strings.Map(visible, s)
-		}
-	}
-	fmt.Fprintf(l.w, format, args...)
+	_, _ = l.w.WriteString(safetext.Sprintf(format, args...))
 }
 
 func (l *lines) finding(f *ExplainedFinding) {
@@ -190,18 +184,9 @@ func at(place string) string {
 // ShortRef shortens the ids of some two hundred characters that EHRs give to
 // drafts; both ends tell them apart, and the record has them whole.
 func ShortRef(ref string) string {
-	runes := []rune(strings.Map(visible, ref))
+	runes := []rune(safetext.Line(ref))
 	if len(runes) <= 64 {
 		return string(runes)
 	}
 	return string(runes[:44]) + "…" + string(runes[len(runes)-12:])
-}
-
-// visible keeps what a sender put into an id from writing lines of its own into
-// an explanation, or to a terminal.
-func visible(r rune) rune {
-	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) {
-		return '?'
-	}
-	return r
 }

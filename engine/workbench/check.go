@@ -13,9 +13,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/safetext"
 	"github.com/precept-cds/precept/rulepacks"
 )
 
@@ -44,18 +44,7 @@ func (p Problem) String() string {
 	if p.Hint != "" {
 		fmt.Fprintf(&b, " (%s)", p.Hint)
 	}
-	return Visible(b.String())
-}
-
-// Visible makes one line of a text that a stranger may have written: what a
-// terminal would act on, or turn around, becomes a replacement character.
-func Visible(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
+	return safetext.Line(b.String())
 }
 
 // FromError makes problems of an error that reading a pack gave; empty for

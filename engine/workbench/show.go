@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/safetext"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 )
@@ -179,7 +180,7 @@ func (s *Summary) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(t, "%s\t%s\n", name, Visible(value))
+			fmt.Fprintf(t, "%s\t%s\n", name, safetext.Line(value))
 		}
 	}
 	line("pack", s.Name+" "+s.Version+" ("+s.Kind+", "+s.Status+")")
