@@ -1,12 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -188,7 +188,10 @@ file itself is replaced, all at once.`,
 				}
 			}
 			if f.out == "" {
-				f.out, err = args[0], replaceFile(args[0], env.Bytes())
+				f.out = args[0]
+				if err = renameio.WriteFile(f.out, env.Bytes(), 0o644, renameio.WithExistingPermissions()); err != nil {
+					err = fmt.Errorf("replacing %s: %w", f.out, err)
+				}
 			} else {
 				err = createFile(f.out, env.Bytes(), 0o644)
 			}
@@ -204,19 +207,6 @@ file itself is replaced, all at once.`,
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	require(c, "key")
 	return c
-}
-
-// replaceFile puts new content in place of a file in one step: whoever looks
-// sees the old or the new one.
-func replaceFile(path string, data []byte) error {
-	temp := path + ".new"
-	if err := createFile(temp, data, 0o644); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return errors.Join(fmt.Errorf("replacing %s: %w", path, err), os.Remove(temp))
-	}
-	return nil
 }
 
 // until reads a time, a day or an ISO 8601 duration counted from a time.
