@@ -47,8 +47,8 @@ func (f *regionFlags) client() (*client.Client, error) {
 		Key: key.Crypto(), Clock: time.Now})
 }
 
-// refused marks an answer of the server that says no, as against a server that
-// could not answer.
+// refused marks an answer in which the server says no, as opposed to a server
+// that could not answer.
 func refused(err error) error {
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status >= 400 && p.Status < 500 {
 		return answeredNo{err}
@@ -64,8 +64,8 @@ func applyCommand() *cobra.Command {
 		Long: `Apply uploads the packs among its arguments and then applies the statements in
 the order given. Every file is read and checked before anything is sent. The
 server decides whether the right persons signed; the person named here only
-carries the files. It stops at the first statement that is refused; what was
-applied before stays, and nothing of the refused one does.`,
+carries the files. It stops at the first statement that is refused: what was
+applied before it stays, and nothing of the refused one does.`,
 		Example: `  precept apply --tenant north --person olga@north.example --key olga.pem \
     renal_dosing.tar.gz release.jsonl review.jsonl activation.jsonl`,
 		Args: cobra.MinimumNArgs(1),
@@ -92,7 +92,7 @@ type delivery struct {
 	files      []string // of the statements
 }
 
-// readDelivery reads everything, so that a file that can not be used stops the
+// readDelivery reads everything, so that a file that cannot be used stops the
 // whole before it begins.
 func readDelivery(paths []string) (*delivery, error) {
 	d := &delivery{}

@@ -24,8 +24,8 @@ import (
 	"github.com/precept-cds/precept/signing"
 )
 
-// auditFlags are what every command that looks at records takes: who is
-// looking, and why.
+// auditFlags are what every command that reads records takes: who is reading,
+// and why.
 type auditFlags struct {
 	regionFlags
 	purpose string
@@ -78,7 +78,7 @@ func auditList(f *auditFlags) *cobra.Command {
 				return err
 			}
 			if (patient == "") != (base == "") {
-				return errors.New("--patient and --fhir-base go together: an id means nothing without the EHR it is of")
+				return errors.New("--patient and --fhir-base go together: an id means nothing without the EHR that gave it")
 			}
 			if patient != "" {
 				q.Patient = &wire.Patient{Base: base, ID: patient}
@@ -109,10 +109,10 @@ func auditList(f *auditFlags) *cobra.Command {
 	fl.StringVar(&to, "to", "", "decided before (RFC 3339)")
 	fl.StringVar(&patient, "patient", "", "patient id as the EHR knows it")
 	fl.StringVar(&base, "fhir-base", "", "FHIR base URL of that EHR")
-	fl.StringVar(&q.Rule, "rule", "", "rule that said something, as pack/rule")
+	fl.StringVar(&q.Rule, "rule", "", "rule that had something to say, as pack/rule")
 	fl.StringVar(&q.Kind, "kind", "", "decision, refusal, feedback, statement, access or event")
-	fl.IntVar(&q.Limit, "limit", 0, "most records to list; default 100")
-	fl.StringVar(&q.Cursor, "cursor", "", "go on where an earlier list ended")
+	fl.IntVar(&q.Limit, "limit", 0, "maximum number of records to list; default 100")
+	fl.StringVar(&q.Cursor, "cursor", "", "continue where an earlier list ended")
 	return c
 }
 
@@ -328,7 +328,7 @@ func auditVerify(f *auditFlags) *cobra.Command {
 		Use:   "verify",
 		Short: "recompute everything the tenant's logs promise",
 		Long: `Verify has every leaf hashed again, every tree rebuilt, every head's signature
-checked, and every body opened and held against its leaf. With --store it reads a store file
+checked, and every body opened and compared with its leaf. With --store it reads a store
 directly, read-only and without keys: bodies are then checked by their digests. Heads are
 checked against the node key in the store, which whoever can write the store can replace; give
 --node-key to check them against the one you know.`,
@@ -350,7 +350,7 @@ checked against the node key in the store, which whoever can write the store can
 			return f.printReport(stdout(cmd), report)
 		},
 	}
-	c.Flags().StringVar(&store.Path, "store", "", "store file to read instead of asking a server")
+	c.Flags().StringVar(&store.Path, "store", "", "store to read instead of asking a server")
 	c.Flags().StringVar(&store.Kind, "store-kind", boltStore, "with --store: its kind, as in the configuration")
 	c.Flags().StringVar(&node, "node-key", "", "with --store: the node's public key (base64), as precept status shows it")
 	return c
@@ -395,7 +395,7 @@ func auditReceipt(f *auditFlags) *cobra.Command {
 	var node string
 	c := &cobra.Command{
 		Use:   "receipt FILE",
-		Short: "check a receipt or a proof: signature, and that the record still stands",
+		Short: "check a receipt or a proof: its signature, and that its record is still in the log",
 		Long: `Receipt checks what came in the header Precept-Receipt with an answer: that the head
 in it was signed by the node, and, with hashes fetched from the server, that the log of today still has
 the record's leaf at its place under that very head. With --node-key it checks the signature alone and
@@ -469,7 +469,7 @@ func (f *auditFlags) leafUnderHead(ctx context.Context, c *client.Client, r audi
 	return tlog.CheckRecord(proof, r.Size, r.Root, r.Index, r.Leaf)
 }
 
-// tiles fetches the hashes of a log.
+// tiles fetches the hashes of a log for tlog.
 type tiles struct {
 	ctx    context.Context
 	client *client.Client

@@ -81,7 +81,7 @@ func (b *bench) body(round, i int) []byte { return current(fixtures.Standard(int
 
 // measureAll measures every contender in each round, with the same requests.
 // All servers of a round live at once but work in turn, for a slice of the time
-// each, forth and back: whatever else slows the machine slows all of them.
+// each, back and forth: whatever else slows the machine slows all of them.
 func (b *bench) measureAll(ctx context.Context, contenders []*contender, slice time.Duration) error {
 	for round := range b.rounds {
 		b.talk.line("round %d of %d", round+1, b.rounds)

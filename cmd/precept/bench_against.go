@@ -100,7 +100,7 @@ type comparison struct {
 func (c comparison) allowed() float64 { return 1 + tolerance + c.spread }
 func (c comparison) slower() bool     { return c.ratio > c.allowed() }
 
-// compare holds each run against the two of the other program in its round.
+// compare compares each run with the two of the other program in its round.
 func compare(now, old, again []measurement, cost func(measurement) float64) comparison {
 	var ratios, spreads []float64
 	for i := range now {
@@ -134,7 +134,7 @@ func buildCommit(ctx context.Context, commit, dir string) (program string, err e
 	return program, err
 }
 
-// tool runs a command to its end and gives what it printed.
+// tool runs a command to its end and returns what it printed.
 func tool(ctx context.Context, dir string, command ...string) (string, error) {
 	cmd := inGroup(ctx, command...)
 	cmd.Dir = dir

@@ -126,8 +126,8 @@ func loadOPA(p *child) (target, error) {
 	return target{address: p.address(), path: "/v1/data/precept/bench/findings", wrap: true}, nil
 }
 
-// checkEqual holds OPA's findings against Precept's on every fixture and on
-// some of the requests that will be measured.
+// checkEqual compares OPA's findings with Precept's on every fixture and on some
+// of the requests that will be measured.
 func (b *bench) checkEqual(ctx context.Context, d *demoRegion) error {
 	p, err := b.startOPA(ctx, false)
 	if err != nil {

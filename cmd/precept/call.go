@@ -85,7 +85,7 @@ body says what became of cards; with --discover there is none, and the services 
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.URL, "server", "http://127.0.0.1:8480", "public URL of the service")
-	fl.StringVar(&f.Audience, "audience", "", "public URL as the service knows it, if it is reached by another one")
+	fl.StringVar(&f.Audience, "audience", "", "public URL as the service knows it, if you reach it at another one")
 	fl.StringVar(&f.Tenant, "tenant", "", "tenant to call")
 	fl.StringVar(&f.service, "service", "", "service id")
 	fl.StringVar(&f.Issuer, "issuer", "", "issuer of the token, as registered")
@@ -144,7 +144,7 @@ func readSigner(path string) (crypto.Signer, error) {
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, errors.New("reading key: the key can not sign")
+		return nil, errors.New("reading key: the key cannot sign")
 	}
 	return signer, nil
 }

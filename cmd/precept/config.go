@@ -21,7 +21,7 @@ import (
 )
 
 // config is the file that precept serve reads. Paths are relative to the file.
-// docs/configuration.md says the same at length; a test holds the two together.
+// docs/configuration.md says the same at length; a test keeps the two alike.
 type config struct {
 	// Region this node serves; tenants of others are refused.
 	Region string `yaml:"region"`
@@ -33,7 +33,7 @@ type config struct {
 	PrivateListen string `yaml:"private_listen"`
 	// First part of the names of all logs; a DNS name you own.
 	LogPrefix string `yaml:"log_prefix"`
-	// Certificate and key in PEM; without them something in front must speak TLS.
+	// Certificate and key in PEM; without them a proxy in front must speak TLS.
 	TLS tlsConfig `yaml:"tls"`
 	// The audit store.
 	Store storeConfig `yaml:"store"`
@@ -86,7 +86,7 @@ type timeoutConfig struct {
 	Shutdown time.Duration `yaml:"shutdown"`
 }
 
-// errConfig says that the configuration can not be used.
+// errConfig says that the configuration cannot be used.
 var errConfig = errors.New("configuration is not usable")
 
 // readConfig reads a configuration file strictly and fills in the defaults.
@@ -146,7 +146,7 @@ func nearestKey(err error) string {
 	return fmt.Sprintf("; did you mean %s?", best)
 }
 
-// yamlKeys lists the keys of a configuration type and of what it holds.
+// yamlKeys lists the keys of a configuration type and of the types in it.
 func yamlKeys(t reflect.Type) []string {
 	if t.Kind() == reflect.Slice {
 		t = t.Elem()

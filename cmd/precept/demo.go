@@ -69,13 +69,13 @@ func demo(ctx context.Context, dir string, once bool, out *printer) (err error) 
 	return nil
 }
 
-// removeDemo removes an earlier demo, and nothing that is not one.
+// removeDemo removes an earlier demo, and nothing else.
 func removeDemo(dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(dir, demoMark)); err != nil {
-		return fmt.Errorf("making demo region: %s is there and was not made by a demo; give another --dir", dir)
+		return fmt.Errorf("making demo region: %s exists and was not made by a demo; give another --dir", dir)
 	}
 	return os.RemoveAll(dir)
 }

@@ -39,8 +39,8 @@ const (
 var demoTenants = []tenant.ID{"north", "south"}
 
 // demoRegion is a region in a folder of its own, with everybody's keys made on
-// the spot. It is for trying things out: where patients are concerned no one
-// person, and no one machine, ever has all of these keys.
+// the spot. It is for trying things out: where there are patients, no one person
+// and no one machine ever has all of these keys.
 type demoRegion struct {
 	dir     string
 	config  string // path of the configuration
@@ -76,7 +76,7 @@ func (d *demoRegion) path(parts ...string) string {
 
 func (d *demoRegion) makeFolder(context.Context) error {
 	if _, err := os.Stat(d.dir); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("making demo region: %s is there already; remove it, or give another --dir", d.dir)
+		return fmt.Errorf("making demo region: %s exists already; remove it, or give another --dir", d.dir)
 	}
 	for _, sub := range []string{"keys", "roots", "policies", "packs", "statements", "store"} {
 		if err := os.MkdirAll(d.path(sub), 0o700); err != nil {
@@ -260,7 +260,7 @@ func (d *demoRegion) start(ctx context.Context) error {
 	return nil
 }
 
-// as gives a client for a person of a tenant.
+// as returns a client for a person of a tenant.
 func (d *demoRegion) as(t tenant.ID, p signing.PersonID, purpose string) (*client.Client, error) {
 	c, err := client.New(client.Config{URL: d.public, Tenant: string(t), Person: string(p), Key: d.keys[string(p)].Crypto(), Clock: time.Now})
 	if err != nil {
@@ -269,7 +269,7 @@ func (d *demoRegion) as(t tenant.ID, p signing.PersonID, purpose string) (*clien
 	return c.WithPurpose(purpose), nil
 }
 
-// ehr gives the EHR of a tenant.
+// ehr returns the EHR of a tenant.
 func (d *demoRegion) ehr(t tenant.ID) (*client.EHR, error) {
 	name := "ehr-" + string(t)
 	return client.NewEHR(client.EHRConfig{URL: d.public, Tenant: string(t), Issuer: demoIssuer(t), KeyID: name,

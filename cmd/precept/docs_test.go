@@ -55,7 +55,7 @@ func found(t *testing.T, source, pattern string, least int) []string {
 	slices.Sort(list)
 	list = slices.Compact(list)
 	if len(list) < least {
-		t.Fatalf("%s: %d matches of %s, want at least %d: mend the pattern of this test", source, len(list), pattern, least)
+		t.Fatalf("%s: %d matches of %s, want at least %d: fix the pattern of this test", source, len(list), pattern, least)
 	}
 	return list
 }
@@ -223,13 +223,13 @@ func TestDocsFunctions(t *testing.T) {
 	namedOn(t, "docs/integrating.md", found(t, "engine/clinical/meta.go", `\{"([a-z-]+)", reasonSystem`, 3))
 }
 
-// Every problem stands in a row with its status and its Retry-After.
+// Every problem is in a row with its status and its Retry-After.
 func TestDocsProblems(t *testing.T) {
 	rows := strings.Split(doc(t, "docs/integrating.md")+doc(t, "docs/operating.md"), "\n")
 	table := regexp.MustCompile(`status: ([0-9]+), code: "([a-z-]+)"(?:, issue: [A-Za-z.]+)?(?:, retry: ([0-9]+))?`)
 	problems := table.FindAllStringSubmatch(doc(t, "api/problems.go"), -1)
 	if codes := found(t, "api/problems.go", `code: "([a-z-]+)"`, 50); len(problems) < len(codes)-1 {
-		t.Fatalf("%d problems of %d codes: mend the pattern of this test", len(problems), len(codes))
+		t.Fatalf("%d problems of %d codes: fix the pattern of this test", len(problems), len(codes))
 	}
 	problems = append(problems, []string{"", "500", "internal", ""})
 	for _, p := range problems {
@@ -248,7 +248,7 @@ func TestDocsProblems(t *testing.T) {
 	}
 }
 
-// Every route for people stands in the table with its method, and no other.
+// Every route for people is in the table with its method, and no other.
 func TestDocsRoutes(t *testing.T) {
 	routes, written := map[string]bool{}, map[string]bool{}
 	for _, m := range regexp.MustCompile(`method: "([A-Z]+)", path: tenant \+ "([^"]+)"`).FindAllStringSubmatch(doc(t, "api/routes.go"), -1) {
@@ -256,7 +256,7 @@ func TestDocsRoutes(t *testing.T) {
 		routes[m[1]+" "+path] = true
 	}
 	if len(routes) < 15 {
-		t.Fatalf("%d routes: mend the pattern of this test", len(routes))
+		t.Fatalf("%d routes: fix the pattern of this test", len(routes))
 	}
 	for line := range strings.Lines(section(doc(t, "docs/operating.md"), "## Routes for people", "## ")) {
 		for _, m := range regexp.MustCompile("`([A-Z]+ /[^`]+)`").FindAllStringSubmatch(firstCell(line), -1) {

@@ -115,7 +115,7 @@ func TestKillBetweenAnswers(t *testing.T) {
 			t.Fatalf("record %s of an answer that arrived: %v", id, err)
 		}
 		if !bytes.Contains(rec.Body, a.Body) {
-			t.Errorf("record %s does not hold the answer that was sent", id)
+			t.Errorf("record %s does not contain the answer that was sent", id)
 		}
 	}
 	report, err := c.Verify(t.Context())

@@ -22,7 +22,7 @@ PEM file readable by its owner only. Whoever has it signs as that person.`,
 	return group(c, keysNew(), keysShow(), keysRegion())
 }
 
-// publicPart is what others need of a key.
+// publicPart is what others need to know of a key.
 type publicPart struct {
 	Person    string          `json:"person,omitempty"`
 	KeyID     signing.KeyID   `json:"keyId"`
@@ -82,7 +82,7 @@ EHRs sign with ecdsa-p256 (ES256).`,
 			}
 			for _, path := range []string{out, public} {
 				if _, err := os.Lstat(path); path != "" && err == nil {
-					return fmt.Errorf("making key: %s is %w; a key is never replaced, choose another name", path, errExists)
+					return fmt.Errorf("making key: %s %w; a key is never replaced, choose another name", path, errExists)
 				}
 			}
 			key, err := signing.GenerateKey(a, rand.Reader)
@@ -143,7 +143,7 @@ func keysShow() *cobra.Command {
 // readKey reads a person's private key. Errors never quote it.
 func readKey(path string) (signing.PrivateKey, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return signing.PrivateKey{}, fmt.Errorf("reading key %s: others may read it (mode %04o); chmod 600 it, and replace the key if somebody did", path, info.Mode().Perm())
+		return signing.PrivateKey{}, fmt.Errorf("reading key %s: others may read it (mode %04o); run chmod 600, and replace the key if somebody has read it", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -192,7 +192,7 @@ whoever reads it can read the region.`,
 				return err
 			}
 			stdout(cmd).line("region key %s", d.Key)
-			stderr(cmd).line("keep a copy of %s where the store's copies are not: without it they can not be read", out)
+			stderr(cmd).line("keep a copy of %s away from the copies of the store: without it they cannot be read", out)
 			return nil
 		},
 	}

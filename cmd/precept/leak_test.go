@@ -91,7 +91,7 @@ func TestNothingOfPatientsLeaks(t *testing.T) {
 	look(t, "the metrics", string(metrics), secrets)
 }
 
-// look reports every secret that stands in a text.
+// look reports every secret that is in a text.
 func look(t *testing.T, where, text string, secrets []string) {
 	t.Helper()
 	for _, s := range secrets {

@@ -28,7 +28,7 @@ func packCommand() *cobra.Command {
 	return group(c, packNew(), packCheck(), packTest(), packBuild(), packShow(), packCapabilities())
 }
 
-// group makes a command of commands that refuses what it does not know.
+// group makes a command that has commands, and refuses those it does not know.
 func group(c *cobra.Command, of ...*cobra.Command) *cobra.Command {
 	c.AddCommand(of...)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -45,7 +45,7 @@ func group(c *cobra.Command, of ...*cobra.Command) *cobra.Command {
 }
 
 // openPack reads a pack by what a person calls it. Errors about its content
-// hold *rulepacks.Problem.
+// contain *rulepacks.Problem.
 func openPack(name string) (*rulepacks.Pack, error) {
 	if builtin, ok := strings.CutPrefix(name, builtinPrefix); ok {
 		folder, err := fs.Sub(rulepacks.Embedded(), builtin)
@@ -92,8 +92,8 @@ type packReport struct {
 	Problems []workbench.Problem `json:"problems"`
 }
 
-// examine reads and checks a pack. Pack is nil if the content can not be read;
-// the error is for what is no matter of content.
+// examine reads and checks a pack. Pack is nil if the content cannot be read;
+// the error is for everything that is not about content.
 func examine(name string) (*rulepacks.Pack, *packReport, error) {
 	r := &packReport{Pack: name, Problems: []workbench.Problem{}}
 	pack, err := openPack(name)
@@ -158,11 +158,11 @@ func packCheck() *cobra.Command {
 	var asJSON, strict bool
 	c := &cobra.Command{
 		Use:   "check PACK...",
-		Short: "say what a pack must mend before it can be released",
-		Long: `Check reads a pack, compiles its rules and holds its manifest, value sets,
-parameters, translations and cases against them. It prints one problem per line.
+		Short: "list what must be fixed before a pack can be released",
+		Long: `Check reads a pack, compiles its rules and compares its manifest, value sets,
+parameters, translations and cases with them. It prints one problem per line.
 Warnings do not stop a release; with --strict they do. The exit status is 1 if
-something must be mended.`,
+something must be fixed.`,
 		Example: "  precept pack check rules/renal_dosing",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -217,7 +217,7 @@ func packShow() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "show PACK",
-		Short:   "say what is in a pack and what its rules read",
+		Short:   "show what is in a pack and what its rules read",
 		Example: "  precept pack show builtin:renal_dosing",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -258,9 +258,9 @@ of Rego in the form that opa check, opa fmt and editors read.`,
 }
 
 // errExists says that a file would have been overwritten.
-var errExists = errors.New("there already; nothing was written")
+var errExists = errors.New("already exists; nothing was written")
 
-// createFile writes a file that must not be there yet, all of it or nothing.
+// createFile writes a file that must not exist yet, all of it or nothing.
 func createFile(path string, data []byte, perm fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if errors.Is(err, fs.ErrExist) {

@@ -42,12 +42,12 @@ which is what release, review and activation are signed over.`,
 			}
 			if pack == nil {
 				report.print(stderr(cmd))
-				return answeredNo{fmt.Errorf("building %s: the pack can not be read", args[0])}
+				return answeredNo{fmt.Errorf("building %s: the pack cannot be read", args[0])}
 			}
 			if !untested {
 				report.print(stderr(cmd))
 				if report.errors() > 0 {
-					return answeredNo{fmt.Errorf("building %s: %s; mend them, or use --untested", args[0], plural(report.errors(), "problem"))}
+					return answeredNo{fmt.Errorf("building %s: %s; fix them, or use --untested", args[0], plural(report.errors(), "problem"))}
 				}
 				if err := proveCases(cmd, pack, terminology); err != nil {
 					return err
@@ -130,7 +130,7 @@ folder. It passes check and test; change it step by step.`,
 	}
 }
 
-// emptyFolder refuses a folder that holds something.
+// emptyFolder refuses a folder that has something in it.
 func emptyFolder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -139,7 +139,7 @@ func emptyFolder(dir string) error {
 	case err != nil:
 		return fmt.Errorf("making pack: %w; give a folder that does not exist yet", err)
 	case len(entries) > 0:
-		return fmt.Errorf("making pack: %s is not empty: %w; give a folder that does not exist yet", dir, errExists)
+		return fmt.Errorf("making pack: %s is not empty; nothing was written; give a folder that does not exist yet", dir)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func packTest() *cobra.Command {
 		Use:   "test PACK...",
 		Short: "run the golden cases of packs",
 		Long: `Test decides every case of a pack in this process, the way a server would, and
-compares findings and cards with what the case wants. The exit status is 1 if a
+compares findings and cards with what the case expects. The exit status is 1 if a
 case differs. With --coverage it lists the facts that no case has shown true,
 false or unknown.`,
 		Example: "  precept pack test rules/renal_dosing --run 'egfr-4.' -v",
@@ -175,7 +175,7 @@ func (t *tester) decide(ctx context.Context, pack *rulepacks.Pack, r *testReport
 		}
 	}
 	if len(pack.Cases) == 0 && len(r.Problems) == 0 {
-		r.Problems = append(r.Problems, workbench.Problem{File: "cases", What: "the pack has no cases", Hint: "a pack is released with the cases that show what it does"})
+		r.Problems = append(r.Problems, workbench.Problem{File: "cases", What: "the pack has no cases", Hint: "a pack is released together with cases that show what it does"})
 	}
 	if t.coverage && len(r.Problems) == 0 {
 		r.Coverage, err = workbench.Coverage(pack, facts)

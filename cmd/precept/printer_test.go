@@ -23,7 +23,7 @@ import (
 // word STRANGER, and nothing of the rest takes effect.
 const hostile = "\x1b[31mSTRANGER\x1b[2J\u202e\u200b\u2066\u009b2J\u2028\x07\r\tz\nprecept: all is well"
 
-// wantSafe holds what a command wrote to the terminal.
+// wantSafe checks what a command wrote to the terminal.
 func wantSafe(t *testing.T, what, text string) {
 	t.Helper()
 	for _, r := range text {

@@ -104,7 +104,7 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 	data, err := os.ReadFile(path)
 	ts.Check(err)
 	if !strings.Contains(string(data), args[1]) {
-		ts.Fatalf("%s does not hold %q", args[0], args[1])
+		ts.Fatalf("%s does not contain %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(path, []byte(strings.ReplaceAll(string(data), args[1], args[2])), 0o600))
 }
@@ -122,7 +122,7 @@ func alter(ts *testscript.TestScript, neg bool, args []string) {
 		text, err := base64.StdEncoding.DecodeString(string(payload.FindSubmatch(b)[1]))
 		ts.Check(err)
 		if !strings.Contains(string(text), args[1]) {
-			ts.Fatalf("the payload of %s does not hold %q", args[0], args[1])
+			ts.Fatalf("the payload of %s does not contain %q", args[0], args[1])
 		}
 		text = []byte(strings.Replace(string(text), args[1], args[2], 1))
 		return fmt.Appendf(nil, `"payload":"%s"`, base64.StdEncoding.EncodeToString(text))
@@ -215,7 +215,7 @@ func FuzzRootFile(f *testing.F) {
 			return
 		}
 		if _, err := signing.ParseStatement(payload); err != nil {
-			t.Errorf("the root makes a statement that can not be read: %v", err)
+			t.Errorf("the root makes a statement that cannot be read: %v", err)
 		}
 	})
 }

@@ -26,12 +26,12 @@ func serveCommand() *cobra.Command {
 	var adopt bool
 	c := &cobra.Command{
 		Use:     "serve --config FILE",
-		Short:   "answer EHRs and people of a region",
+		Short:   "answer the EHRs and the people of a region",
 		Example: "  precept serve --config /etc/precept/precept.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if path == "" {
-				return errors.New("starting service: --config is required; precept demo makes a region with a configuration to start from, docs/configuration.md explains every key")
+				return errors.New("starting service: --config is required; precept demo makes a region whose configuration you can start from, and docs/configuration.md explains every key")
 			}
 			cfg, err := readConfig(path)
 			if err != nil {
@@ -141,7 +141,7 @@ func (r *region) listen() (err error) {
 func (r *region) run(ctx context.Context) error {
 	r.log.Info("serving", "region", r.cfg.Region, "build", build, "public", r.public.Addr().String(), "private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants))
 	for id, why := range r.engine.Unready() {
-		r.log.Error("tenant can not be served", "tenant", string(id), "error", why.Error())
+		r.log.Error("tenant cannot be served", "tenant", string(id), "error", why.Error())
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- r.server.Serve(r.public, r.private) }()

@@ -78,7 +78,7 @@ type signFlags struct {
 
 func (f *signFlags) add(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringArrayVar(&f.keys, "key", nil, "private key to sign with; repeat it for several persons at one desk")
+	fl.StringArrayVar(&f.keys, "key", nil, "private key to sign with; repeat it for several persons")
 	fl.StringVarP(&f.out, "output", "o", "", "file for the signed statement")
 	fl.StringVar(&f.at, "time", "", "time of the statement, e.g. 2026-03-02T15:00:00Z; default now")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
@@ -170,7 +170,7 @@ func signAdd() *cobra.Command {
 		Short: "add another person's signature to a statement",
 		Long: `Add signs the very bytes that others signed before. The statement stays the same,
 so its digest does, too. Read it first with "precept sign show". Without -o the
-file itself is replaced, all at once.`,
+file itself is replaced, in one step.`,
 		Example: "  precept sign show policy.jsonl && precept sign add policy.jsonl --key amir.pem",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

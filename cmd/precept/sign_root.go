@@ -55,7 +55,7 @@ type rootRole struct {
 }
 
 // maxStatementFile bounds what people write as a root or policy: a statement
-// can not be larger.
+// cannot be larger.
 const maxStatementFile = signing.MaxEnvelopeSize
 
 func readBounded(path string) ([]byte, error) {
@@ -176,7 +176,7 @@ func rootDigest(dir string, name signing.Publisher, text string) (signing.Digest
 	return env.Digest(), nil
 }
 
-// readPolicy reads a policy from YAML or JSON, checks it and gives its JSON.
+// readPolicy reads a policy from YAML or JSON, checks it and returns its JSON.
 func readPolicy(path string, want signing.TenantPolicy) (jsontext.Value, error) {
 	text, err := readBounded(path)
 	if err != nil {

@@ -38,11 +38,11 @@ func signShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show FILE...",
 		Short: "show what statements say and who signed them",
-		Long: `Show prints statements for people. Without --root it can not tell whose keys
-signed, nor whether the signatures hold; with trust roots it says both. Whether
-enough of the right persons signed depends on everything that stands in the
-tenant's log: a server decides that when the statement is applied. A root given
-here is believed as it is; compare its digest with one you received another way.`,
+		Long: `Show prints statements for people. Without --root it cannot tell whose keys
+signed, nor whether the signatures are valid; with trust roots it says both.
+Whether enough of the right persons signed depends on the whole of the tenant's
+log: a server decides that when the statement is applied. A root given here is
+taken at its word; compare its digest with one you received by another way.`,
 		Example: "  precept sign show policy.jsonl --root north.jsonl",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,7 +67,7 @@ here is believed as it is; compare its digest with one you received another way.
 				err = printShown(stdout(cmd), list, len(roots) > 0)
 			}
 			if err == nil && bad {
-				err = answeredNo{errors.New("a signature does not hold: the file was altered")}
+				err = answeredNo{errors.New("a signature is not valid: the file was altered")}
 			}
 			return err
 		},
@@ -154,9 +154,9 @@ func printShown(w *printer, list []shown, withRoots bool) error {
 func (x shownSigner) text(withRoots bool) string {
 	switch {
 	case x.Holds != nil && *x.Holds:
-		return fmt.Sprintf("%s of %s (signature holds, key %.16s…)", x.Person, x.Root, x.KeyID)
+		return fmt.Sprintf("%s of %s (valid signature, key %.16s…)", x.Person, x.Root, x.KeyID)
 	case x.Holds != nil:
-		return fmt.Sprintf("NOBODY: a signature that names the key of %s does not hold (key %.16s…)", x.Person, x.KeyID)
+		return fmt.Sprintf("NOBODY: a signature that names the key of %s is not valid (key %.16s…)", x.Person, x.KeyID)
 	case withRoots:
 		return fmt.Sprintf("key %s, which no given root lists", x.KeyID)
 	default:

@@ -26,7 +26,7 @@ pack is read from the pack itself. Another person reviews it.`,
 		flags: func(fl *pflag.FlagSet) {
 			fl.StringVar((*string)(&p.Publisher), "publisher", "", "publisher whose root lists the authors")
 			seqFlag(fl, &p.Seq, "counts the releases of the pack, from 1")
-			fl.StringVar((*string)(&p.Supersedes), "supersedes", "", "sha256 of the release before, if there is one")
+			fl.StringVar((*string)(&p.Supersedes), "supersedes", "", "sha256 of the previous release, if there is one")
 			fl.StringVar(&p.ChangeSummary, "summary", "", "what changed, for reviewers and users")
 		},
 		make: ofPack(func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error) {
@@ -42,8 +42,8 @@ func signReview() signStatement {
 	var validUntil, valid string
 	return signStatement{
 		use: "review PACK", short: "sign a clinical judgement of exactly these bytes of a pack",
-		long: `Review signs that a clinician approves or rejects a pack. The reviewer is nobody
-who signed the release. One standing rejection blocks every activation.`,
+		long: `Review signs that a clinician approves or rejects a pack. The reviewer must
+not have signed the release. One rejection in force blocks every activation.`,
 		example: `  precept pack show renal_dosing.tar.gz
   precept sign review renal_dosing.tar.gz --decision approve --role "clinical pharmacist" \
     --valid P365D --key rosa.pem -o review.jsonl`,
@@ -73,8 +73,8 @@ func signActivation() signStatement {
 	return signStatement{
 		use: "activation PACK", short: "sign as an approver that a pack works for a tenant",
 		long: `Activation signs that a released and reviewed pack goes live, or with --mode off
-that it stops. It names the number of the activation and what stood before, so
-that an old one can not be replayed. Rolling back is a new activation of an
+that it stops. It names the number of the activation and what was in force before,
+so that an old one cannot be replayed. Rolling back is a new activation of an
 older pack; precept status shows both values.`,
 		example: `  precept sign activation renal_dosing.tar.gz --tenant north --region us-east --seq 1 \
     --key amir.pem -o activation.jsonl`,
@@ -82,9 +82,9 @@ older pack; precept status shows both values.`,
 		flags: func(fl *pflag.FlagSet) {
 			tenantFlags(fl, &p.Tenant, &p.Region)
 			seqFlag(fl, &p.Seq, "1 for the tenant's first activation of the pack, then one more each time")
-			fl.StringVar((*string)(&p.Previous), "previous", "", "sha256 of the pack that stands now, if one does")
+			fl.StringVar((*string)(&p.Previous), "previous", "", "sha256 of the pack that is in force now, if one is")
 			fl.StringVar((*string)(&p.Mode), "mode", string(signing.Active), "active, shadow or off")
-			fl.StringVar(&from, "from", "", "when it begins; default at once")
+			fl.StringVar(&from, "from", "", "when it begins; default immediately")
 			fl.StringVar(&to, "until", "", "when it ends; default never")
 			fl.StringSliceVar(&p.InputsUnknown, "inputs-unknown", p.InputsUnknown, "resource types that no prefetch delivers and whose absence the approvers accept")
 		},
@@ -108,7 +108,7 @@ func signSuspension() signStatement {
 	var p signing.Suspension
 	return signStatement{
 		use: "suspension", short: "sign that a rule or a pack is out of service",
-		long: `Suspension takes a rule, or a whole pack, out of service at once. One revoker or
+		long: `Suspension takes a rule, or a whole pack, out of service immediately. One revoker or
 approver is enough. A resumption lifts it.`,
 		example: `  precept sign suspension --tenant north --region us-east --pack renal_dosing \
     --rule metformin-caution --reason "false alarms" --key amir.pem -o suspension.jsonl`,
@@ -131,7 +131,7 @@ func signResumption() signStatement {
 	return signStatement{
 		use: "resumption", short: "sign that a suspension is lifted",
 		example: `  precept sign resumption --tenant north --region us-east --lifts SHA256-OF-THE-SUSPENSION \
-    --reason "mended" --key amir.pem -o resumption.jsonl`,
+    --reason "fixed" --key amir.pem -o resumption.jsonl`,
 		required: []string{"tenant", "region", "lifts", "reason"},
 		flags: func(fl *pflag.FlagSet) {
 			tenantFlags(fl, &p.Tenant, &p.Region)
@@ -153,7 +153,7 @@ func signRevocation() signStatement {
 		use: "revoke", short: "sign that a pack, a key or a person is out of use",
 		long: `Revoke takes a pack, a key or a person out of use in one tenant. One revoker or
 approver is enough. With --action suspend it can be lifted; otherwise it is final,
-and what rests on signatures from --effective on is withdrawn.`,
+and whatever rests on signatures made from --effective on is withdrawn.`,
 		example: `  precept sign revoke --tenant north --region us-east --lost-key KEY-ID \
     --effective 2026-03-01T00:00:00Z --reason "laptop stolen" --key olga.pem -o revocation.jsonl`,
 		required: []string{"tenant", "region", "reason"}, oneOf: []string{"pack-sha256", "lost-key", "person"},
@@ -164,7 +164,7 @@ and what rests on signatures from --effective on is withdrawn.`,
 			fl.StringVar(targets[signing.TargetPerson], "person", "", "person to take out of use")
 			fl.StringVar((*string)(&p.Action), "action", string(signing.Revoke), "revoke, which is final, or suspend")
 			fl.StringVar(&p.Reason, "reason", "", "why")
-			fl.StringVar(&effective, "effective", "", "from when on; may lie in the past; default now")
+			fl.StringVar(&effective, "effective", "", "from when; may be in the past; default now")
 		},
 		make: func(_ string, now time.Time) (_ signing.Statement, err error) {
 			for kind, value := range targets {

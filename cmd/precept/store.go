@@ -12,8 +12,8 @@ import (
 // boltStore is the kind of the embedded store.
 const boltStore = "bolt"
 
-// openStore opens the store of a region, and says how to close it. Read-only
-// it changes nothing, and makes nothing that is not there.
+// openStore opens the store of a region, and says how to close it. Read-only it
+// changes nothing, and makes nothing that does not exist.
 func openStore(c storeConfig, readOnly bool) (_ audit.Store, closeStore func() error, _ error) {
 	switch c.Kind {
 	case boltStore:
@@ -28,6 +28,6 @@ func openStore(c storeConfig, readOnly bool) (_ audit.Store, closeStore func() e
 		}
 		return s, s.Close, nil
 	default:
-		return nil, nil, fmt.Errorf("opening store: there is no kind %q; the known kinds are: %s (%w)", c.Kind, boltStore, errConfig)
+		return nil, nil, fmt.Errorf("opening store: unknown kind %q; the known kinds are: %s (%w)", c.Kind, boltStore, errConfig)
 	}
 }
