@@ -43,8 +43,9 @@ func (f *regionFlags) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{URL: strings.TrimSuffix(f.server, "/"), Audience: f.audience, Tenant: f.tenant, Person: f.person,
-		Key: key.Crypto(), Clock: time.Now})
+	return client.New(client.Config{URL: strings.TrimSuffix(f.server, "/"), Audience: f.audience, Tenant: f.tenant,
+		Person: f.person,
+		Key:    key.Crypto(), Clock: time.Now})
 }
 
 // refused marks an answer in which the server says no, as opposed to a server
@@ -180,7 +181,8 @@ func (d *delivery) send(ctx context.Context, c *client.Client, w *printer, asJSO
 		if err != nil {
 			return fmt.Errorf("applying %s: %w", d.files[i], refused(err))
 		}
-		say(delivered{File: d.files[i], Kind: signing.Kind(a.Kind), Index: &a.Index, SHA256: a.Digest}, "applied %2d %s sha256 %s", a.Index, a.Kind, a.Digest)
+		say(delivered{File: d.files[i], Kind: signing.Kind(a.Kind), Index: &a.Index, SHA256: a.Digest},
+			"applied %2d %s sha256 %s", a.Index, a.Kind, a.Digest)
 	}
 	return nil
 }

@@ -37,7 +37,9 @@ func (f *auditFlags) add(c *cobra.Command) {
 }
 
 func (f *auditFlags) client() (*client.Client, error) {
-	for _, flag := range []struct{ name, value string }{{"tenant", f.tenant}, {"person", f.person}, {"key", f.key}, {"purpose", f.purpose}} {
+	for _, flag := range []struct{ name, value string }{
+		{"tenant", f.tenant}, {"person", f.person}, {"key", f.key}, {"purpose", f.purpose},
+	} {
 		if flag.value == "" {
 			return nil, fmt.Errorf("--%s is required", flag.name)
 		}
@@ -58,7 +60,8 @@ func auditCommand() *cobra.Command {
 in the tenant's trust root and a purpose, and is itself recorded.`,
 	}
 	f.add(c)
-	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f), auditProof(f))
+	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f),
+		auditProof(f))
 }
 
 func auditList(f *auditFlags) *cobra.Command {
@@ -78,7 +81,7 @@ func auditList(f *auditFlags) *cobra.Command {
 				return err
 			}
 			if (patient == "") != (base == "") {
-				return errors.New("--patient and --fhir-base go together: an id means nothing without the EHR that gave it")
+				return errors.New("--patient and --fhir-base go together: an id means nothing without its EHR")
 			}
 			if patient != "" {
 				q.Patient = &wire.Patient{Base: base, ID: patient}
@@ -166,7 +169,8 @@ func showRecord(w *printer, r *wire.Record) error {
 	if err != nil {
 		return err
 	}
-	w.line("call    %s at %s by %s\nrequest %d bytes", in.Hook, in.Time.Format(time.RFC3339Nano), in.Client, len(in.Request))
+	w.line("call    %s at %s by %s\nrequest %d bytes", in.Hook, in.Time.Format(time.RFC3339Nano), in.Client,
+		len(in.Request))
 	for _, x := range d.Findings {
 		w.line("        %-8s %s on %s", x.Outcome, x.Rule, x.Subject)
 	}
@@ -222,7 +226,8 @@ instead and names the findings that differ.`,
 			return p.run(cmd.Context(), args)
 		},
 	}
-	c.Flags().StringVar(&root, "root", "", "the tenant's first trust root, received by another way than from the server")
+	c.Flags().StringVar(&root, "root", "",
+		"the tenant's first trust root, received by another way than from the server")
 	c.Flags().StringVar(&request, "request", "", "decide about this request instead of the recorded one")
 	return c
 }
@@ -352,7 +357,8 @@ checked against the node key in the store, which whoever can write the store can
 	}
 	c.Flags().StringVar(&store.Path, "store", "", "store to read instead of asking a server")
 	c.Flags().StringVar(&store.Kind, "store-kind", boltStore, "with --store: its kind, as in the configuration")
-	c.Flags().StringVar(&node, "node-key", "", "with --store: the node's public key (base64), as precept status shows it")
+	c.Flags().StringVar(&node, "node-key", "",
+		"with --store: the node's public key (base64), as precept status shows it")
 	return c
 }
 
@@ -431,7 +437,8 @@ func (f *auditFlags) checkReceipt(ctx context.Context, w *printer, r audit.Recei
 			w.line("receipt does NOT hold: %v", err)
 			return errSaid
 		}
-		w.line("the node signed the head of %d leaves in this receipt; whether record %s is under it only the log can show", r.Size, r.RecordID)
+		w.line("the node signed the head of %d leaves in this receipt; "+
+			"only the log can show that record %s is under it", r.Size, r.RecordID)
 		return nil
 	}
 	c, err := f.client()
@@ -450,7 +457,8 @@ func (f *auditFlags) checkReceipt(ctx context.Context, w *printer, r audit.Recei
 		w.line("receipt does NOT hold: %v", err)
 		return errSaid
 	}
-	w.line("receipt holds: record %s is leaf %d of %s, under the signed head of %d leaves", r.RecordID, r.Index, r.Log, r.Size)
+	w.line("receipt holds: record %s is leaf %d of %s, under the signed head of %d leaves", r.RecordID, r.Index, r.Log,
+		r.Size)
 	return nil
 }
 
@@ -499,7 +507,8 @@ func (f *auditFlags) printReport(w *printer, r *wire.Report) error {
 		}
 	} else {
 		for _, l := range r.Logs {
-			w.line("%s  %d leaves, %d bodies opened, %d sealed, %d erased", l.Head.Origin, l.Leaves, l.Opened, l.Sealed, l.Erased)
+			w.line("%s  %d leaves, %d bodies opened, %d sealed, %d erased", l.Head.Origin, l.Leaves, l.Opened,
+				l.Sealed, l.Erased)
 		}
 		for _, x := range r.Findings {
 			w.line("WRONG  %s", x)

@@ -78,7 +78,8 @@ func TestAuditCommands(t *testing.T) {
 	receipt, forged := filepath.Join(t.TempDir(), "receipt"), filepath.Join(t.TempDir(), "forged")
 	moved := strings.Replace(answer.Receipt, "index=", "index=1", 1)
 	swapped := filepath.Join(t.TempDir(), "swapped")
-	other := strings.Replace(answer.Receipt, "leaf=:"+answer.Receipt[strings.Index(answer.Receipt, "leaf=:")+6:][:4], "leaf=:AAAA", 1)
+	other := strings.Replace(answer.Receipt, "leaf=:"+answer.Receipt[strings.Index(answer.Receipt, "leaf=:")+6:][:4],
+		"leaf=:AAAA", 1)
 	for path, text := range map[string]string{receipt: answer.Receipt, forged: moved, swapped: other} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -87,7 +88,8 @@ func TestAuditCommands(t *testing.T) {
 	proof, altered := filepath.Join(t.TempDir(), "proof"), filepath.Join(t.TempDir(), "altered")
 	text, _, _ := command(t, d, "audit", "proof", id)
 	if err := errors.Join(os.WriteFile(proof, []byte(text), 0o600),
-		os.WriteFile(altered, []byte(strings.Replace(text, "extra e", "extra f", 1)), 0o600)); err != nil { // another leaf
+		os.WriteFile(altered, []byte(strings.Replace(text, "extra e", "extra f", 1)),
+			0o600)); err != nil { // another leaf
 		t.Fatal(err)
 	}
 	c, err := d.as("north", "avery@north.example", "")
@@ -98,7 +100,8 @@ func TestAuditCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, stranger := base64.StdEncoding.EncodeToString(standing.NodeKey), base64.StdEncoding.EncodeToString(make([]byte, 32))
+	node, stranger := base64.StdEncoding.EncodeToString(standing.NodeKey),
+		base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for _, c := range []struct {
 		name   string
 		args   []string
@@ -111,22 +114,30 @@ func TestAuditCommands(t *testing.T) {
 		{"list by another rule", []string{"audit", "list", "--rule", "renal_dosing/egfr-needed"}, 0, nil, ""},
 		{"list by half a patient", []string{"audit", "list", "--patient", "p"}, 2, nil, "--fhir-base"},
 		{"show", []string{"audit", "show", id}, 0, []string{id, "fired", "metformin-caution", "WARNING"}, ""},
-		{"explain", []string{"audit", "explain", id}, 0, []string{"FIRED", "metformin-caution", "because this was not so: eGFR", "< 30", "Observation/"}, ""},
+		{"explain", []string{"audit", "explain", id}, 0,
+			[]string{"FIRED", "metformin-caution", "because this was not so: eGFR", "< 30", "Observation/"}, ""},
 		{"replay", []string{"audit", "replay", "--root", root, id}, 0, []string{"same bytes"}, ""},
-		{"replay without a root", []string{"audit", "replay", id}, 0, []string{"same bytes"}, "word for the trust root"},
-		{"replay from another's root", []string{"audit", "replay", "--root", d.statementFile("roots/south"), id}, 2, nil, "root"},
+		{"replay without a root", []string{"audit", "replay", id}, 0, []string{"same bytes"},
+			"word for the trust root"},
+		{"replay from another's root", []string{"audit", "replay", "--root", d.statementFile("roots/south"), id}, 2,
+			nil, "root"},
 		{"what if", []string{"audit", "replay", "--root", root, "--request", changed, id}, 1,
 			[]string{"differs", "renal_dosing/metformin-contraindicated", "was not", "is fired"}, ""},
-		{"receipt", []string{"audit", "receipt", receipt}, 0, []string{"receipt holds", id, "under the signed head"}, ""},
-		{"receipt offline", []string{"audit", "receipt", "--node-key", node, receipt}, 0, []string{"the node signed the head", id}, ""},
-		{"receipt of another node", []string{"audit", "receipt", "--node-key", stranger, receipt}, 1, []string{"NOT hold"}, ""},
+		{"receipt", []string{"audit", "receipt", receipt}, 0, []string{"receipt holds", id, "under the signed head"},
+			""},
+		{"receipt offline", []string{"audit", "receipt", "--node-key", node, receipt}, 0,
+			[]string{"the node signed the head", id}, ""},
+		{"receipt of another node", []string{"audit", "receipt", "--node-key", stranger, receipt}, 1,
+			[]string{"NOT hold"}, ""},
 		{"receipt moved", []string{"audit", "receipt", forged}, 1, nil, "receipt"},
 		{"proof", []string{"audit", "proof", id}, 0, []string{"c2sp.org/tlog-proof@v1", "index "}, ""},
 		{"proof of another node", []string{"audit", "proof", "--node-key", stranger, id}, 1, nil, "does NOT hold"},
 		{"proof as JSON", []string{"audit", "proof", "--json", id}, 0, []string{`"checkpoint": "`}, ""},
 		{"proof checked", []string{"audit", "receipt", proof}, 0, []string{"proof holds", id}, ""},
-		{"proof checked offline", []string{"audit", "receipt", "--node-key", node, proof}, 0, []string{"proof holds", id}, ""},
-		{"proof checked with another key", []string{"audit", "receipt", "--node-key", stranger, proof}, 1, []string{"does NOT hold"}, ""},
+		{"proof checked offline", []string{"audit", "receipt", "--node-key", node, proof}, 0,
+			[]string{"proof holds", id}, ""},
+		{"proof checked with another key", []string{"audit", "receipt", "--node-key", stranger, proof}, 1,
+			[]string{"does NOT hold"}, ""},
 		{"proof altered", []string{"audit", "receipt", "--node-key", node, altered}, 1, []string{"does NOT hold"}, ""},
 		{"receipt of another leaf", []string{"audit", "receipt", swapped}, 1, []string{"NOT hold"}, ""},
 		{"verify", []string{"audit", "verify"}, 0, []string{"log verified"}, ""},

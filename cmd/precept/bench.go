@@ -180,11 +180,13 @@ func (r *trial) end() error {
 
 // table prints the medians of every contender.
 func (b *bench) table(contenders []*contender) {
-	b.out.line("%d connections, bodies of %d kB, %d rounds in turn; medians\n", b.connections, len(b.bodies[0])/1000, b.rounds)
+	b.out.line("%d connections, bodies of %d kB, %d rounds in turn; medians\n", b.connections, len(b.bodies[0])/1000,
+		b.rounds)
 	b.out.line("%-24s %10s %9s %9s %12s %12s", "", "requests/s", "p50 ms", "p99 ms", "CPU ms/call", "allocs/call")
 	for _, c := range contenders {
-		b.out.line("%-24s %10.0f %9.2f %9.2f %12.3f %12.0f", c.name, c.median(measurement.rate), c.median(measurement.p50),
-			c.median(measurement.p99), c.median(measurement.cpuMS), c.median(func(m measurement) float64 { return m.allocs }))
+		allocs := c.median(func(m measurement) float64 { return m.allocs })
+		b.out.line("%-24s %10.0f %9.2f %9.2f %12.3f %12.0f", c.name, c.median(measurement.rate),
+			c.median(measurement.p50), c.median(measurement.p99), c.median(measurement.cpuMS), allocs)
 	}
 }
 
@@ -246,7 +248,8 @@ func (s *site) start(ctx context.Context) (*child, error) {
 	if err := os.WriteFile(here, text, 0o600); err != nil {
 		return nil, err
 	}
-	return startChild(ctx, "http://"+private+"/readyz", "http://"+private+"/metrics", s.program, "serve", "--config", here)
+	return startChild(ctx, "http://"+private+"/readyz", "http://"+private+"/metrics",
+		s.program, "serve", "--config", here)
 }
 
 func (s *site) load(*child) (target, error) {

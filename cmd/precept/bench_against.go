@@ -37,7 +37,8 @@ const (
 // slower or faster meanwhile does so for both.
 func (b *bench) besideCommit(ctx context.Context) error {
 	if b.rounds < leastRounds {
-		return fmt.Errorf("measuring against %s: --rounds %d is too few, want at least %d", b.against, b.rounds, leastRounds)
+		return fmt.Errorf("measuring against %s: --rounds %d is too few, want at least %d", b.against, b.rounds,
+			leastRounds)
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -50,7 +51,9 @@ func (b *bench) besideCommit(ctx context.Context) error {
 	}
 	b.now = time.Now()
 	var contenders []*contender
-	for i, c := range []struct{ name, program string }{{b.against, old}, {"this program", exe}, {b.against + " again", old}} {
+	for i, c := range []struct{ name, program string }{
+		{b.against, old}, {"this program", exe}, {b.against + " again", old},
+	} {
 		b.talk.line("making a region: %s", c.name)
 		s, err := settle(ctx, c.program, filepath.Join(b.dir, fmt.Sprint("region", i)))
 		if err != nil {
@@ -75,7 +78,8 @@ func (b *bench) judge(now, old, again *contender) error {
 	}{{"time per call", measurement.secondsPerCall}, {"CPU per call", measurement.cpuMS}} {
 		c := compare(now.runs, old.runs, again.runs, cost.of)
 		if c.ratio == 0 || math.IsNaN(c.ratio+c.spread) || math.IsInf(c.ratio+c.spread, 0) {
-			return fmt.Errorf("comparing %s: too little was measured; give a longer --time and more --requests", cost.name)
+			return fmt.Errorf("comparing %s: too little was measured; give a longer --time and more --requests",
+				cost.name)
 		}
 		b.out.line("%-24s %12.3f %12.3f %12.3f", cost.name, c.ratio, c.spread, c.allowed())
 		slower, busy = slower || c.slower(), busy || c.spread > tooBusy
@@ -85,7 +89,8 @@ func (b *bench) judge(now, old, again *contender) error {
 		b.out.line("slower")
 		return errSaid
 	case busy:
-		return fmt.Errorf("comparing with %s: its own runs are more than %.0f %% apart; repeat when less runs beside it", old.name, 100*tooBusy)
+		return fmt.Errorf("comparing with %s: its own runs are more than %.0f %% apart; "+
+			"repeat when less runs beside it", old.name, 100*tooBusy)
 	}
 	b.out.line("not slower")
 	return nil
@@ -130,7 +135,8 @@ func buildCommit(ctx context.Context, commit, dir string) (program string, err e
 		err = errors.Join(err, removed)
 	}()
 	program = filepath.Join(dir, "precept")
-	_, err = tool(ctx, tree, "go", "build", "-trimpath", "-ldflags", "-X main.build="+hash, "-o", program, "./cmd/precept")
+	_, err = tool(ctx, tree,
+		"go", "build", "-trimpath", "-ldflags", "-X main.build="+hash, "-o", program, "./cmd/precept")
 	return program, err
 }
 

@@ -28,12 +28,15 @@ func TestJudge(t *testing.T) {
 	}{
 		{"the same", costs(2, 2, 2, 2, 2), costs(2, 2, 2, 2, 2), costs(2, 2, 2, 2, 2), 0, "not slower"},
 		{"faster", costs(1, 1, 1, 1, 1), costs(2, 2, 2, 2, 2), costs(2, 2, 2, 2, 2), 0, "not slower"},
-		{"within the tolerance", costs(2.08, 2.08, 2.08, 2.08, 2.08), costs(2, 2, 2, 2, 2), costs(2, 2, 2, 2, 2), 0, "not slower"},
+		{"within the tolerance", costs(2.08, 2.08, 2.08, 2.08, 2.08), costs(2, 2, 2, 2, 2), costs(2, 2, 2, 2, 2), 0,
+			"not slower"},
 		{"beyond it", costs(2.12, 2.12, 2.12, 2.12, 2.12), costs(2, 2, 2, 2, 2), costs(2, 2, 2, 2, 2), 1, "\nslower"},
-		{"beyond it, but so is the other beside itself", costs(2.12, 2.12, 2.12, 2.12, 2.12), costs(1.95, 1.95, 1.95, 1.95, 1.95),
+		{"beyond it, but so is the other beside itself", costs(2.12, 2.12, 2.12, 2.12, 2.12),
+			costs(1.95, 1.95, 1.95, 1.95, 1.95),
 			costs(2.05, 2.05, 2.05, 2.05, 2.05), 0, "not slower"},
 		{"one bad round of five", costs(2, 9, 2, 2, 2), costs(2, 2, 2, 2, 2), costs(2, 2, 2, 9, 2), 0, "not slower"},
-		{"the machine drifts", costs(2.5, 3.5, 4.5, 5.5, 6.5), costs(2.4, 3.6, 4.4, 5.6, 6.4), costs(2.6, 3.4, 4.6, 5.4, 6.6), 0, "not slower"},
+		{"the machine drifts", costs(2.5, 3.5, 4.5, 5.5, 6.5), costs(2.4, 3.6, 4.4, 5.6, 6.4),
+			costs(2.6, 3.4, 4.6, 5.4, 6.6), 0, "not slower"},
 		{"slower on a busy machine", costs(9, 9, 9, 9, 9), costs(2, 2, 2, 2, 2), costs(3, 3, 3, 3, 3), 1, "\nslower"},
 		{"a busy machine", costs(2, 2, 2, 2, 2), costs(2, 2, 2, 2, 2), costs(3, 3, 3, 3, 3), 2, "apart"},
 		{"nothing measured", costs(0, 0, 0, 0, 0), costs(0, 0, 0, 0, 0), costs(0, 0, 0, 0, 0), 2, "too little"},
@@ -67,7 +70,8 @@ func TestSideBySide(t *testing.T) {
 		}
 		both = append(both, &contender{name: name, start: s.start, load: s.load})
 	}
-	b := &bench{rounds: 2, requests: 40, connections: 2, time: 5 * time.Second, now: time.Now(), talk: &printer{w: t.Output()}}
+	b := &bench{rounds: 2, requests: 40, connections: 2, time: 5 * time.Second, now: time.Now(),
+		talk: &printer{w: t.Output()}}
 	if err := b.measureAll(t.Context(), both, 20*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
@@ -77,19 +81,22 @@ func TestSideBySide(t *testing.T) {
 		}
 		for _, m := range c.runs {
 			if m.requests != 36 || len(m.latency) != 36 || m.cpuMS() <= 0 || m.rate() <= 0 || m.allocs <= 0 {
-				t.Errorf("%s: %d requests of the 36 after the first, %d latencies, %v CPU, %v allocations", c.name, m.requests, len(m.latency), m.cpu, m.allocs)
+				t.Errorf("%s: %d requests of the 36 after the first, %d latencies, %v CPU, %v allocations", c.name,
+					m.requests, len(m.latency), m.cpu, m.allocs)
 			}
 		}
 	}
 	// The same requests again would measure something else.
 	b.rounds = 1
-	if err := b.measureAll(t.Context(), both[:1], time.Second); err == nil || !strings.Contains(err.Error(), "repeated") {
+	if err := b.measureAll(t.Context(), both[:1], time.Second); err == nil ||
+		!strings.Contains(err.Error(), "repeated") {
 		t.Errorf("measuring with requests that were sent before: %v", err)
 	}
 }
 
 func TestSettleSaysWhatTheProgramSaid(t *testing.T) {
-	if _, err := settle(t.Context(), preceptProgram(t), t.TempDir()); err == nil || !strings.Contains(err.Error(), "not made by a demo") {
+	if _, err := settle(t.Context(), preceptProgram(t), t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "not made by a demo") {
 		t.Errorf("making a region in a folder that is there: %v", err)
 	}
 }

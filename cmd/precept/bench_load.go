@@ -40,7 +40,8 @@ type measurement struct {
 
 // add joins what came of two slices, but for what is known at the end only.
 func (m measurement) add(n measurement) measurement {
-	return measurement{requests: m.requests + n.requests, elapsed: m.elapsed + n.elapsed, latency: append(m.latency, n.latency...)}
+	return measurement{requests: m.requests + n.requests, elapsed: m.elapsed + n.elapsed,
+		latency: append(m.latency, n.latency...)}
 }
 
 func (m measurement) rate() float64           { return float64(m.requests) / m.elapsed.Seconds() }
@@ -62,7 +63,9 @@ type target struct {
 
 // run sends each body from next on once, over a number of connections, until
 // all are sent or the time is over.
-func (t target) run(ctx context.Context, bodies [][]byte, next *atomic.Int64, connections int, limit time.Duration) (measurement, error) {
+func (t target) run(
+	ctx context.Context, bodies [][]byte, next *atomic.Int64, connections int, limit time.Duration,
+) (measurement, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	m := measurement{}
@@ -82,7 +85,9 @@ func (t target) run(ctx context.Context, bodies [][]byte, next *atomic.Int64, co
 	return m, errors.Join(errs...)
 }
 
-func (t target) connection(ctx context.Context, bodies [][]byte, next *atomic.Int64, until time.Time) (latency []time.Duration, err error) {
+func (t target) connection(
+	ctx context.Context, bodies [][]byte, next *atomic.Int64, until time.Time,
+) (latency []time.Duration, err error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", t.address)
 	if err != nil {
@@ -116,7 +121,8 @@ func (t target) request(out, body []byte) []byte {
 	if t.wrap {
 		before, after = `{"input":`, `}`
 	}
-	out = append(out, "POST "+t.path+" HTTP/1.1\r\nHost: "+t.address+"\r\nContent-Type: application/json\r\n"+t.header+"Content-Length: "...)
+	out = append(out, "POST "+t.path+" HTTP/1.1\r\nHost: "+t.address+"\r\n"+t.header...)
+	out = append(out, "Content-Type: application/json\r\nContent-Length: "...)
 	out = strconv.AppendInt(out, int64(len(before)+len(body)+len(after)), 10)
 	out = append(append(out, "\r\n\r\n"...), before...)
 	return append(append(out, body...), after...)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -44,9 +43,12 @@ func (b *bench) besideOPA(ctx context.Context) error {
 	if err := b.checkEqual(ctx, d); err != nil {
 		return err
 	}
-	floor, precept := &contender{name: "floor", start: startFloor, load: loadFloor}, &contender{name: "precept", start: here.start, load: here.load}
-	logs := &contender{name: "opa, decision logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, true) }, load: loadOPA}
-	plain := &contender{name: "opa, no logs", start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, false) }, load: loadOPA}
+	floor, precept := &contender{name: "floor", start: startFloor, load: loadFloor},
+		&contender{name: "precept", start: here.start, load: here.load}
+	logs := &contender{name: "opa, decision logs",
+		start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, true) }, load: loadOPA}
+	plain := &contender{name: "opa, no logs",
+		start: func(ctx context.Context) (*child, error) { return b.startOPA(ctx, false) }, load: loadOPA}
 	contenders := []*contender{floor, precept, logs, plain}
 	if err := b.measureAll(ctx, contenders, b.time); err != nil {
 		return err
@@ -55,7 +57,8 @@ func (b *bench) besideOPA(ctx context.Context) error {
 	b.out.line("\nCPU per call: %.1f times less than OPA with decision logs, %.1f times less than OPA without",
 		ratio(logs, precept, measurement.cpuMS), ratio(plain, precept, measurement.cpuMS))
 	b.out.line("throughput: %.1f times OPA with decision logs, %.1f times OPA without, cost %.1f times the floor",
-		ratio(precept, logs, measurement.rate), ratio(precept, plain, measurement.rate), ratio(precept, floor, measurement.cpuMS))
+		ratio(precept, logs, measurement.rate), ratio(precept, plain, measurement.rate),
+		ratio(precept, floor, measurement.cpuMS))
 	return nil
 }
 
@@ -78,7 +81,8 @@ func startFloor(ctx context.Context) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startChild(ctx, "http://"+address+"/metrics", "http://"+address+"/metrics", exe, "bench", "floor", "--listen", address)
+	return startChild(ctx, "http://"+address+"/metrics", "http://"+address+"/metrics",
+		exe, "bench", "floor", "--listen", address)
 }
 
 func loadFloor(p *child) (target, error) {
@@ -94,18 +98,21 @@ func (b *bench) startOPA(ctx context.Context, logs bool) (*child, error) {
 		return nil, err
 	}
 	dir := filepath.Join(b.dir, "opa")
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "policy.rego"), policy, 0o600), os.WriteFile(filepath.Join(dir, "data.json"), data, 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "policy.rego"), policy, 0o600),
+		os.WriteFile(filepath.Join(dir, "data.json"), data, 0o600)); err != nil {
 		return nil, err
 	}
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"run", "--server", "--addr", address, "--log-level", "error", "--disable-telemetry", "--optimize-store-for-read-speed"}
+	args := []string{"run", "--server", "--addr", address, "--log-level", "error", "--disable-telemetry",
+		"--optimize-store-for-read-speed"}
 	if logs {
 		args = append(args, "--set", "decision_logs.console=true")
 	}
-	return startChild(ctx, "http://"+address+"/health", "http://"+address+"/metrics", append([]string{b.opa}, append(args, dir)...)...)
+	return startChild(ctx, "http://"+address+"/health", "http://"+address+"/metrics",
+		append([]string{b.opa}, append(args, dir)...)...)
 }
 
 // atPresent gives OPA's policy the time of the requests.
@@ -155,7 +162,8 @@ func (b *bench) checkEqual(ctx context.Context, d *demoRegion) error {
 			return err
 		}
 		if !slices.Equal(mine, theirs) {
-			return fmt.Errorf("checking equality: request %d is decided differently: precept %v, opa %v", i, mine, theirs)
+			return fmt.Errorf("checking equality: request %d is decided differently: precept %v, opa %v", i, mine,
+				theirs)
 		}
 	}
 	b.talk.line("decisions are equal on %d requests", len(bodies))
@@ -166,8 +174,9 @@ func (b *bench) checkEqual(ctx context.Context, d *demoRegion) error {
 // was found as the benchmark compares it.
 func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error) {
 	m := decide.NewMaterials()
-	in := &decision.Inputs{RecordID: "019cb2a0-0000-7000-8000-000000000001", Tenant: "north", Region: demoRegionID, Time: d.now, Zone: fixtures.Zone,
-		Language: "en", Engine: decision.Engine{Build: build, OPA: decide.OPAVersion, Library: clinical.Version},
+	in := &decision.Inputs{RecordID: "019cb2a0-0000-7000-8000-000000000001", Tenant: "north", Region: demoRegionID,
+		Time: d.now, Zone: fixtures.Zone, Language: "en",
+		Engine:  decision.Engine{Build: build, OPA: decide.OPAVersion, Library: clinical.Version},
 		Service: demoService, Client: "ehr", Dialect: string(tenant.Dialect2), Request: body}
 	for _, name := range demoPacks {
 		p := d.packs[name]
@@ -181,7 +190,7 @@ func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error)
 			in.Release.Packs = append(in.Release.Packs, ref)
 		}
 	}
-	slices.SortFunc(in.Release.Packs, func(a, b decision.Ref) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
+	slices.SortFunc(in.Release.Packs, func(a, b decision.Ref) int { return cmp.Compare(a.Name, b.Name) })
 	raw, err := os.ReadFile(d.path("policies", "north.json"))
 	if err != nil {
 		return nil, err
@@ -203,14 +212,16 @@ func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error)
 	}
 	var list []fixtures.Finding
 	for _, f := range dec.Findings {
-		state := map[decision.Outcome]string{decision.Fired: "true", decision.NotFired: "false", decision.Unknown: "unknown"}[f.Outcome]
+		state := map[decision.Outcome]string{decision.Fired: "true", decision.NotFired: "false",
+			decision.Unknown: "unknown"}[f.Outcome]
 		list = append(list, fixtures.Finding{Rule: f.Rule, Subject: f.Subject, State: state})
 	}
 	return findingNames(list), nil
 }
 
 func opaFindings(ctx context.Context, p *child, body []byte) ([]string, error) {
-	answer, err := post(ctx, "http://"+p.address()+"/v1/data/precept/bench/findings", slices.Concat([]byte(`{"input":`), body, []byte("}")))
+	answer, err := post(ctx, "http://"+p.address()+"/v1/data/precept/bench/findings",
+		slices.Concat([]byte(`{"input":`), body, []byte("}")))
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,8 @@ var errConfig = errors.New("configuration is not usable")
 func readConfig(path string) (*config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading configuration: %w; see docs/configuration.md, or let precept demo make one", err)
+		return nil, fmt.Errorf("reading configuration: %w; see docs/configuration.md, or let precept demo make one",
+			err)
 	}
 	c := &config{Listen: "127.0.0.1:8480", PrivateListen: "127.0.0.1:8481", Store: storeConfig{Kind: boltStore},
 		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
@@ -109,9 +110,11 @@ func readConfig(path string) (*config, error) {
 	for i := range c.Tenants {
 		c.Tenants[i].Root = under(dir, c.Tenants[i].Root)
 	}
-	for name, value := range map[string]string{"region": c.Region, "public_url": c.PublicURL, "log_prefix": c.LogPrefix, "store.path": c.Store.Path, "region_key": c.RegionKey} {
+	for name, value := range map[string]string{"region": c.Region, "public_url": c.PublicURL,
+		"log_prefix": c.LogPrefix, "store.path": c.Store.Path, "region_key": c.RegionKey} {
 		if value == "" {
-			return nil, fmt.Errorf("reading configuration %s: %s is required; see docs/configuration.md (%w)", path, name, errConfig)
+			return nil, fmt.Errorf("reading configuration %s: %s is required; see docs/configuration.md (%w)", path,
+				name, errConfig)
 		}
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {

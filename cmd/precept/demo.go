@@ -99,7 +99,8 @@ func (d *demoRegion) show(ctx context.Context, out *printer) (record string, err
 	if err != nil {
 		return "", err
 	}
-	d.say("called order-sign for a synthetic patient as the EHR of north would: %d kB, answered in %.1f ms\n", len(body)/1000, ms(time.Since(began)))
+	d.say("called order-sign for a synthetic patient as the EHR of north would: %d kB, answered in %.1f ms\n",
+		len(body)/1000, ms(time.Since(began)))
 	if err := printCards(out, answer.Body); err != nil {
 		return "", err
 	}
@@ -146,7 +147,8 @@ func (d *demoRegion) run(ctx context.Context, out *printer, args ...string) erro
 		return err
 	}
 	_, _, auditor := demoPersons("north")
-	args = append(args, "--server", d.public, "--tenant", "north", "--person", string(auditor), "--key", d.keyFile(string(auditor)), "--purpose", "demonstration")
+	args = append(args, "--server", d.public, "--tenant", "north", "--person", string(auditor),
+		"--key", d.keyFile(string(auditor)), "--purpose", "demonstration")
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Args[0] = "precept"
 	text, err := cmd.CombinedOutput()
@@ -167,7 +169,8 @@ func indent(text string) string {
 // tour says where everything is and what to try next.
 func (d *demoRegion) tour(record string, out *printer) {
 	_, _, auditor := demoPersons("north")
-	as := fmt.Sprintf("--server %s --tenant north --person %s --key %s --purpose demo", d.public, auditor, d.keyFile(string(auditor)))
+	as := fmt.Sprintf("--server %s --tenant north --person %s --key %s --purpose demo", d.public, auditor,
+		d.keyFile(string(auditor)))
 	out.line(`Everything is in %s:
   keys/        private keys of the region, the persons and the EHRs
   roots/       signed trust roots      policies/  tenant policies
@@ -180,5 +183,7 @@ Try next, in another terminal:
   bin/precept audit explain %s %s
   bin/precept audit verify %s
 
-Serving at %s, metrics at %s/metrics. Ctrl-C ends.`, d.dir, d.public, demoService, demoIssuer("north"), d.keyFile("ehr-north"), d.path("request.json"), as, record, as, d.public, d.private)
+Serving at %s, metrics at %s/metrics. Ctrl-C ends.`,
+		d.dir, d.public, demoService, demoIssuer("north"), d.keyFile("ehr-north"), d.path("request.json"),
+		as, record, as, d.public, d.private)
 }

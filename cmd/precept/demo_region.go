@@ -61,7 +61,8 @@ func makeDemoRegion(ctx context.Context, dir string, out io.Writer) (*demoRegion
 		keys: map[string]signing.PrivateKey{}, packs: map[string]*rulepacks.Pack{}, stop: func() error { return nil }}
 	d.say = (&printer{w: out}).line
 	for _, step := range []func(context.Context) error{
-		d.makeFolder, d.makeKeys, d.makeRoots, d.makeConfig, d.makePacks, d.start, d.applyPolicies, d.release, d.activate,
+		d.makeFolder, d.makeKeys, d.makeRoots, d.makeConfig, d.makePacks,
+		d.start, d.applyPolicies, d.release, d.activate,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, d.stop())
@@ -148,9 +149,12 @@ func both(ids ...signing.PersonID) signing.RoleRule {
 }
 
 func (d *demoRegion) makeRoots(context.Context) error {
-	publisher := signing.TrustRoot{RootKind: signing.PublisherRoot, Name: demoPublisher, Version: 1, IssuedAt: d.now, Expires: d.now.AddDate(1, 0, 0),
-		Persons: []signing.Person{d.person(demoAuthor, "Ada (author)"), d.person(demoReviewer, "Rosa (clinical reviewer)")},
-		Roles: map[signing.Role]signing.RoleRule{signing.Author: one(demoAuthor), signing.ClinicalReviewer: one(demoReviewer),
+	publisher := signing.TrustRoot{RootKind: signing.PublisherRoot, Name: demoPublisher, Version: 1, IssuedAt: d.now,
+		Expires: d.now.AddDate(1, 0, 0),
+		Persons: []signing.Person{
+			d.person(demoAuthor, "Ada (author)"), d.person(demoReviewer, "Rosa (clinical reviewer)")},
+		Roles: map[signing.Role]signing.RoleRule{
+			signing.Author: one(demoAuthor), signing.ClinicalReviewer: one(demoReviewer),
 			signing.RootAdmin: both(demoAuthor, demoReviewer)}}
 	env, err := d.sign("roots/publisher", signing.Statement{Predicate: publisher}, demoAuthor, demoReviewer)
 	if err != nil {
@@ -158,10 +162,13 @@ func (d *demoRegion) makeRoots(context.Context) error {
 	}
 	for _, t := range demoTenants {
 		operator, approver, auditor := demoPersons(t)
-		root := signing.TrustRoot{RootKind: signing.TenantRoot, Name: string(t), Version: 1, IssuedAt: d.now, Expires: d.now.AddDate(1, 0, 0),
-			Persons: []signing.Person{d.person(operator, "Olga (operator)"), d.person(approver, "Amir (approver)"), d.person(auditor, "Avery (auditor)")},
+		root := signing.TrustRoot{RootKind: signing.TenantRoot, Name: string(t), Version: 1, IssuedAt: d.now,
+			Expires: d.now.AddDate(1, 0, 0),
+			Persons: []signing.Person{d.person(operator, "Olga (operator)"), d.person(approver, "Amir (approver)"),
+				d.person(auditor, "Avery (auditor)")},
 			Roles: map[signing.Role]signing.RoleRule{signing.Operator: one(operator), signing.Approver: one(approver),
-				signing.Revoker: one(approver, operator), signing.Auditor: one(auditor), signing.RootAdmin: both(operator, approver)},
+				signing.Revoker: one(approver, operator), signing.Auditor: one(auditor),
+				signing.RootAdmin: both(operator, approver)},
 			TrustedPublishers: []signing.TrustedPublisher{{Name: demoPublisher, Root: env.Digest()}}}
 		if _, err := d.sign("roots/"+string(t), signing.Statement{Predicate: root}, operator, approver); err != nil {
 			return err
@@ -205,8 +212,10 @@ func (d *demoRegion) makeConfig(context.Context) error {
 		}
 	}
 	d.public, d.private = "http://"+address, "http://"+private
-	c := config{Region: demoRegionID, PublicURL: d.public, Listen: address, PrivateListen: private, LogPrefix: "demo.precept.example",
-		Store: storeConfig{Kind: boltStore, Path: "store/audit.db", HighWater: "high-water"}, RegionKey: "keys/region.json", Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
+	c := config{Region: demoRegionID, PublicURL: d.public, Listen: address, PrivateListen: private,
+		LogPrefix: "demo.precept.example", RegionKey: "keys/region.json",
+		Store:    storeConfig{Kind: boltStore, Path: "store/audit.db", HighWater: "high-water"},
+		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
 	for _, t := range demoTenants {
 		text, err := os.ReadFile(d.statementFile("roots/" + string(t)))
 		if err != nil {
@@ -216,7 +225,8 @@ func (d *demoRegion) makeConfig(context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.Tenants = append(c.Tenants, tenantConfig{ID: string(t), Root: "roots/" + string(t) + ".jsonl", RootSHA256: string(env.Digest())})
+		c.Tenants = append(c.Tenants, tenantConfig{ID: string(t), Root: "roots/" + string(t) + ".jsonl",
+			RootSHA256: string(env.Digest())})
 	}
 	text, err := yaml.Marshal(c)
 	if err != nil {
@@ -262,7 +272,8 @@ func (d *demoRegion) start(ctx context.Context) error {
 
 // as returns a client for a person of a tenant.
 func (d *demoRegion) as(t tenant.ID, p signing.PersonID, purpose string) (*client.Client, error) {
-	c, err := client.New(client.Config{URL: d.public, Tenant: string(t), Person: string(p), Key: d.keys[string(p)].Crypto(), Clock: time.Now})
+	c, err := client.New(client.Config{URL: d.public, Tenant: string(t), Person: string(p),
+		Key: d.keys[string(p)].Crypto(), Clock: time.Now})
 	if err != nil {
 		return nil, err
 	}

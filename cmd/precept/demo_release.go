@@ -27,7 +27,8 @@ func (d *demoRegion) makePacks(ctx context.Context) error {
 		d.packs[name] = p
 		if p.Manifest.Kind == rulepacks.KindTerminology {
 			terms = p
-			d.say("built    %-20s %s  %d drug products        sha256 %.16s…", name, p.Manifest.Version, len(p.Terminology.Products), p.Digest)
+			d.say("built    %-20s %s  %d drug products        sha256 %.16s…", name, p.Manifest.Version,
+				len(p.Terminology.Products), p.Digest)
 		} else {
 			if err := checkPack(p); err != nil {
 				return err
@@ -35,7 +36,8 @@ func (d *demoRegion) makePacks(ctx context.Context) error {
 			if err := decide.CheckCases(ctx, p, terms); err != nil {
 				return err
 			}
-			d.say("checked, tested and built %-20s %s  %3d cases hold  sha256 %.16s…", name, p.Manifest.Version, len(p.Cases), p.Digest)
+			d.say("checked, tested and built %-20s %s  %3d cases hold  sha256 %.16s…", name, p.Manifest.Version,
+				len(p.Cases), p.Digest)
 		}
 		var b bytes.Buffer
 		if err := p.WriteArchive(&b); err != nil {
@@ -50,17 +52,21 @@ func (d *demoRegion) makePacks(ctx context.Context) error {
 
 func (d *demoRegion) policy(t tenant.ID) (*tenant.Policy, error) {
 	name := "ehr-" + string(t)
-	jwks, err := jsonv2.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: d.keys[name].Public().Crypto(), KeyID: name, Algorithm: "ES256", Use: "sig"}}})
+	jwks, err := jsonv2.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{Key: d.keys[name].Public().Crypto(), KeyID: name, Algorithm: "ES256", Use: "sig"}}})
 	if err != nil {
 		return nil, err
 	}
-	p := &tenant.Policy{Tenant: t, Region: demoRegionID, Name: "Demo health system " + string(t), Language: "en", Zone: fixtures.Zone,
+	p := &tenant.Policy{Tenant: t, Region: demoRegionID, Name: "Demo health system " + string(t), Language: "en",
+		Zone:       fixtures.Zone,
 		Parameters: map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(`"P365D"`)}},
-		Clients:    []tenant.Client{{ID: "ehr", Issuer: demoIssuer(t), JWKS: jwks, Algorithms: []string{"ES256", "ES384"}, FHIRBase: demoIssuer(t) + "/fhir/R4"}},
-		Limits:     tenant.Limits{DeadlineMS: 2000, RuleMS: 500}}
+		Clients: []tenant.Client{{ID: "ehr", Issuer: demoIssuer(t), JWKS: jwks,
+			Algorithms: []string{"ES256", "ES384"}, FHIRBase: demoIssuer(t) + "/fhir/R4"}},
+		Limits: tenant.Limits{DeadlineMS: 2000, RuleMS: 500}}
 	for _, hook := range []string{"order-sign", "order-select"} {
 		p.Services = append(p.Services, tenant.Service{ID: demoService, Hook: hook, Title: "Medication orders",
-			Description: "Checks medication orders against the rules the health system has activated.", Packs: demoRulePacks, Prefetch: decide.StandardPrefetch()})
+			Packs: demoRulePacks, Prefetch: decide.StandardPrefetch(),
+			Description: "Checks medication orders against the rules the health system has activated."})
 	}
 	return p, nil
 }
@@ -79,7 +85,8 @@ func (d *demoRegion) applyPolicies(ctx context.Context) error {
 		if err := os.WriteFile(d.path("policies", string(t)+".json"), raw, 0o600); err != nil {
 			return err
 		}
-		s := signing.Statement{Predicate: signing.TenantPolicy{Tenant: signing.Tenant(t), Region: demoRegionID, Seq: 1, Policy: raw}}
+		s := signing.Statement{Predicate: signing.TenantPolicy{Tenant: signing.Tenant(t), Region: demoRegionID, Seq: 1,
+			Policy: raw}}
 		env, err := d.sign("statements/policy-"+string(t), s, operator, approver)
 		if err != nil {
 			return err
@@ -115,15 +122,20 @@ func (d *demoRegion) release(ctx context.Context) error {
 	for _, name := range demoPacks {
 		p := d.packs[name]
 		m := p.Manifest
-		release, err := d.sign("statements/release-"+name, signing.Statement{Archive: packDigest(p), Predicate: signing.PackRelease{
-			Publisher: demoPublisher, Pack: signing.Pack(name), Version: m.Version, Seq: 1, PackKind: signing.PackKind(m.Kind), Library: m.Library,
-			IssuedAt: d.now, EffectivePeriod: signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}, ChangeSummary: "First release."}}, demoAuthor)
+		effective := signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
+		release, err := d.sign("statements/release-"+name,
+			signing.Statement{Archive: packDigest(p), Predicate: signing.PackRelease{
+				Publisher: demoPublisher, Pack: signing.Pack(name), Version: m.Version, Seq: 1,
+				PackKind: signing.PackKind(m.Kind), Library: m.Library, IssuedAt: d.now,
+				EffectivePeriod: effective, ChangeSummary: "First release."}}, demoAuthor)
 		if err != nil {
 			return err
 		}
-		review, err := d.sign("statements/review-"+name, signing.Statement{Archive: packDigest(p), Predicate: signing.ClinicalReview{
-			Pack: signing.Pack(name), Version: m.Version, Decision: signing.Approve, Role: "demonstration, not a clinician", ReviewedAt: d.now,
-			ValidUntil: d.now.AddDate(1, 0, 0), Conditions: []string{"For demonstration only."}}}, demoReviewer)
+		review, err := d.sign("statements/review-"+name,
+			signing.Statement{Archive: packDigest(p), Predicate: signing.ClinicalReview{
+				Pack: signing.Pack(name), Version: m.Version, Decision: signing.Approve,
+				Role: "demonstration, not a clinician", ReviewedAt: d.now, ValidUntil: d.now.AddDate(1, 0, 0),
+				Conditions: []string{"For demonstration only."}}}, demoReviewer)
 		if err != nil {
 			return err
 		}
@@ -158,9 +170,11 @@ func (d *demoRegion) activate(ctx context.Context) error {
 		}
 		for _, t := range demoTenants {
 			operator, approver, _ := demoPersons(t)
-			env, err := d.sign("statements/activation-"+name+"-"+string(t), signing.Statement{Archive: packDigest(p), Predicate: signing.Activation{
-				Tenant: signing.Tenant(t), Region: demoRegionID, Pack: signing.Pack(name), Version: p.Manifest.Version, Seq: 1,
-				Mode: signing.Active, Library: library, InputsUnknown: []string{}}}, approver)
+			env, err := d.sign("statements/activation-"+name+"-"+string(t),
+				signing.Statement{Archive: packDigest(p), Predicate: signing.Activation{
+					Tenant: signing.Tenant(t), Region: demoRegionID, Pack: signing.Pack(name),
+					Version: p.Manifest.Version, Seq: 1, Mode: signing.Active, Library: library,
+					InputsUnknown: []string{}}}, approver)
 			if err != nil {
 				return err
 			}

@@ -133,7 +133,8 @@ func TestDurableBeforeAnswer(t *testing.T) {
 	}
 	d := newRegion(t)
 	trace := filepath.Join(t.TempDir(), "trace")
-	n := startNode(t, d, strace, "-f", "-yy", "-s", "48", "-o", trace, "-e", "trace=read,write,pwrite64,fdatasync,fsync")
+	n := startNode(t, d, strace, "-f", "-yy", "-s", "48", "-o", trace, "-e",
+		"trace=read,write,pwrite64,fdatasync,fsync")
 	for i := range 5 {
 		if _, err := n.call(t, i); err != nil {
 			t.Fatal(err)
@@ -183,7 +184,8 @@ func TestSecondProcessIsRefused(t *testing.T) {
 // TestOfflineVerify reads the store of a stopped service without its keys.
 func TestOfflineVerify(t *testing.T) {
 	d := newRegion(t)
-	report, err := verifyStore(t.Context(), storeConfig{Kind: boltStore, Path: d.path("store", "audit.db")}, "north", "")
+	report, err := verifyStore(t.Context(), storeConfig{Kind: boltStore, Path: d.path("store", "audit.db")}, "north",
+		"")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,8 +28,8 @@ func TestForeignTenantIsMisdirected(t *testing.T) {
 		t.Fatal(err)
 	}
 	startNode(t, d)
-	ehr, err := client.NewEHR(client.EHRConfig{URL: d.public, Tenant: "munich", Issuer: demoIssuer("munich"), KeyID: "ehr-north",
-		Key: d.keys["ehr-north"].Crypto(), Algorithm: "ES256", Clock: time.Now})
+	ehr, err := client.NewEHR(client.EHRConfig{URL: d.public, Tenant: "munich", Issuer: demoIssuer("munich"),
+		KeyID: "ehr-north", Key: d.keys["ehr-north"].Crypto(), Algorithm: "ES256", Clock: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,8 @@ EHRs sign with ecdsa-p256 (ES256).`,
 			}
 			for _, path := range []string{out, public} {
 				if _, err := os.Lstat(path); path != "" && err == nil {
-					return fmt.Errorf("making key: %s %w; a key is never replaced, choose another name", path, errExists)
+					return fmt.Errorf("making key: %s %w; a key is never replaced, choose another name", path,
+						errExists)
 				}
 			}
 			key, err := signing.GenerateKey(a, rand.Reader)
@@ -143,7 +144,8 @@ func keysShow() *cobra.Command {
 // readKey reads a person's private key. Errors never quote it.
 func readKey(path string) (signing.PrivateKey, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return signing.PrivateKey{}, fmt.Errorf("reading key %s: others may read it (mode %04o); run chmod 600, and replace the key if somebody has read it", path, info.Mode().Perm())
+		return signing.PrivateKey{}, fmt.Errorf("reading key %s: others may read it (mode %04o); "+
+			"run chmod 600, and replace the key if somebody has read it", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -53,7 +53,8 @@ func TestNothingOfPatientsLeaks(t *testing.T) {
 			t.Errorf("%s: %v", p.Name, err)
 		}
 		// Cut short, then with a value of the wrong type: both name a place.
-		for _, bad := range [][]byte{p.Request[:len(p.Request)/2], []byte(strings.Replace(string(p.Request), `"context":{`, `"context":[{`, 1))} {
+		wrong := strings.Replace(string(p.Request), `"context":{`, `"context":[{`, 1)
+		for _, bad := range [][]byte{p.Request[:len(p.Request)/2], []byte(wrong)} {
 			if _, err := ehr.Call(t.Context(), demoService, bad); err == nil {
 				t.Errorf("%s: a spoiled body was accepted", p.Name)
 			} else {

@@ -53,7 +53,8 @@ func openPack(name string) (*rulepacks.Pack, error) {
 			_, err = fs.Stat(folder, "pack.yaml")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("opening %s: no such pack comes with this program; there are %s", name, strings.Join(builtinPacks(), ", "))
+			return nil, fmt.Errorf("opening %s: no such pack comes with this program; there are %s", name,
+				strings.Join(builtinPacks(), ", "))
 		}
 		return rulepacks.ReadFolder(folder)
 	}

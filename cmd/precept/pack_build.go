@@ -47,7 +47,8 @@ which is what release, review and activation are signed over.`,
 			if !untested {
 				report.print(stderr(cmd))
 				if report.errors() > 0 {
-					return answeredNo{fmt.Errorf("building %s: %s; fix them, or use --untested", args[0], plural(report.errors(), "problem"))}
+					return answeredNo{fmt.Errorf("building %s: %s; fix them, or use --untested", args[0],
+						plural(report.errors(), "problem"))}
 				}
 				if err := proveCases(cmd, pack, terminology); err != nil {
 					return err
@@ -63,7 +64,8 @@ which is what release, review and activation are signed over.`,
 			if err := createSame(out, archive.Bytes(), 0o644); err != nil {
 				return err
 			}
-			b := built{File: out, Name: pack.Manifest.Name, Version: pack.Manifest.Version, SHA256: string(pack.Digest), DirHash1: pack.DirHash1}
+			b := built{File: out, Name: pack.Manifest.Name, Version: pack.Manifest.Version,
+				SHA256: string(pack.Digest), DirHash1: pack.DirHash1}
 			if asJSON {
 				return stdout(cmd).json(b)
 			}
@@ -139,7 +141,8 @@ func emptyFolder(dir string) error {
 	case err != nil:
 		return fmt.Errorf("making pack: %w; give a folder that does not exist yet", err)
 	case len(entries) > 0:
-		return fmt.Errorf("making pack: %s is not empty; nothing was written; give a folder that does not exist yet", dir)
+		return fmt.Errorf("making pack: %s is not empty; nothing was written; give a folder that does not exist yet",
+			dir)
 	}
 	return nil
 }

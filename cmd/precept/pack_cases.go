@@ -89,7 +89,8 @@ func openTerminology(name string) (*rulepacks.Pack, error) {
 		return nil, contentError(err)
 	}
 	if p.Manifest.Kind != rulepacks.KindTerminology {
-		return nil, fmt.Errorf("opening terminology: %s is a pack of kind %s; give one of kind terminology, such as %s", name, p.Manifest.Kind, defaultTerminology)
+		return nil, fmt.Errorf("opening terminology: %s is a pack of kind %s; give one of kind terminology, such as %s",
+			name, p.Manifest.Kind, defaultTerminology)
 	}
 	return p, nil
 }
@@ -138,7 +139,8 @@ func (t *tester) run(ctx context.Context, name string) (*testReport, error) {
 		return r, nil
 	}
 	if release := t.terminology.Terminology.Release; !pack.Manifest.Terminology.Includes(release) {
-		t.talk.line("precept: %s was not made for terminology release %s; a server will refuse the pair", pack.Manifest.Name, release)
+		t.talk.line("precept: %s was not made for terminology release %s; a server will refuse the pair",
+			pack.Manifest.Name, release)
 	}
 	return r, t.decide(ctx, pack, r)
 }
@@ -166,8 +168,8 @@ func (t *tester) decide(ctx context.Context, pack *rulepacks.Pack, r *testReport
 	}
 	var facts []*fact.Fact
 	for _, x := range results {
-		r.Cases = append(r.Cases, caseReport{Name: x.Case.Name, File: x.Case.File, Line: x.Case.Line, Vector: x.Case.Vector,
-			Holds: len(x.Problems) == 0, Differs: x.Problems})
+		r.Cases = append(r.Cases, caseReport{Name: x.Case.Name, File: x.Case.File, Line: x.Case.Line,
+			Vector: x.Case.Vector, Holds: len(x.Problems) == 0, Differs: x.Problems})
 		if x.Decision != nil {
 			for _, f := range x.Decision.Findings {
 				facts = append(facts, f.Fact)
@@ -175,7 +177,8 @@ func (t *tester) decide(ctx context.Context, pack *rulepacks.Pack, r *testReport
 		}
 	}
 	if len(pack.Cases) == 0 && len(r.Problems) == 0 {
-		r.Problems = append(r.Problems, workbench.Problem{File: "cases", What: "the pack has no cases", Hint: "a pack is released together with cases that show what it does"})
+		r.Problems = append(r.Problems, workbench.Problem{File: "cases", What: "the pack has no cases",
+			Hint: "a pack is released together with cases that show what it does"})
 	}
 	if t.coverage && len(r.Problems) == 0 {
 		r.Coverage, err = workbench.Coverage(pack, facts)
@@ -234,8 +237,10 @@ func (r *testReport) printCoverage(w *printer) {
 		missing := s.Missing()
 		seen += 3 - len(missing)
 		if len(missing) > 0 {
-			w.line("%s/%s:%d: %s was never %s", strings.TrimSuffix(r.Pack, "/"), s.File, s.Line, s.Function, strings.Join(missing, " or "))
+			w.line("%s/%s:%d: %s was never %s", strings.TrimSuffix(r.Pack, "/"), s.File, s.Line, s.Function,
+				strings.Join(missing, " or "))
 		}
 	}
-	w.line("%s %s: %d of %d states of %s seen", r.Name, r.Version, seen, 3*len(r.Coverage), plural(len(r.Coverage), "fact"))
+	w.line("%s %s: %d of %d states of %s seen", r.Name, r.Version, seen, 3*len(r.Coverage),
+		plural(len(r.Coverage), "fact"))
 }

@@ -48,18 +48,22 @@ func hostileServer(t *testing.T) string {
 		suffix string
 		answer any
 	}{
-		{"/status", object{"tenant": h, "region": h, "build": h, "library": h, "opa": h, "policy": object{"seq": 1, "digest": h}, "unused_parameters": []string{h},
-			"packs": []object{{"name": h, "kind": h, "version": h, "digest": h, "suspended": []string{h}, "not_run": h}}}},
-		{"/records", object{"next": h, "records": []object{{"id": h, "kind": h, "log": h, "decided": "2026-03-02T15:00:00Z"}}}},
-		{"/verify", object{"tenant": h, "logs": []object{{"head": object{"origin": h}}}, "findings": []object{{"kind": h, "log": h, "what": h, "detail": h}}}},
+		{"/status", object{"tenant": h, "region": h, "build": h, "library": h, "opa": h,
+			"policy": object{"seq": 1, "digest": h}, "unused_parameters": []string{h},
+			"packs": []object{
+				{"name": h, "kind": h, "version": h, "digest": h, "suspended": []string{h}, "not_run": h}}}},
+		{"/records", object{"next": h, "records": []object{
+			{"id": h, "kind": h, "log": h, "decided": "2026-03-02T15:00:00Z"}}}},
+		{"/verify", object{"tenant": h, "logs": []object{{"head": object{"origin": h}}},
+			"findings": []object{{"kind": h, "log": h, "what": h, "detail": h}}}},
 		{"/records/a/explain", object{"record_id": h, "zone": h, "hook": h, "service": h, "client": h,
 			"engine": object{"build": h, "library": h, "opa": h}, "notes": []object{{"code": h, "text": h}},
 			"findings": []object{{"rule": h, "version": h, "subject": h, "outcome": h, "not_evaluated": h,
 				"misses": []string{h}, "fact": object{"state": "true", "text": h, "at": h, "evidence": []string{h},
 					"values": []object{{"text": h, "at": h}}, "reasons": []object{{"code": h, "text": h}}}}}}},
 		{"/records/a", object{"id": h, "kind": "access", "log": h, "leaf": object{"a": h}, "body": []byte(h)}},
-		{"/cds-services/orders", object{"cards": []object{{"indicator": h, "summary": h, "detail": h, "source": object{"label": h},
-			"suggestions": []object{{"label": h}}}}}},
+		{"/cds-services/orders", object{"cards": []object{{"indicator": h, "summary": h, "detail": h,
+			"source": object{"label": h}, "suggestions": []object{{"label": h}}}}}},
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, a := range answers {
@@ -71,7 +75,8 @@ func hostileServer(t *testing.T) string {
 		}
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(object{"status": 400, "type": h, "title": h, "code": h, "detail": h, "at": h, "hint": h})
+		_ = json.NewEncoder(w).Encode(object{
+			"status": 400, "type": h, "title": h, "code": h, "detail": h, "at": h, "hint": h})
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -97,7 +102,8 @@ func TestTerminalIsSafe(t *testing.T) {
 	if bytes.Equal(text, yaml) {
 		t.Fatal("the pack has no title to change")
 	}
-	for name, data := range map[string][]byte{"pack/pack.yaml": text, "request.json": []byte("{}"), "root.yaml": []byte("kind: tenant\n" + strconv.QuoteToASCII(hostile) + ": 1\n")} {
+	for name, data := range map[string][]byte{"pack/pack.yaml": text, "request.json": []byte("{}"),
+		"root.yaml": []byte("kind: tenant\n" + strconv.QuoteToASCII(hostile) + ": 1\n")} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +111,8 @@ func TestTerminalIsSafe(t *testing.T) {
 	server := hostileServer(t)
 	person := []string{"--server", server, "--tenant", "north", "--person", "a@b.example", "--key", "key.pem"}
 	auditor := append(person, "--purpose", "test")
-	call := []string{"call", "--server", server, "--tenant", "north", "--service", "orders", "--issuer", "https://ehr", "--kid", "k", "--key", "ehr.pem", "request.json"}
+	call := []string{"call", "--server", server, "--tenant", "north", "--service", "orders", "--issuer", "https://ehr",
+		"--kid", "k", "--key", "ehr.pem", "request.json"}
 	for _, args := range [][]string{
 		append([]string{"status"}, person...),
 		append([]string{"status", "--json"}, person...),
@@ -131,7 +138,8 @@ func TestTerminalIsSafe(t *testing.T) {
 	} {
 		wantSafe(t, strings.Join(args, " "), precept(args...))
 	}
-	precept("sign", "resumption", "--tenant", "north", "--region", "us-east", "--lifts", strings.Repeat("0", 64), "--reason", "STRANGER\nprecept: all is well", "--key", "key.pem", "-o", "signed.jsonl")
+	precept("sign", "resumption", "--tenant", "north", "--region", "us-east", "--lifts", strings.Repeat("0", 64),
+		"--reason", "STRANGER\nprecept: all is well", "--key", "key.pem", "-o", "signed.jsonl")
 	for _, args := range [][]string{{"sign", "show", "signed.jsonl"}, {"sign", "show", "--json", "signed.jsonl"}} {
 		wantSafe(t, strings.Join(args, " "), precept(args...))
 	}
@@ -165,9 +173,10 @@ func TestNothingPrintsAroundThePrinter(t *testing.T) {
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	around := map[string]bool{"OutOrStdout": true, "ErrOrStderr": true, "OutOrStderr": true, "os.Stdout": true, "os.Stderr": true,
-		"io.WriteString": true, "tabwriter.NewWriter": true, "json.NewEncoder": true, "builtin.print": true, "builtin.println": true}
-	for _, name := range []string{"Print", "Printf", "Println", "Fprint", "Fprintf", "Fprintln", "PrintErr", "PrintErrf", "PrintErrln"} {
+	around := set([]string{"OutOrStdout", "ErrOrStderr", "OutOrStderr", "os.Stdout", "os.Stderr",
+		"io.WriteString", "tabwriter.NewWriter", "json.NewEncoder", "builtin.print", "builtin.println"})
+	for _, name := range []string{"Print", "Printf", "Println", "Fprint", "Fprintf", "Fprintln",
+		"PrintErr", "PrintErrf", "PrintErrln"} {
 		around["fmt."+name], around["cmd."+name], around["c."+name] = true, true, true
 	}
 	fset := token.NewFileSet()

@@ -54,8 +54,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "mode": mode, "flip": flip, "replace": replace, "alter": alter, "unsign": unsign, "join": join,
-			"capture": capture, "addresses": addresses, "ready": ready, "opa": opa,
+			"status": status, "mode": mode, "flip": flip, "replace": replace, "alter": alter,
+			"unsign": unsign, "join": join, "capture": capture, "addresses": addresses, "ready": ready, "opa": opa,
 		},
 	})
 }
@@ -193,8 +193,10 @@ func opa(ts *testscript.TestScript, neg bool, args []string) {
 // FuzzRootFile reads trust roots as people write them. What is accepted makes
 // a statement or a refusal with a reason, and nothing else.
 func FuzzRootFile(f *testing.F) {
-	f.Add([]byte("kind: tenant\nname: north\nversion: 1\nexpires: P365D\npersons: []\nroles:\n  root-admin: {threshold: 1, persons: [a@b]}\n"))
-	f.Add([]byte("kind: publisher\npersons: [{id: a@b, keys: [{publicKeyPem: x}]}]\ntrustedPublishers: {content: publisher.jsonl}\n"))
+	f.Add([]byte("kind: tenant\nname: north\nversion: 1\nexpires: P365D\npersons: []\n" +
+		"roles:\n  root-admin: {threshold: 1, persons: [a@b]}\n"))
+	f.Add([]byte("kind: publisher\npersons: [{id: a@b, keys: [{publicKeyPem: x}]}]\n" +
+		"trustedPublishers: {content: publisher.jsonl}\n"))
 	f.Add([]byte("a: &a [*a]\n---\nb"))
 	dir := f.TempDir()
 	now := time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)

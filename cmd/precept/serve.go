@@ -31,7 +31,8 @@ func serveCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if path == "" {
-				return errors.New("starting service: --config is required; precept demo makes a region whose configuration you can start from, and docs/configuration.md explains every key")
+				return errors.New("starting service: --config is required; precept demo makes a region " +
+					"with a configuration to start from, and docs/configuration.md explains every key")
 			}
 			cfg, err := readConfig(path)
 			if err != nil {
@@ -42,7 +43,9 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "configuration file (YAML)")
-	c.Flags().BoolVar(&adopt, "adopt-high-water", false, "begin a new high-water mark for a store that has records; only after precept audit verify --store found it whole")
+	c.Flags().BoolVar(&adopt, "adopt-high-water", false,
+		"begin a new high-water mark for a store that has records; "+
+			"only after precept audit verify --store found it whole")
 	return c
 }
 
@@ -97,7 +100,8 @@ func (r *region) open(ctx context.Context) error {
 	if r.store, r.closeStore, err = openStore(cfg.Store, false); err != nil {
 		return err
 	}
-	ring, err := keyring.New(keyring.Config{Region: cfg.Region, KMS: kms, Lookup: audit.KeyLookup(r.store), Rand: rand.Reader})
+	ring, err := keyring.New(keyring.Config{Region: cfg.Region, KMS: kms, Lookup: audit.KeyLookup(r.store),
+		Rand: rand.Reader})
 	if err != nil {
 		return err
 	}
@@ -110,7 +114,8 @@ func (r *region) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now, Rand: rand.Reader, Roots: roots, Elsewhere: cfg.foreign()}); err != nil {
+	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now,
+		Rand: rand.Reader, Roots: roots, Elsewhere: cfg.foreign()}); err != nil {
 		return err
 	}
 	return r.listen()
@@ -121,8 +126,8 @@ func (r *region) listen() (err error) {
 	if err != nil {
 		return err
 	}
-	r.server, err = api.New(api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build, Origins: r.cfg.Origins,
-		TLS: cert, Timeouts: r.cfg.Timeouts.api()}, r.engine)
+	r.server, err = api.New(api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build,
+		Origins: r.cfg.Origins, TLS: cert, Timeouts: r.cfg.Timeouts.api()}, r.engine)
 	if err != nil {
 		return err
 	}
@@ -139,7 +144,8 @@ func (r *region) listen() (err error) {
 // fails nobody knows what is durable: the process ends, and the next start
 // checks.
 func (r *region) run(ctx context.Context) error {
-	r.log.Info("serving", "region", r.cfg.Region, "build", build, "public", r.public.Addr().String(), "private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants))
+	r.log.Info("serving", "region", r.cfg.Region, "build", build, "public", r.public.Addr().String(),
+		"private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants))
 	for id, why := range r.engine.Unready() {
 		r.log.Error("tenant cannot be served", "tenant", string(id), "error", why.Error())
 	}

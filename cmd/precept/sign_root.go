@@ -30,7 +30,7 @@ type rootFile struct {
 	Expires string                       `yaml:"expires"`
 	Persons []rootPerson                 `yaml:"persons"`
 	Roles   map[signing.Role]rootRole    `yaml:"roles"`
-	Trusted map[signing.Publisher]string `yaml:"trustedPublishers"` // name -> digest of its first root, or a file with it
+	Trusted map[signing.Publisher]string `yaml:"trustedPublishers"` // digest of its first root, or its file
 }
 
 type rootPerson struct {
@@ -91,13 +91,15 @@ func readRoot(path string, now time.Time) (*signing.TrustRoot, error) {
 // yamlError puts what the YAML reader found into one line.
 func yamlError(err error) error {
 	text := strings.ReplaceAll(err.Error(), " in type main.rootFile", "")
-	text = strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors:\n  "), "\n  ", "; ")
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors:\n  ")
+	text = strings.ReplaceAll(text, "\n  ", "; ")
 	return fmt.Errorf("%s; see precept sign root --help for the members", text)
 }
 
 // root fills in what follows. Paths are relative to dir.
 func (r *rootFile) root(dir string, now time.Time) (*signing.TrustRoot, error) {
-	root := &signing.TrustRoot{RootKind: r.Kind, Name: r.Name, Version: r.Version, IssuedAt: now, Roles: map[signing.Role]signing.RoleRule{}}
+	root := &signing.TrustRoot{RootKind: r.Kind, Name: r.Name, Version: r.Version, IssuedAt: now,
+		Roles: map[signing.Role]signing.RoleRule{}}
 	var err error
 	if r.IssuedAt != "" {
 		if root.IssuedAt, err = until("issuedAt", r.IssuedAt, now); err != nil {
@@ -200,7 +202,8 @@ func readPolicy(path string, want signing.TenantPolicy) (jsontext.Value, error) 
 		return nil, err
 	}
 	if string(policy.Tenant) != string(want.Tenant) || string(policy.Region) != string(want.Region) {
-		return nil, fmt.Errorf("it is for tenant %s in region %s, not for %s in %s; correct the file or the flags", policy.Tenant, policy.Region, want.Tenant, want.Region)
+		return nil, fmt.Errorf("it is for tenant %s in region %s, not for %s in %s; correct the file or the flags",
+			policy.Tenant, policy.Region, want.Tenant, want.Region)
 	}
 	return raw, nil
 }

@@ -58,7 +58,8 @@ taken at its word; compare its digest with one you received by another way.`,
 					return err
 				}
 				s := show(path, env, known)
-				bad = bad || slices.ContainsFunc(s.Signatures, func(x shownSigner) bool { return x.Holds != nil && !*x.Holds })
+				bad = bad || slices.ContainsFunc(s.Signatures,
+					func(x shownSigner) bool { return x.Holds != nil && !*x.Holds })
 				list = append(list, s)
 			}
 			if asJSON {
@@ -93,7 +94,8 @@ func readSigners(roots []string) (map[signing.KeyID]keyHolder, error) {
 		}
 		root, ok := env.Statement().Predicate.(signing.TrustRoot)
 		if !ok {
-			return nil, fmt.Errorf("reading --root %s: it is a %s, not a trust root", path, env.Statement().Predicate.Kind())
+			return nil, fmt.Errorf("reading --root %s: it is a %s, not a trust root", path,
+				env.Statement().Predicate.Kind())
 		}
 		for _, p := range root.Persons {
 			for _, k := range p.Keys {
@@ -133,7 +135,8 @@ func printShown(w *printer, list []shown, withRoots bool) error {
 		w.line("file       %s\nkind       %s\nsha256     %s", s.File, s.Kind, s.SHA256)
 		for _, x := range statement.Subject {
 			for _, name := range slices.Sorted(maps.Keys(x.Digest)) {
-				if s.Kind == signing.KindPackRelease || s.Kind == signing.KindClinicalReview || s.Kind == signing.KindActivation {
+				if s.Kind == signing.KindPackRelease || s.Kind == signing.KindClinicalReview ||
+					s.Kind == signing.KindActivation {
 					w.line("pack       %s %s", name, x.Digest[name])
 				}
 			}
@@ -156,7 +159,8 @@ func (x shownSigner) text(withRoots bool) string {
 	case x.Holds != nil && *x.Holds:
 		return fmt.Sprintf("%s of %s (valid signature, key %.16s…)", x.Person, x.Root, x.KeyID)
 	case x.Holds != nil:
-		return fmt.Sprintf("NOBODY: a signature that names the key of %s is not valid (key %.16s…)", x.Person, x.KeyID)
+		return fmt.Sprintf("NOBODY: a signature that names the key of %s is not valid (key %.16s…)",
+			x.Person, x.KeyID)
 	case withRoots:
 		return fmt.Sprintf("key %s, which no given root lists", x.KeyID)
 	default:

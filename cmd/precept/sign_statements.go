@@ -30,7 +30,8 @@ pack is read from the pack itself. Another person reviews it.`,
 			fl.StringVar(&p.ChangeSummary, "summary", "", "what changed, for reviewers and users")
 		},
 		make: ofPack(func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error) {
-			p.Pack, p.Version, p.PackKind, p.Library, p.IssuedAt = signing.Pack(m.Name), m.Version, signing.PackKind(m.Kind), m.Library, now
+			p.Pack, p.Version, p.PackKind = signing.Pack(m.Name), m.Version, signing.PackKind(m.Kind)
+			p.Library, p.IssuedAt = m.Library, now
 			p.EffectivePeriod = signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
 			return p, nil
 		}),
@@ -53,7 +54,8 @@ not have signed the release. One rejection in force blocks every activation.`,
 			fl.StringVar(&p.Role, "role", "", `discipline of the reviewer, e.g. "clinical pharmacist"`)
 			fl.StringVar(&validUntil, "valid-until", "", "end of the approval for new activations: a time or a day")
 			fl.StringVar(&valid, "valid", "", "the same as a duration from now, e.g. P365D")
-			fl.StringArrayVar(&p.Conditions, "condition", p.Conditions, "a condition of the approval; repeat it for several")
+			fl.StringArrayVar(&p.Conditions, "condition", p.Conditions,
+				"a condition of the approval; repeat it for several")
 		},
 		make: ofPack(func(m *rulepacks.Manifest, now time.Time) (_ signing.Predicate, err error) {
 			flag, end := "--valid-until", validUntil
@@ -86,7 +88,8 @@ older pack; precept status shows both values.`,
 			fl.StringVar((*string)(&p.Mode), "mode", string(signing.Active), "active, shadow or off")
 			fl.StringVar(&from, "from", "", "when it begins; default immediately")
 			fl.StringVar(&to, "until", "", "when it ends; default never")
-			fl.StringSliceVar(&p.InputsUnknown, "inputs-unknown", p.InputsUnknown, "resource types that no prefetch delivers and whose absence the approvers accept")
+			fl.StringSliceVar(&p.InputsUnknown, "inputs-unknown", p.InputsUnknown,
+				"resource types that no prefetch delivers and whose absence the approvers accept")
 		},
 		make: ofPack(func(m *rulepacks.Manifest, _ time.Time) (_ signing.Predicate, err error) {
 			if p.ActivateAt, err = moment("from", from); err != nil {
@@ -147,7 +150,8 @@ func signResumption() signStatement {
 
 func signRevocation() signStatement {
 	p := signing.Revocation{Action: signing.Revoke}
-	targets := map[signing.TargetType]*string{signing.TargetDigest: new(string), signing.TargetKey: new(string), signing.TargetPerson: new(string)}
+	targets := map[signing.TargetType]*string{
+		signing.TargetDigest: new(string), signing.TargetKey: new(string), signing.TargetPerson: new(string)}
 	var effective string
 	return signStatement{
 		use: "revoke", short: "sign that a pack, a key or a person is out of use",
@@ -237,7 +241,8 @@ the tenant's root, two persons. FILE is YAML or JSON, for example
       jwks: {keys: []}          # the EHR's public keys, as precept keys show prints them
   parameters:
     renal_dosing: {egfr_max_age: P180D}`,
-		example:  "  precept sign policy north.yaml --tenant north --region us-east --seq 1 --key olga.pem --key amir.pem -o policy.jsonl",
+		example: `  precept sign policy north.yaml --tenant north --region us-east --seq 1 \
+    --key olga.pem --key amir.pem -o policy.jsonl`,
 		required: []string{"tenant", "region", "seq"},
 		flags: func(fl *pflag.FlagSet) {
 			tenantFlags(fl, &p.Tenant, &p.Region)
@@ -254,7 +259,9 @@ the tenant's root, two persons. FILE is YAML or JSON, for example
 
 // ofPack makes a statement about the bytes of the pack that the argument
 // names.
-func ofPack(say func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error)) func(string, time.Time) (signing.Statement, error) {
+func ofPack(
+	say func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error),
+) func(string, time.Time) (signing.Statement, error) {
 	return func(name string, now time.Time) (signing.Statement, error) {
 		pack, err := openPack(name)
 		if err != nil {

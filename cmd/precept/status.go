@@ -12,9 +12,10 @@ import (
 func statusCommand() *cobra.Command {
 	f := &regionFlags{}
 	c := &cobra.Command{
-		Use:     "status",
-		Short:   "show what is in force for a tenant",
-		Long:    "Status prints the policy and the packs that are in force for a tenant, with the\nnumbers that the next policy and the next activations must follow.",
+		Use:   "status",
+		Short: "show what is in force for a tenant",
+		Long: `Status prints the policy and the packs that are in force for a tenant, with the
+numbers that the next policy and the next activations must follow.`,
 		Example: "  precept status --tenant north --person olga@north.example --key olga.pem",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

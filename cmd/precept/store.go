@@ -28,6 +28,7 @@ func openStore(c storeConfig, readOnly bool) (_ audit.Store, closeStore func() e
 		}
 		return s, s.Close, nil
 	default:
-		return nil, nil, fmt.Errorf("opening store: unknown kind %q; the known kinds are: %s (%w)", c.Kind, boltStore, errConfig)
+		return nil, nil, fmt.Errorf("opening store: unknown kind %q; the known kinds are: %s (%w)", c.Kind, boltStore,
+			errConfig)
 	}
 }
