@@ -183,10 +183,12 @@ func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error)
 		if err := m.AddPack(p); err != nil {
 			return nil, err
 		}
-		ref := decision.Ref{Name: name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: 1, Mode: "active"}
+		ref := decision.Ref{Name: name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: 1,
+			Mode: decision.Active}
 		if p.Manifest.Kind == rulepacks.KindTerminology {
 			in.Release.Terminology = &ref
 		} else {
+			ref.Library = clinical.Version
 			in.Release.Packs = append(in.Release.Packs, ref)
 		}
 	}

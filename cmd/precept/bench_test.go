@@ -4,6 +4,7 @@ import (
 	"io"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,5 +39,24 @@ func BenchmarkServe(b *testing.B) {
 	b.ResetTimer()
 	if _, err := t.run(b.Context(), bodies, new(atomic.Int64), 8, time.Hour); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// TestFindings decides the fixtures the way the benchmark does before it
+// measures: what OPA is compared with is what the fixtures expect.
+func TestFindings(t *testing.T) {
+	d := newRegion(t)
+	patients, err := fixtures.Patients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range patients {
+		got, err := findings(t.Context(), d, current(p.Request, d.now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := findingNames(p.Expect.Findings); !slices.Equal(got, want) {
+			t.Errorf("%s: found %v, want %v", p.Name, got, want)
+		}
 	}
 }

@@ -31,7 +31,8 @@ var hostile = []struct{ name, text, line string }{
 	{"overlong and surrogate", "\xc0\x9b\xed\xa0\x80", "�����"},
 	{"private use", "a\ue000b\U0010fffdc", "a�b�c"},
 	{"unassigned", "a\u0378b", "a�b"},
-	{"nothing hostile", "eGFR < 30 mL/min/1.73 m² — Müller, 腎, 😀, e\u0301", "eGFR < 30 mL/min/1.73 m² — Müller, 腎, 😀, e\u0301"},
+	{"nothing hostile", "eGFR < 30 mL/min/1.73 m² — Müller, 腎, 😀, e\u0301",
+		"eGFR < 30 mL/min/1.73 m² — Müller, 腎, 😀, e\u0301"},
 	{"spaces of other languages", "Clairance\u00a0: 27\u202fmL\u3000x", "Clairance\u00a0: 27\u202fmL\u3000x"},
 	{"replacement character", "a�b", "a�b"},
 	{"empty", "", ""},
@@ -60,11 +61,13 @@ func TestText(t *testing.T) {
 func TestSprintf(t *testing.T) {
 	type name string
 	for _, h := range hostile {
-		if got, want := Sprintf("\x1b%s|\n%v|%v", h.text, errors.New(h.text), name(h.text)), "\x1b"+h.line+"|\n"+h.line+"|"+h.line; got != want {
+		if got, want := Sprintf("\x1b%s|\n%v|%v", h.text, errors.New(h.text), name(h.text)),
+			"\x1b"+h.line+"|\n"+h.line+"|"+h.line; got != want {
 			t.Errorf("%s: %q, want %q", h.name, got, want)
 		}
 	}
-	got := Sprintf("%5d|%-6s|%.2f|%x|%q|%+v|%.3s|%%", 42, "a\tb", 1.5, []byte{1, 255}, "\x1b", struct{ A string }{"x\ny"}, "über")
+	got := Sprintf("%5d|%-6s|%.2f|%x|%q|%+v|%.3s|%%", 42, "a\tb", 1.5, []byte{1, 255}, "\x1b",
+		struct{ A string }{"x\ny"}, "über")
 	if want := `   42|a�b   |1.50|01ff|"\x1b"|{A:x�y}|übe|%`; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -77,7 +80,8 @@ func TestJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = []byte(strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029").Replace("\t\r\n" + string(text) + "\n"))
+		text = []byte(strings.NewReplacer(`\u2028`, "\u2028", `\u2029`,
+			"\u2029").Replace("\t\r\n" + string(text) + "\n"))
 		checkJSON(t, text)
 	}
 }
@@ -86,7 +90,8 @@ func TestJSON(t *testing.T) {
 func checkJSON(t *testing.T, text []byte) {
 	t.Helper()
 	got := JSON(text)
-	if s := string(got); !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !safe(r) && r != '\n' && r != '\t' }) {
+	if s := string(got); !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, func(r rune) bool { return !safe(r) && r != '\n' && r != '\t' }) {
 		t.Errorf("JSON(%q) = %q is not safe", text, got)
 	}
 	var before, after any
