@@ -27,11 +27,18 @@ tools:
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get -qq update && $$SUDO apt-get -qq install -y strace >/dev/null; }
 
+# What the program need not call itself: what outsiders import of three packages,
+# and what tests are made of.
+FOR_OTHERS := '^(fixtures/|(api/client|rulepacks|signing)/.*func: [A-Z][A-Za-z]*(\.[A-Z][A-Za-z]*)?$$)'
+
 lint:
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "not gofmt clean: $$out"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	@out=$$($(GO) tool deadcode ./cmd/precept) || exit 1; \
+	out=$$(grep -vE $(FOR_OTHERS) <<<"$$out"); [ -z "$$out" ] || { \
+	  echo "nothing in the program calls these, tests aside: use them or remove them"; echo "$$out"; exit 1; }
 
 unit:
 	$(GO) test ./...
