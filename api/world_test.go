@@ -339,7 +339,7 @@ func (w *world) live(t tenant.ID, pack *rulepacks.Pack) []*signing.Envelope {
 	activation := signing.Activation{Tenant: signing.Tenant(t), Region: "us-east", Pack: signing.Pack(m.Name),
 		Version: m.Version, Seq: 1, Mode: signing.Active, InputsUnknown: []string{}}
 	if m.Kind == rulepacks.KindRules {
-		activation.Library = clinical.Version
+		activation.Library = clinical.Newest().Version()
 	}
 	return []*signing.Envelope{
 		w.say(about, signing.PackRelease{Publisher: "heartland", Pack: signing.Pack(m.Name), Version: m.Version,

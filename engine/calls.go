@@ -99,7 +99,7 @@ func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte, now 
 	}
 	return &decision.Inputs{
 		RecordID: string(id), Tenant: c.Tenant, Region: e.cfg.Region, Time: now, Zone: st.policy.Zone, Language: st.policy.Language,
-		Engine:  decision.Engine{Build: e.cfg.Build, OPA: decide.OPAVersion, Library: clinical.Version},
+		Engine:  decision.Engine{Build: e.cfg.Build, OPA: decide.OPAVersion, Library: clinical.Newest().Version()},
 		Release: st.snapshot.Release(), Policy: st.snapshot.Policy(), Service: service, Hook: req.Hook,
 		Client: client.ID, Dialect: string(client.Dialect), Cut: st.withheld, Request: req.Body,
 	}, req, nil

@@ -349,7 +349,7 @@ func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) signing.Activation 
 	a := signing.Activation{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version,
 		Seq: seq + 1, Previous: previous, Mode: signing.Active, InputsUnknown: []string{}}
 	if p.Manifest.Kind != rulepacks.KindTerminology {
-		a.Library = clinical.Version
+		a.Library = clinical.Newest().Version()
 	}
 	return a
 }

@@ -106,7 +106,7 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 		return "", fmt.Errorf("recording statement: %w", err)
 	}
 	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
-		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Version,
+		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Newest().Version(),
 		Schema: "precept-statement/1", Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
 	})
 	return string(id), err

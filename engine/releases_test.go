@@ -461,7 +461,7 @@ func TestNodeWithoutTheLibraryRefuses(t *testing.T) {
 	n := newRegion(t)
 	err := n.PutPack(t.Context(), person("north", "olga"), p.Digest, p.Archive())
 	decidetest.WantError(t, err, decide.ErrPack)
-	if !strings.Contains(err.Error(), clinical.Version) {
+	if !strings.Contains(err.Error(), clinical.Newest().Version()) {
 		t.Errorf("error does not name the library at hand: %v", err)
 	}
 }

@@ -176,7 +176,7 @@ func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error)
 	m := decide.NewMaterials()
 	in := &decision.Inputs{RecordID: "019cb2a0-0000-7000-8000-000000000001", Tenant: "north", Region: demoRegionID,
 		Time: d.now, Zone: fixtures.Zone, Language: "en",
-		Engine:  decision.Engine{Build: build, OPA: decide.OPAVersion, Library: clinical.Version},
+		Engine:  decision.Engine{Build: build, OPA: decide.OPAVersion, Library: clinical.Newest().Version()},
 		Service: demoService, Client: "ehr", Dialect: string(tenant.Dialect2), Request: body}
 	for _, name := range demoPacks {
 		p := d.packs[name]
@@ -188,7 +188,7 @@ func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error)
 		if p.Manifest.Kind == rulepacks.KindTerminology {
 			in.Release.Terminology = &ref
 		} else {
-			ref.Library = clinical.Version
+			ref.Library = clinical.Newest().Version()
 			in.Release.Packs = append(in.Release.Packs, ref)
 		}
 	}

@@ -166,7 +166,7 @@ func (d *demoRegion) activate(ctx context.Context) error {
 		p := d.packs[name]
 		library := ""
 		if p.Manifest.Kind == rulepacks.KindRules {
-			library = clinical.Version
+			library = clinical.Newest().Version()
 		}
 		for _, t := range demoTenants {
 			operator, approver, _ := demoPersons(t)

@@ -100,7 +100,7 @@ older pack; precept status shows both values.`,
 			}
 			p.Pack, p.Version = signing.Pack(m.Name), m.Version
 			if m.Kind == rulepacks.KindRules {
-				p.Library = clinical.Version
+				p.Library = clinical.Newest().Version()
 			}
 			return p, nil
 		}),

@@ -6,40 +6,69 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/rulepacks"
 )
 
 // Use is one call of the library in a pack, as far as it can be read without
 // running it: what prefetch and source attributes are derived from.
 type Use struct {
-	Function string
-	File     string
-	Line     int
-	Rule     string            // name of the Rego rule the call stands in, e.g. "holds"
-	Options  map[string]string // literal options; a parameter as "param:<name>"
-	Text     string            // the template of fhir.text, the label of fact.named, the name of param
-	Names    []string          // what fhir.text is given to fill in, sorted; nil if that is not a literal object
+	Function  Function // not to be changed
+	File      string
+	Line      int
+	Rule      string    // name of the Rego rule the call stands in, e.g. "holds"
+	Options   []Setting // that are literals or parameters
+	Words     *Words    // nil if the function shows no words of the pack
+	Parameter string    // the parameter it asks for; "" if it asks for none
 }
 
-// Problem is something wrong with a call that compiling can not see.
+// Setting is an option as a call gives it: a literal, or a parameter.
+type Setting struct {
+	Option
+	Literal string
+	Param   string // its name; "" for a literal
+}
+
+// Words are what a call shows to people, in the language of the pack's source.
+type Words struct {
+	Text     string
+	Template bool     // it names what is filled in
+	Fills    []string // names of what is filled in, sorted; nil if they are not literal
+}
+
+// text is what tells apart calls of a function that stand on one line.
+func (u *Use) text() string {
+	if u.Words != nil {
+		return u.Words.Text
+	}
+	return u.Parameter
+}
+
+// Problem is something wrong with a pack's code that compiling cannot see.
 type Problem struct {
 	File string
 	Line int
 	Text string
+	Hint string // what to write instead; may be empty
 }
 
-// Error gives file, line and what to mend.
-func (p Problem) Error() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text) }
+// Error gives file, line and what to change.
+func (p Problem) Error() string {
+	text := fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+	if p.Hint != "" {
+		text += " (" + p.Hint + ")"
+	}
+	return text
+}
 
-// Calls reads every call of the library in a module. Options, value sets,
+// calls reads every call of the library in one Rego rule. Options, value sets,
 // templates and labels must be literals: what a rule reads has to be known
 // before it runs.
-func Calls(m *ast.Module) ([]Use, []Problem) {
-	w := &callWalk{options: Options()}
-	for _, r := range m.Rules {
-		w.rule = strings.Join(refParts(r.Head.Ref()), ".")
-		ast.NewGenericVisitor(w.visit).Walk(r)
-	}
-	return w.uses, w.problems
+func (r *reader) calls(x *ast.Rule) []Use {
+	w := &callWalk{reader: r, rule: strings.Join(refParts(x.Head.Ref()), ".")}
+	ast.NewGenericVisitor(w.visit).Walk(x)
+	return w.uses
 }
 
 func refParts(ref ast.Ref) []string {
@@ -56,24 +85,19 @@ func refParts(ref ast.Ref) []string {
 }
 
 type callWalk struct {
-	options  map[string][]string
-	rule     string
-	uses     []Use
-	problems []Problem
+	*reader
+	rule string
+	uses []Use
 }
 
 func (w *callWalk) visit(x any) bool {
 	switch x := x.(type) {
-	case *ast.Rule:
-		if x.Default {
-			return false
-		}
 	case *ast.Expr:
 		if x.IsCall() {
 			w.call(x.Operator().String(), x.Operands(), x.Location)
 		}
 		if len(x.With) > 0 {
-			w.problem(x.Location, "with is not allowed: a rule must see the chart as it is")
+			w.wrong(x.Location, "", "with is not allowed: a rule must see the chart as it is")
 		}
 	case *ast.Term:
 		if c, ok := x.Value.(ast.Call); ok {
@@ -83,69 +107,209 @@ func (w *callWalk) visit(x any) bool {
 	return false
 }
 
-func (w *callWalk) problem(loc *ast.Location, format string, args ...any) {
-	w.problems = append(w.problems, Problem{File: loc.File, Line: loc.Row, Text: fmt.Sprintf(format, args...)})
+func (w *callWalk) wrong(loc *ast.Location, hint, format string, args ...any) {
+	w.problems = append(w.problems, Problem{File: loc.File, Line: loc.Row, Text: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 func (w *callWalk) call(name string, operands []*ast.Term, loc *ast.Location) {
-	if !strings.HasPrefix(name, "fact.") && !strings.HasPrefix(name, "fhir.") && name != "param" {
+	f := w.code.Library.byName[name]
+	if f == nil {
+		w.unknown(name, loc)
 		return
 	}
-	u := Use{Function: name, File: loc.File, Line: loc.Row, Rule: w.rule}
-	if allowed, ok := w.options[name]; ok && len(operands) > 0 {
-		u.Options = w.literalOptions(name, allowed, operands[0], loc)
+	u := Use{Function: f.Function, File: loc.File, Line: loc.Row, Rule: w.rule}
+	if f.CardsOnly && !strings.HasPrefix(w.rule, "card") {
+		w.wrong(loc, "", "%s is only for the wording of cards: use it in rules whose name starts with card, and facts in holds", name)
 	}
-	switch name {
-	case "fhir.text", "fact.named", "param":
-		if len(operands) > 0 {
-			s, ok := operands[0].Value.(ast.String)
-			if !ok {
-				w.problem(loc, "the first argument of %s must be a literal string", name)
-			}
-			u.Text = string(s)
-		}
-		if name == "fhir.text" && len(operands) > 1 {
-			u.Names = literalNames(operands[1])
-		}
-	case "fact.is":
-		if !strings.HasPrefix(w.rule, "card") {
-			w.problem(loc, "fact.is is only for the wording of cards: use it in rules whose name starts with card, and facts in holds")
-		}
+	if len(f.Options) > 0 && len(operands) > 0 {
+		u.Options = w.options(f, operands[0], loc)
+		operands = operands[1:]
+	}
+	for i, a := range f.Args[:min(len(f.Args), len(operands))] {
+		w.argument(&u, a.Type, i, operands[i], loc)
 	}
 	w.uses = append(w.uses, u)
 }
 
-func (w *callWalk) literalOptions(name string, allowed []string, t *ast.Term, loc *ast.Location) map[string]string {
+// unknown reports a call into the library's name spaces that leads nowhere; what
+// else is unknown the compiler reports.
+func (w *callWalk) unknown(name string, loc *ast.Location) {
+	space, _, _ := strings.Cut(name, ".")
+	var names []string
+	for _, f := range w.code.Library.functions {
+		if strings.HasPrefix(f.Name, space+".") {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) > 0 {
+		hint := "there are " + strings.Join(names, ", ")
+		if n, ok := nearest(name, names); ok {
+			hint = "write " + n
+		}
+		w.wrong(loc, hint, "undefined function %s", name)
+	}
+}
+
+// argument holds an argument of some type against the pack.
+func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Location) {
+	text, isText := given.Value.(ast.String)
+	if t.literal() && !isText {
+		w.wrong(loc, "write it down", "the %s argument of %s must be a literal string", []string{"first", "second", "third"}[min(i, 2)], u.Function.Name)
+		return
+	}
+	switch t {
+	case typeParameter:
+		u.Parameter = string(text)
+		if _, ok := w.pack.Manifest.Parameters.Get(u.Parameter); !ok {
+			w.wrong(loc, "declare it under parameters, or use one that is there", "parameter %q is not declared in pack.yaml", u.Parameter)
+		}
+	case typeLabel, typeTemplate:
+		u.Words = &Words{Text: string(text), Template: t == typeTemplate}
+	case typeFill:
+		if u.Words != nil {
+			u.Words.Fills = literalNames(given)
+		}
+	case typeState:
+		if err := new(fact.State).UnmarshalText([]byte(text)); isText && err != nil {
+			w.wrong(loc, `write "true", "false" or "unknown"`, "a fact is never %.40q", string(text))
+		}
+	case typeNumber:
+		if p, ok := w.param(given); ok && p.Type != "number" && p.Type != "integer" {
+			w.wrong(loc, "declare it with type: number in pack.yaml", "%s needs a number, and the parameter %s is of type %s", u.Function.Name, p.Name, p.Type)
+		}
+	}
+}
+
+// param gives the declared parameter that a term asks for, as param("name").
+func (w *callWalk) param(t *ast.Term) (p rulepacks.Parameter, ok bool) {
+	c, ok := t.Value.(ast.Call)
+	if !ok || len(c) != 2 {
+		return p, false
+	}
+	f := w.code.Library.byName[c[0].String()]
+	name, isText := c[1].Value.(ast.String)
+	if f == nil || !isText || len(f.Args) != 1 || f.Args[0].Type != typeParameter {
+		return p, false
+	}
+	return w.pack.Manifest.Parameters.Get(string(name))
+}
+
+// options holds the options of a call against what the function says of them.
+func (w *callWalk) options(f *function, t *ast.Term, loc *ast.Location) []Setting {
 	obj, ok := t.Value.(ast.Object)
 	if !ok {
-		w.problem(loc, "the options of %s must be a literal object", name)
+		w.wrong(loc, "", "the options of %s must be a literal object", f.Name)
 		return nil
 	}
-	got := map[string]string{}
+	var settings []Setting
+	names := f.optionNames()
 	obj.Foreach(func(k, v *ast.Term) {
 		key, ok := k.Value.(ast.String)
-		if !ok || !slices.Contains(allowed, string(key)) {
-			w.problem(loc, "%s has no option %s; it has %s", name, k, strings.Join(allowed, ", "))
+		i := slices.Index(names, string(key))
+		if !ok || i < 0 {
+			hint := ""
+			if n, ok := nearest(string(key), names); ok {
+				hint = "write " + n
+			}
+			w.wrong(k.Location, hint, "%s has no option %s; it has %s", f.Name, k, strings.Join(names, ", "))
 			return
 		}
-		switch val := v.Value.(type) {
-		case ast.String:
-			got[string(key)] = string(val)
-		case ast.Boolean, ast.Number:
-			got[string(key)] = v.String()
-		case ast.Call:
-			if p, ok := literalParam(val); ok && key != "set" {
-				got[string(key)] = "param:" + p
-				return
-			}
-			if val[0].String() != "fhir.text" || key != "label" {
-				w.problem(loc, "option %s of %s must be a literal or param(\"name\")", key, name)
-			}
-		default:
-			w.problem(loc, "option %s of %s must be a literal or param(\"name\")", key, name)
+		if s, ok := w.option(f, &f.Options[i], v); ok {
+			settings = append(settings, s)
 		}
 	})
-	return got
+	for i := range f.Options {
+		o := &f.Options[i]
+		is := obj.Get(f.keys[i]) != nil
+		if o.Required && !is {
+			w.wrong(loc, "add "+o.example(), "option %q of %s is required", o.Name, f.Name)
+		}
+		if is && o.Needs != "" && obj.Get(ast.StringTerm(o.Needs)) == nil {
+			w.wrong(loc, "add "+o.Needs, "option %q of %s goes with %q", o.Name, f.Name, o.Needs)
+		}
+	}
+	return settings
+}
+
+// option holds one option against its kind. It is no setting if it cannot be
+// read here.
+func (w *callWalk) option(f *function, o *Option, v *ast.Term) (s Setting, ok bool) {
+	bad := func(m *misfit) { w.wrong(v.Location, m.hint, "option %q of %s %s", o.Name, f.Name, m.what) }
+	s.Option = *o
+	switch val := v.Value.(type) {
+	case ast.String, ast.Boolean, ast.Number, ast.Null:
+		g, m := o.read(val)
+		if m != nil {
+			bad(m)
+			return s, false
+		}
+		if s.Literal = g.text; o.Kind == KindFlag {
+			s.Literal = v.String()
+		}
+		return s, o.Kind != KindSet || w.valueSet(f, o, g.text, v.Location)
+	case ast.Call:
+		p, ok := w.param(v)
+		if called := w.code.Library.byName[val[0].String()]; called != nil && !ok {
+			if o.Param && len(called.Args) == 1 && called.Args[0].Type == typeParameter {
+				return s, false // of a parameter that is not declared, which is reported there
+			}
+			if o.Kind == KindText && called.Result == typeString {
+				return s, false
+			}
+		}
+		if !ok || !o.Param {
+			break
+		}
+		if m := o.fits(p); m != nil {
+			bad(m)
+		}
+		s.Param = p.Name
+		return s, true
+	}
+	what := "must be a literal"
+	if o.Param {
+		what += ` or param("name")`
+	}
+	bad(&misfit{what, "write " + o.example()})
+	return s, false
+}
+
+// valueSet holds a value set that an option names against the pack.
+func (w *callWalk) valueSet(f *function, o *Option, id string, loc *ast.Location) bool {
+	var fitting []string
+	for _, v := range w.pack.ValueSets {
+		if slices.Contains(o.Sets, v.Kind) {
+			fitting = append(fitting, v.ID)
+		}
+	}
+	hint := "add valuesets/" + id + ".json"
+	if n, ok := nearest(id, fitting); ok {
+		hint = "write " + n
+	} else if n := len(fitting); n > 0 && n <= 8 {
+		hint += ", or use " + strings.Join(fitting, " or ")
+	}
+	v, ok := w.pack.ValueSet(id)
+	if !ok {
+		w.wrong(loc, hint, "value set %q is not in the pack", id)
+		return false
+	}
+	if !slices.Contains(o.Sets, v.Kind) {
+		hint = "use a set of another kind"
+		if len(fitting) > 0 && len(fitting) <= 8 {
+			hint = "use " + strings.Join(fitting, " or ")
+		}
+		w.wrong(loc, hint, "value set %q is of kind %s, and %s takes %s", id, v.Kind, f.Name, kinds(o.Sets))
+		return false
+	}
+	return true
+}
+
+func kinds(list []rulepacks.ValueSetKind) string {
+	texts := make([]string, len(list))
+	for i, k := range list {
+		texts[i] = string(k)
+	}
+	return strings.Join(texts, " or ")
 }
 
 // literalNames gives the members of a literal object, sorted.
@@ -162,56 +326,4 @@ func literalNames(t *ast.Term) []string {
 	})
 	slices.Sort(names)
 	return names
-}
-
-func literalParam(c ast.Call) (string, bool) {
-	if len(c) != 2 || c[0].String() != "param" {
-		return "", false
-	}
-	s, ok := c[1].Value.(ast.String)
-	return string(s), ok
-}
-
-// Reads gives the FHIR resource types a function looks into. It follows from
-// this library's code and changes with its version.
-func Reads(function string) []string {
-	switch function {
-	case "fhir.age":
-		return []string{"Patient"}
-	case "fhir.egfr":
-		return []string{"Observation", "Patient"}
-	case "fhir.lab":
-		return []string{"Observation"}
-	case "fhir.takes":
-		return []string{"MedicationAdministration", "MedicationDispense", "MedicationRequest", "MedicationStatement"}
-	case "fhir.condition":
-		return []string{"Condition"}
-	default:
-		return nil
-	}
-}
-
-// Attributes gives the source attributes of 45 CFR 170.315(b)(11)(iv) that the
-// answer of a function depends on, as pack.yaml names them.
-func Attributes(function string) []string {
-	switch function {
-	case "fhir.age":
-		return []string{"age"}
-	case "fhir.egfr":
-		return []string{"sex", "age", "health_status"}
-	case "fhir.lab", "fhir.takes", "fhir.condition":
-		return []string{"health_status"}
-	default:
-		return nil
-	}
-}
-
-// IsFact reports whether a function of the library gives a fact.
-func IsFact(function string) bool {
-	for _, b := range library() {
-		if b.name == function {
-			return b.result == factType
-		}
-	}
-	return false
 }

@@ -71,7 +71,7 @@ func TestTakes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := ask(t, tt.drafts, tt.source)
-			f := a.fact(takes, tt.options)
+			f := a.fact("fhir.takes", tt.options)
 			if got := strings.TrimSpace(f.State.String() + " " + codes(f.Reasons)); got != tt.want {
 				t.Errorf("%s, want %s; evidence %v", got, tt.want, f.Evidence)
 			}
@@ -129,7 +129,7 @@ func TestCondition(t *testing.T) {
 		{"one of more pages", strings.Replace(bundle(), `"type"`, `"total":3,"type"`, 1), "unknown partial-result", "unknown partial-result"},
 	} {
 		for ever, want := range map[string]string{"false": tt.now, "true": tt.ever} {
-			f := ask(t, "", tt.source).fact(condition, `{"set":"upper_gi_bleed","ever":`+ever+`}`)
+			f := ask(t, "", tt.source).fact("fhir.condition", `{"set":"upper_gi_bleed","ever":`+ever+`}`)
 			if got := strings.TrimSpace(f.State.String() + " " + codes(f.Reasons)); got != want {
 				t.Errorf("%s, ever %s: %s, want %s", tt.name, ever, got, want)
 			}
@@ -148,7 +148,7 @@ func TestOrderInAndTopical(t *testing.T) {
 		for _, q := range []struct {
 			f    *fact.Fact
 			want string
-		}{{a.fact(orderIn, `{"set":"nsaid"}`), tt.in}, {a.fact(topical, `{"order":0}`), tt.topical}} {
+		}{{a.fact("fhir.order_in", `{"set":"nsaid"}`), tt.in}, {a.fact("fhir.topical", `{"order":0}`), tt.topical}} {
 			if got := strings.TrimSpace(q.f.State.String() + " " + codes(q.f.Reasons)); got != q.want {
 				t.Errorf("%s, %s: %s, want %s", tt.name, q.f.Label, got, q.want)
 			}
@@ -156,9 +156,9 @@ func TestOrderInAndTopical(t *testing.T) {
 	}
 	a := ask(t, "", bundle())
 	for _, call := range []struct {
-		f    impl
+		f    string
 		args []string
-	}{{order, nil}, {orderIn, []string{`{"set":"nsaid"}`}}, {topical, []string{`{"order":0}`}}, {remove, []string{`{"order":0}`}}} {
+	}{{"fhir.order", nil}, {"fhir.order_in", []string{`{"set":"nsaid"}`}}, {"fhir.topical", []string{`{"order":0}`}}, {"fhir.remove", []string{`{"order":0}`}}} {
 		if _, err := a.call(call.f, call.args...); err == nil || !strings.Contains(err.Error(), "no order") {
 			t.Errorf("asked about the patient: %v", err)
 		}
@@ -169,57 +169,57 @@ func TestOrderInAndTopical(t *testing.T) {
 func TestOptions(t *testing.T) {
 	a := ask(t, "", bundle())
 	for _, tt := range []struct {
-		f    impl
+		f    string
 		args []string
 		want string
 	}{
-		{takes, []string{`"warfarin"`}, "want an options object, have string"},
-		{takes, []string{`{}`}, `option "set" is required`},
-		{takes, []string{`{"set":""}`}, `option "set" must be a string that is not empty`},
-		{takes, []string{`{"set":7}`}, `option "set" must be a string`},
-		{takes, []string{`{"set":"aspirin"}`}, `the pack has no value set "aspirin"; add valuesets/aspirin.json`},
-		{takes, []string{`{"set":"warfarin","within":"14 days"}`}, "not an ISO 8601 duration"},
-		{takes, []string{`{"set":"warfarin","within":14}`}, `option "within" must be a string`},
-		{takes, []string{`{"set":"warfarin","by":"start"}`}, "goes with within"},
-		{takes, []string{`{"set":"warfarin","within":"P14D","by":"end"}`}, `must be "start"`},
-		{takes, []string{`{"set":"warfarin","systemic":"yes"}`}, `option "systemic" must be true or false`},
-		{takes, []string{`{"set":"warfarin","other_ingredient":1}`}, `option "other_ingredient" must be true or false`},
-		{takes, []string{`{"set":"warfarin","drafts":null}`}, `option "drafts" must be true or false`},
-		{condition, []string{`[]`}, "want an options object, have array"},
-		{condition, []string{`{"ever":true}`}, `option "set" is required`},
-		{condition, []string{`{"set":"upper_gi_bleed","ever":"once"}`}, `option "ever" must be true or false`},
-		{condition, []string{`{"set":"x"}`}, "no value set"},
-		{lab, []string{`{"set":"nsaid","max_age":"P1Y"}`}, `option "unit" is required`},
-		{lab, []string{`{"set":"nsaid","unit":"mg/dL"}`}, `option "max_age" is required`},
-		{lab, []string{`{"set":"nsaid","unit":"mg/dL","max_age":"1Y"}`}, "not an ISO 8601 duration"},
-		{lab, []string{`{"unit":"mg/dL","max_age":"P1Y"}`}, `option "set" is required`},
-		{lab, []string{`{"set":"x","unit":"mg/dL","max_age":"P1Y"}`}, "no value set"},
-		{egfr, []string{`{}`}, `option "max_age" is required`},
-		{age, []string{`{"unit":"mo"}`}, `unit must be "a", years`},
-		{orderIn, []string{`{"set":"x"}`}, "no value set"},
-		{requestService, []string{`{"system":"s","code":"c","display":"d"}`}, `option "label" is required`},
-		{proposeMedication, []string{`{"system":"s","display":"d","label":"l"}`}, `option "code" is required`},
-		{param, []string{`"egfr_max_age"`}, `the pack declares no parameter "egfr_max_age"`},
-		{param, []string{`7`}, "want a string"},
-		{not, []string{`{"fact":0}`}, "want a fact made by a built-in of this evaluation"},
-		{not, []string{`{"value":0}`}, "want a fact"},
-		{not, []string{`7`}, "want a fact"},
-		{compare(fact.Less), []string{`{"value":99}`, `1`}, "want a value"},
-		{all, []string{`[{"fact":3}]`}, "want a fact"},
-		{countAtLeast, []string{`0`, `[]`}, "at least 1"},
-		{countAtLeast, []string{`1.5`, `[]`}, "whole number"},
-		{is, []string{`{"fact":0}`, `"true"`}, "want a fact"},
+		{"fhir.takes", []string{`"warfarin"`}, "want an options object, have string"},
+		{"fhir.takes", []string{`{}`}, `option "set" is required`},
+		{"fhir.takes", []string{`{"set":""}`}, `option "set" must be a string that is not empty`},
+		{"fhir.takes", []string{`{"set":7}`}, `option "set" must be a string`},
+		{"fhir.takes", []string{`{"set":"aspirin"}`}, `the pack has no value set "aspirin"; add valuesets/aspirin.json`},
+		{"fhir.takes", []string{`{"set":"warfarin","within":"14 days"}`}, "must be a duration, not"},
+		{"fhir.takes", []string{`{"set":"warfarin","within":14}`}, `option "within" must be a string`},
+		{"fhir.takes", []string{`{"set":"warfarin","by":"start"}`}, `goes with "within"`},
+		{"fhir.takes", []string{`{"set":"warfarin","within":"P14D","by":"end"}`}, `must be "start"`},
+		{"fhir.takes", []string{`{"set":"warfarin","systemic":"yes"}`}, `option "systemic" must be true or false`},
+		{"fhir.takes", []string{`{"set":"warfarin","other_ingredient":1}`}, `option "other_ingredient" must be true or false`},
+		{"fhir.takes", []string{`{"set":"warfarin","drafts":null}`}, `option "drafts" must be true or false`},
+		{"fhir.condition", []string{`[]`}, "want an options object, have array"},
+		{"fhir.condition", []string{`{"ever":true}`}, `option "set" is required`},
+		{"fhir.condition", []string{`{"set":"upper_gi_bleed","ever":"once"}`}, `option "ever" must be true or false`},
+		{"fhir.condition", []string{`{"set":"x"}`}, "no value set"},
+		{"fhir.lab", []string{`{"set":"nsaid","max_age":"P1Y"}`}, `option "unit" is required`},
+		{"fhir.lab", []string{`{"set":"nsaid","unit":"mg/dL"}`}, `option "max_age" is required`},
+		{"fhir.lab", []string{`{"set":"nsaid","unit":"mg/dL","max_age":"1Y"}`}, "must be a duration, not"},
+		{"fhir.lab", []string{`{"unit":"mg/dL","max_age":"P1Y"}`}, `option "set" is required`},
+		{"fhir.lab", []string{`{"set":"x","unit":"mg/dL","max_age":"P1Y"}`}, "no value set"},
+		{"fhir.egfr", []string{`{}`}, `option "max_age" is required`},
+		{"fhir.age", []string{`{"unit":"mo"}`}, `must be "a", not "mo"`},
+		{"fhir.order_in", []string{`{"set":"x"}`}, "no value set"},
+		{"fhir.request_service", []string{`{"system":"s","code":"c","display":"d"}`}, `option "label" is required`},
+		{"fhir.propose_medication", []string{`{"system":"s","display":"d","label":"l"}`}, `option "code" is required`},
+		{"param", []string{`"egfr_max_age"`}, `the pack declares no parameter "egfr_max_age"`},
+		{"param", []string{`7`}, "want a string"},
+		{"fact.negate", []string{`{"fact":0}`}, "want a fact made by a built-in of this evaluation"},
+		{"fact.negate", []string{`{"value":0}`}, "want a fact"},
+		{"fact.negate", []string{`7`}, "want a fact"},
+		{"fact.less", []string{`{"value":99}`, `1`}, "want a value"},
+		{"fact.all", []string{`[{"fact":3}]`}, "want a fact"},
+		{"fact.count_at_least", []string{`0`, `[]`}, "at least 1"},
+		{"fact.count_at_least", []string{`1.5`, `[]`}, "whole number"},
+		{"fact.is", []string{`{"fact":0}`, `"true"`}, "want a fact"},
 	} {
 		_, err := a.call(tt.f, tt.args...)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: %v, want %q", tt.args, err, tt.want)
 		}
 	}
-	a.fact(condition, `{"set":"upper_gi_bleed"}`)
+	a.fact("fhir.condition", `{"set":"upper_gi_bleed"}`)
 	for _, tt := range []struct {
-		f    impl
+		f    string
 		args []string
-	}{{is, []string{`{"fact":0}`, `"perhaps"`}}, {is, []string{`{"fact":0}`, `7`}}, {named, []string{`7`, `{"fact":0}`}}, {all, []string{`{"fact":0}`}}} {
+	}{{"fact.is", []string{`{"fact":0}`, `"perhaps"`}}, {"fact.is", []string{`{"fact":0}`, `7`}}, {"fact.named", []string{`7`, `{"fact":0}`}}, {"fact.all", []string{`{"fact":0}`}}} {
 		if _, err := a.call(tt.f, tt.args...); err == nil {
 			t.Errorf("%v was accepted", tt.args)
 		}
@@ -232,7 +232,7 @@ func TestHandles(t *testing.T) {
 	a := ask(t, "", bundle())
 	var made []*fact.Fact
 	for range 100 {
-		made = append(made, a.fact(condition, `{"set":"upper_gi_bleed"}`))
+		made = append(made, a.fact("fhir.condition", `{"set":"upper_gi_bleed"}`))
 	}
 	for i, want := range made {
 		if got, err := a.Fact(factHandles.make(i)); err != nil || got != want {
@@ -252,11 +252,11 @@ func TestHandles(t *testing.T) {
 // call before, and that what was answered stays.
 func TestSessionsForget(t *testing.T) {
 	first := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
-	value := first.value(egfr, `{"max_age":"P1Y"}`)
-	taken := first.fact(takes, `{"set":"warfarin"}`)
+	value := first.value("fhir.egfr", `{"max_age":"P1Y"}`)
+	taken := first.fact("fhir.takes", `{"set":"warfarin"}`)
 	var sessions Sessions
 	sessions.End(first.Session)
-	if s := first.Session; s.chart != nil || s.pack != nil || s.subject != nil || len(s.egfrs)+len(s.facts)+len(s.values)+len(s.blanks) != 0 || s.result != nil {
+	if s := first.Session; s.chart.of != nil || s.pack != nil || s.subject != nil || len(s.libs[Newest()].egfrs)+len(s.facts)+len(s.values)+len(s.blanks) != 0 || s.result != nil {
 		t.Errorf("after End: %+v", s)
 	}
 	for _, f := range first.facts[:cap(first.facts)] {
@@ -265,9 +265,9 @@ func TestSessionsForget(t *testing.T) {
 		}
 	}
 	other := ask(t, "", bundle(person("1956-01-15", "male")))
-	again := sessions.Start(other.chart, "de")
+	again := sessions.Start(other.chart.of, "de")
 	again.Ask(other.pack, nil)
-	if v := (asked{again, t}).value(egfr, `{"max_age":"P1Y"}`); v.State == fact.Known {
+	if v := (asked{again, t}).value("fhir.egfr", `{"max_age":"P1Y"}`); v.State == fact.Known {
 		t.Errorf("eGFR of another patient: %s", v)
 	}
 	if value.String() != "27.0 mL/min/1.73 m²" || taken.State != fact.False || !strings.HasPrefix(taken.Label, "takes ") {

@@ -12,13 +12,15 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 )
 
-// Code is the Rego of a pack: parsed, compiled against the library, and held
+// Code is the Rego of a pack: parsed, compiled against a library, and held
 // against the pack's value sets and parameters. It is immutable.
 type Code struct {
+	Library  *Library // its compiled rules run with no other
 	Compiler *ast.Compiler
 	Rules    []*Rule                // sorted by ID
 	Uses     []Use                  // all calls of the library, by file and line
 	Modules  map[string]*ast.Module // as written, by file
+	pack     *rulepacks.Pack
 }
 
 // Problems are all that was found wrong with a pack's code, by file and line.
@@ -33,10 +35,11 @@ func (ps Problems) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// ReadCode reads the code of a pack of kind rules. The error is of type
-// [Problems] and holds everything that one step of reading found.
-func ReadCode(pack *rulepacks.Pack) (*Code, error) {
+// ReadCode reads the code of a pack of kind rules, to be run with l. The error
+// is of type [Problems] and holds everything that one step of reading found.
+func (l *Library) ReadCode(pack *rulepacks.Pack) (*Code, error) {
 	r := newReader(pack)
+	r.code.Library = l
 	for _, step := range []func(){r.parse, r.modules, r.compile, r.rules} {
 		if step(); len(r.problems) > 0 {
 			slices.SortStableFunc(r.problems, func(a, b Problem) int {
@@ -45,6 +48,7 @@ func ReadCode(pack *rulepacks.Pack) (*Code, error) {
 			return nil, r.problems
 		}
 	}
+	l.shorten(r.code.Compiler)
 	return r.code, nil
 }
 
@@ -66,7 +70,7 @@ type reader struct {
 
 func newReader(pack *rulepacks.Pack) *reader {
 	return &reader{pack: pack, root: "data.packs." + pack.Manifest.Name + ".", uses: map[place][]Use{},
-		code: &Code{Modules: map[string]*ast.Module{}}}
+		code: &Code{Modules: map[string]*ast.Module{}, pack: pack}}
 }
 
 func (r *reader) problem(file string, line int, format string, args ...any) {
@@ -113,10 +117,9 @@ func (r *reader) modules() {
 			r.problem(file, m.Package.Location.Row, "package must lie under %s", strings.TrimSuffix(r.root, "."))
 		}
 		r.closed(file, m)
-		_, problems := Calls(m)
-		r.problems = append(r.problems, problems...)
+		r.unshadowed(file, m)
 		for _, x := range m.Rules {
-			uses, _ := Calls(&ast.Module{Rules: []*ast.Rule{x}})
+			uses := r.calls(x)
 			r.uses[placeOf(x.Location)] = append(r.uses[placeOf(x.Location)], uses...)
 			r.code.Uses = append(r.code.Uses, uses...)
 		}
@@ -161,8 +164,29 @@ func (r *reader) closed(file string, m *ast.Module) {
 	})
 }
 
+// unshadowed refuses names that hide the library: a call would not be what it
+// reads as.
+func (r *reader) unshadowed(file string, m *ast.Module) {
+	spaces := map[string]bool{}
+	for _, f := range r.code.Library.functions {
+		space, _, _ := strings.Cut(f.Name, ".")
+		spaces[space] = true
+	}
+	refuse := func(name string, loc *ast.Location) {
+		if spaces[name] {
+			r.problem(file, loc.Row, "%s is a name of the library: give it another", name)
+		}
+	}
+	for _, i := range m.Imports {
+		refuse(string(i.Name()), i.Location)
+	}
+	for _, x := range m.Rules {
+		refuse(refParts(x.Head.Ref())[0], x.Location)
+	}
+}
+
 func (r *reader) compile() {
-	r.code.Compiler = ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true)
+	r.code.Compiler = ast.NewCompiler().WithCapabilities(r.code.Library.Capabilities()).WithStrict(true)
 	if r.code.Compiler.Compile(r.code.Modules); r.code.Compiler.Failed() {
 		r.opaErrors("", r.code.Compiler.Errors)
 	}
@@ -174,9 +198,6 @@ func (r *reader) rules() {
 	if len(r.code.Rules) == 0 {
 		r.problem("rules", 0, "no rules: a rule is a Rego package whose # METADATA has a custom id")
 	}
-	for _, u := range r.code.Uses {
-		r.exists(u)
-	}
 	byID := map[string]*Rule{}
 	for _, x := range r.code.Rules {
 		if other := byID[x.ID]; other != nil {
@@ -185,8 +206,10 @@ func (r *reader) rules() {
 		byID[x.ID] = x
 	}
 	for _, x := range r.code.Rules {
-		if _, ok := r.pack.ValueSet(x.Trigger); !ok && x.Trigger != "" {
+		if v, ok := r.pack.ValueSet(x.Trigger); !ok && x.Trigger != "" {
 			r.problem(x.File, x.Line, "trigger names value set %q, which the pack does not have", x.Trigger)
+		} else if ok && !slices.Contains(orderKinds, v.Kind) {
+			r.problem(x.File, x.Line, "trigger names value set %q of kind %s, and orders are of kind %s", x.Trigger, v.Kind, kinds(orderKinds))
 		}
 		for _, s := range x.Supersedes {
 			if byID[s] == nil || s == x.ID {
@@ -219,25 +242,16 @@ func supersedesItself(x *Rule, byID map[string]*Rule) bool {
 	return false
 }
 
-func (r *reader) exists(u Use) {
-	if s := u.Options["set"]; s != "" {
-		if _, ok := r.pack.ValueSet(s); !ok {
-			r.problem(u.File, u.Line, "value set %q is not in the pack", s)
-		}
-	}
-	if u.Function == "param" {
-		if _, ok := r.pack.Manifest.Parameters.Get(u.Text); !ok {
-			r.problem(u.File, u.Line, "parameter %q is not declared in pack.yaml", u.Text)
-		}
-	}
-}
-
 // derive notes what a rule reads, and which of it decides whether it holds.
 func (r *reader) derive(rule *Rule) {
 	rule.Uses = r.reachable("data." + rule.Package)
 	rule.Asks = r.reachable("data." + rule.Package + ".holds")
 	for _, u := range rule.Uses {
-		rule.Reads = append(rule.Reads, Reads(u.Function)...)
+		rule.Reads = append(rule.Reads, u.Function.Reads...)
+		if u.Function.NeedsOrder && rule.Trigger == "" {
+			r.problem(u.File, u.Line, "%s needs an order, and rule %s is asked about the patient: give it a trigger {order: <value set>}",
+				u.Function.Name, rule.ID)
+		}
 	}
 	slices.Sort(rule.Reads)
 	rule.Reads = slices.Compact(rule.Reads)
@@ -268,7 +282,7 @@ func (r *reader) reachable(prefix string) []Use {
 		uses = append(uses, r.uses[at]...)
 	}
 	slices.SortStableFunc(uses, func(a, b Use) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Function, b.Function), strings.Compare(a.Text, b.Text))
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Function.Name, b.Function.Name), strings.Compare(a.text(), b.text()))
 	})
 	return uses
 }

@@ -48,19 +48,12 @@ func formulaOf(r []fact.Evidence, codings []chart.Coding) string {
 
 // egfr gives the newest valid reported eGFR, else the one computed by CKD-EPI
 // 2021 from the newest creatinine. Both hold for adults only.
-func egfr(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, err := opts(a[0])
-	if err != nil {
-		return nil, err
-	}
-	maxAge, err := o.duration(optMaxAge, true)
-	if err != nil {
-		return nil, err
-	}
-	v := s.egfrs[maxAge]
+func egfr(s *Session, c *Call) (*ast.Term, error) {
+	maxAge := c.duration("max_age")
+	v := s.lib.egfrs[maxAge]
 	if v == nil {
 		v = s.egfr(maxAge)
-		s.egfrs[maxAge] = v
+		s.lib.egfrs[maxAge] = v
 	}
 	copied := *v // each call has a place of its own
 	return s.newValue(c, &copied), nil
@@ -113,7 +106,7 @@ func plausible(v *fact.Value, low, high string) *fact.Value {
 
 // formula names the formula of the results a value rests on.
 func (s *Session) formula(v *fact.Value) string {
-	for _, r := range s.chart.Find("Observation", egfrCodes...) {
+	for _, r := range s.chart.observations(egfrCodes) {
 		if len(v.Evidence) > 0 && r.Ref() == v.Evidence[0].Ref {
 			return formulaOf(v.Evidence, r.Codings)
 		}

@@ -42,7 +42,7 @@ func TestEGFRFromCreatinine(t *testing.T) {
 		must(decimals.Mul(umol, dec(v.scr), dec("88.42")))
 		for _, value := range []string{quantity(v.scr, "mg/dL"), quantity(umol.Text('f'), "umol/L")} {
 			a := ask(t, "", bundle(person(fmt.Sprintf("%d-01-15", 2026-v.age), v.sex), labResult("scr", "2160-0", "2026-02-01", value)))
-			got := a.value(egfr, `{"max_age":"P365D"}`)
+			got := a.value("fhir.egfr", `{"max_age":"P365D"}`)
 			if got.State != fact.Known || got.Low.Text('f') != v.gfr || got.High.Text('f') != v.gfr || got.Method != "CKD-EPI 2021 from creatinine" {
 				t.Errorf("%d %s, %s: %v %s (%s), want %s", v.age, v.sex, value, got.State, got, codes(got.Reasons), v.gfr)
 			}
@@ -93,7 +93,7 @@ func TestEGFR(t *testing.T) {
 		{"creatinine without a unit", bundle(man, scr("2026-02-01", `"valueQuantity":{"value":2.5}`)), "unit-unconvertible", ""},
 		{"nothing supplied", "", "not-supplied", ""},
 	} {
-		got := ask(t, "", tt.source).value(egfr, year)
+		got := ask(t, "", tt.source).value("fhir.egfr", year)
 		text := codes(got.Reasons)
 		if got.State == fact.Known {
 			text = got.String()
@@ -106,11 +106,11 @@ func TestEGFR(t *testing.T) {
 
 func TestEGFRIsAskedOnce(t *testing.T) {
 	a := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
-	first, second := a.value(egfr, `{"max_age":"P1Y"}`), a.value(egfr, `{"max_age":"P1Y"}`)
+	first, second := a.value("fhir.egfr", `{"max_age":"P1Y"}`), a.value("fhir.egfr", `{"max_age":"P1Y"}`)
 	if first == second || first.Low != second.Low {
 		t.Error("calls must have values of their own over one computation")
 	}
-	if third := a.value(egfr, `{"max_age":"P7D"}`); third.State == fact.Known {
+	if third := a.value("fhir.egfr", `{"max_age":"P7D"}`); third.State == fact.Known {
 		t.Errorf("within 7 days: %s", third)
 	}
 }
@@ -140,7 +140,7 @@ func TestAge(t *testing.T) {
 		{"2008-03-02", "18 years", time.Date(2026, 3, 2, 5, 0, 0, 0, time.UTC)},
 	} {
 		a := ask(t, "", bundle(person(tt.birth, "female")), func(in *chart.Inputs) { in.Now = tt.at })
-		v := a.value(age, `{"unit":"a"}`)
+		v := a.value("fhir.age", `{"unit":"a"}`)
 		text := codes(v.Reasons)
 		if v.State == fact.Known {
 			text = v.String()
@@ -149,7 +149,7 @@ func TestAge(t *testing.T) {
 			t.Errorf("born %q, on %s: %s, want %s", tt.birth, tt.at.Format(time.RFC3339), text, tt.want)
 		}
 	}
-	if v := ask(t, "", "").value(age, `{"unit":"a"}`); codes(v.Reasons) != "not-supplied" {
+	if v := ask(t, "", "").value("fhir.age", `{"unit":"a"}`); codes(v.Reasons) != "not-supplied" {
 		t.Errorf("no patient: %v", v.Reasons)
 	}
 }
@@ -193,7 +193,7 @@ func TestLab(t *testing.T) {
 }
 
 func TestPossiblyNewest(t *testing.T) {
-	zone := ask(t, "", "").chart.Zone()
+	zone := ask(t, "", "").chart.of.Zone()
 	at := func(s string) dates.Interval {
 		if s == "" {
 			return dates.Interval{}

@@ -97,14 +97,14 @@ func (s *Session) blank() *fact.Fact {
 	return f
 }
 
-func (s *Session) newFact(c *call, f *fact.Fact) *ast.Term {
-	f.Op = c.name
+func (s *Session) newFact(c *Call, f *fact.Fact) *ast.Term {
+	f.Op = c.function.Name
 	f.At = s.at()
 	s.facts = append(s.facts, f)
 	return factHandles.term(len(s.facts) - 1)
 }
 
-func (s *Session) newValue(c *call, v *fact.Value) *ast.Term {
+func (s *Session) newValue(c *Call, v *fact.Value) *ast.Term {
 	v.At = s.at()
 	s.values = append(s.values, v)
 	return valueHandles.term(len(s.values) - 1)

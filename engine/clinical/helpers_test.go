@@ -3,6 +3,7 @@ package clinical
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,19 @@ func embedded(t testing.TB, name string) *rulepacks.Pack {
 	}
 	return p
 }
+
+// nsaids is the code of the pack of NSAIDs, read once.
+var nsaids = sync.OnceValue(func() *Code {
+	pack, err := rulepacks.ReadEmbedded("nsaid_anticoagulant")
+	if err != nil {
+		panic(err)
+	}
+	code, err := Newest().ReadCode(pack)
+	if err != nil {
+		panic(err)
+	}
+	return code
+})
 
 // bundle writes a searchset of resources.
 func bundle(resources ...string) string {
@@ -78,7 +92,7 @@ func ask(t testing.TB, drafts, source string, change ...func(*chart.Inputs)) ask
 	if err != nil {
 		t.Fatal(err)
 	}
-	pack, err := Bind(embedded(t, "nsaid_anticoagulant"), nil)
+	pack, err := nsaids().Bind(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,17 +106,22 @@ func ask(t testing.TB, drafts, source string, change ...func(*chart.Inputs)) ask
 }
 
 // call calls a function of the library with arguments in Rego.
-func (a asked) call(f impl, args ...string) (*ast.Term, error) {
+func (a asked) call(name string, args ...string) (*ast.Term, error) {
+	a.Helper()
+	f := a.lib.library.byName[name]
+	if f == nil || f.decl.Decl.Arity() != len(args) {
+		a.Fatalf("there is no %s of %d arguments", name, len(args))
+	}
 	terms := make([]*ast.Term, len(args))
 	for i, text := range args {
 		terms[i] = ast.MustParseTerm(text)
 	}
-	return f(a.Session, &a.Session.call, terms)
+	return a.run(f, nil, terms)
 }
 
-func (a asked) fact(f impl, args ...string) *fact.Fact {
+func (a asked) fact(name string, args ...string) *fact.Fact {
 	a.Helper()
-	t, err := a.call(f, args...)
+	t, err := a.call(name, args...)
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -113,9 +132,9 @@ func (a asked) fact(f impl, args ...string) *fact.Fact {
 	return got
 }
 
-func (a asked) value(f impl, args ...string) *fact.Value {
+func (a asked) value(name string, args ...string) *fact.Value {
 	a.Helper()
-	t, err := a.call(f, args...)
+	t, err := a.call(name, args...)
 	if err != nil {
 		a.Fatal(err)
 	}

@@ -15,28 +15,9 @@ import (
 )
 
 // lab gives the newest valid result of a value set.
-func lab(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, set, err := s.aboutSet(a[0])
-	if err != nil {
-		return nil, err
-	}
-	unit, err := o.str(optUnit, true)
-	if err != nil {
-		return nil, err
-	}
-	maxAge, err := o.duration(optMaxAge, true)
-	if err != nil {
-		return nil, err
-	}
-	return s.newValue(c, s.newest(set.title, set.codings, unit, maxAge)), nil
-}
-
-func (o options) duration(key *ast.Term, required bool) (dates.Duration, error) {
-	text, err := o.str(key, required)
-	if err != nil || text == "" {
-		return dates.Duration{}, err
-	}
-	return dates.ParseDuration(text)
+func lab(s *Session, c *Call) (*ast.Term, error) {
+	set := c.set("set")
+	return s.newValue(c, s.newest(set.title, set.codings, c.text("unit"), c.duration("max_age"))), nil
 }
 
 // reading is one result that may count.
@@ -59,7 +40,7 @@ type reading struct {
 func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge dates.Duration) *fact.Value {
 	v := &fact.Value{Name: name, Unit: unit}
 	readings, skipped := s.readings(codes, unit, name)
-	complete, gaps := s.chart.Complete("Observation")
+	complete, gaps := s.chart.complete("Observation")
 	top := possiblyNewest(readings)
 	for _, r := range top {
 		v.Evidence = append(v.Evidence, r.Evidence())
@@ -76,7 +57,7 @@ func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge 
 		return v
 	}
 	v.When = top[0].Effective.Text
-	oldest := maxAge.Before(s.chart.Now())
+	oldest := maxAge.Before(s.chart.now())
 	for _, r := range top {
 		switch r.Effective.Before(oldest) {
 		case fact.True:
@@ -100,20 +81,20 @@ func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge 
 func (s *Session) readings(codes []chart.Coding, unit, name string) (list []reading, skipped []fact.Reason) {
 	take := func(o *chart.Observation) {
 		if r, ok := read(o, unit, name); ok {
-			if odd := settle(o, s.chart.Now()); odd != "" {
+			if odd := settle(o, s.chart.now()); odd != "" {
 				r.reason = &fact.Reason{Code: odd, What: name}
 			}
 			list = append(list, r)
 		}
 	}
-	for _, res := range s.chart.Find("Observation", codes...) {
+	for _, res := range s.chart.observations(codes) {
 		if unfinished(res.Status) {
 			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.WrongStatus, What: name}})
 			continue
 		}
-		take(s.chart.Observation(res))
+		take(s.chart.observation(res))
 	}
-	for _, o := range s.chart.Components(codes...) {
+	for _, o := range s.chart.components(codes) {
 		if unfinished(o.Status) {
 			skipped = fact.Merge(skipped, []fact.Reason{{Code: fact.WrongStatus, What: name}})
 			continue

@@ -1,47 +1,184 @@
 package clinical
 
 import (
-	"github.com/open-policy-agent/opa/v1/types"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
 
-	"github.com/precept-cds/precept/engine/fact"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"golang.org/x/mod/semver"
 )
 
-var (
-	optionsType    = types.NewObject(nil, types.NewDynamicProperty(types.S, types.A))
-	suggestionType = handleType("suggestion")
-	factsType      = types.NewArray(nil, factType)
-)
-
-// library lists every function. The order is that of the documentation.
-func library() []builtin {
-	return []builtin{
-		{"fact.all", "True if every fact is true; false if one is false.", args(factsType), factType, nil, all},
-		{"fact.any", "True if one fact is true; false if all are false.", args(factsType), factType, nil, anyOf},
-		{"fact.negate", "Swaps true and false; unknown stays unknown.", args(factType), factType, nil, not},
-		{"fact.count_at_least", "True if n or more of the facts are true; false if that can not be reached.", args(types.N, factsType), factType, nil, countAtLeast},
-		{"fact.named", "Gives a fact a name in clinical words.", args(types.S, factType), factType, nil, named},
-		{"fact.less", "value < number", args(valueType, types.N), factType, nil, compare(fact.Less)},
-		{"fact.less_equal", "value <= number", args(valueType, types.N), factType, nil, compare(fact.LessEqual)},
-		{"fact.greater", "value > number", args(valueType, types.N), factType, nil, compare(fact.Greater)},
-		{"fact.greater_equal", "value >= number", args(valueType, types.N), factType, nil, compare(fact.GreaterEqual)},
-		{"fact.within", "low <= value < high", args(valueType, types.N, types.N), factType, nil, within},
-		{"fact.lacking", "True if the chart is complete enough to say that there is no usable value.", args(valueType), factType, nil, lacking},
-		{"fact.is", "Whether a fact is in the named state. Only for the wording of cards.", args(factType, types.S), types.B, nil, is},
-
-		{"fhir.order", "The order this rule is asked about.", nil, orderType, nil, order},
-		{"fhir.order_in", "The order is one of a value set, by its code or its ingredients.", args(optionsType), factType, []string{"set"}, orderIn},
-		{"fhir.topical", "The order acts only where it is applied, by its route or form.", args(orderType), factType, nil, topical},
-		{"fhir.age", "Age of the patient.", args(optionsType), valueType, []string{"unit"}, age},
-		{"fhir.egfr", "Newest valid eGFR, else CKD-EPI 2021 from creatinine.", args(optionsType), valueType, []string{"max_age"}, egfr},
-		{"fhir.lab", "Newest valid result of a value set.", args(optionsType), valueType, []string{"set", "unit", "max_age"}, lab},
-		{"fhir.takes", "The patient is exposed to a drug of a value set.", args(optionsType), factType, []string{"set", "within", "by", "other_ingredient", "systemic", "drafts"}, takes},
-		{"fhir.condition", "The patient has, or ever had, a condition of a value set.", args(optionsType), factType, []string{"set", "ever"}, condition},
-		{"fhir.text", "Fills a template; numbers, dates and names reach text only here.", args(types.S, optionsType), types.S, nil, text},
-		{"fhir.remove", "Suggests to delete the draft order.", args(orderType), suggestionType, nil, remove},
-		{"fhir.request_service", "Suggests to order a service.", args(optionsType), suggestionType, []string{"system", "code", "display", "label"}, requestService},
-		{"fhir.propose_medication", "Suggests another medication.", args(optionsType), suggestionType, []string{"system", "code", "display", "label"}, proposeMedication},
-		{"param", "A parameter of the pack, as the tenant set it or by default.", args(types.S), types.A, nil, param},
-	}
+// Library is one version of the functions that rules call. It is immutable and
+// safe for concurrent use; any number of them may live in one program.
+type Library struct {
+	version   string
+	functions []*function          // in the order of the documentation
+	byName    map[string]*function // the same
 }
 
-func args(t ...types.Type) []types.Type { return t }
+// libraries makes the libraries of this program, oldest first.
+var libraries = sync.OnceValue(func() []*Library {
+	l, err := newLibrary("1.0.0", functions())
+	if err != nil {
+		panic("clinical: " + err.Error()) // a slip in this package's tables, which its tests find
+	}
+	return []*Library{l}
+})
+
+// Libraries returns the libraries that this program has, oldest first.
+func Libraries() []*Library { return slices.Clone(libraries()) }
+
+// Newest returns the newest library that this program has.
+func Newest() *Library { return libraries()[len(libraries())-1] }
+
+// Lookup returns the library of a version, as an activation or a record names
+// it.
+func Lookup(version string) (*Library, bool) {
+	return last(func(l *Library) bool { return l.version == version })
+}
+
+// NewestOf returns the newest library of a major version, as a pack names it.
+func NewestOf(major string) (*Library, bool) {
+	return last(func(l *Library) bool { return l.Major() == major })
+}
+
+func last(is func(*Library) bool) (*Library, bool) {
+	for _, l := range slices.Backward(libraries()) {
+		if is(l) {
+			return l, true
+		}
+	}
+	return nil, false
+}
+
+func newLibrary(version string, list []Function) (*Library, error) {
+	if v := "v" + version; semver.Canonical(v) != v {
+		return nil, fmt.Errorf("making clinical library %q: the version must be a semantic one, such as 1.0.0", version)
+	}
+	l := &Library{version: version, byName: make(map[string]*function, len(list))}
+	for i := range list {
+		why := list[i].problem()
+		if l.byName[list[i].Name] != nil {
+			why = "it is there twice"
+		}
+		if why != "" {
+			return nil, fmt.Errorf("making clinical library %s: function %q: %s", version, list[i].Name, why)
+		}
+		f := newFunction(clone(list[i]))
+		l.functions = append(l.functions, f)
+		l.byName[f.Name] = f
+	}
+	return l, nil
+}
+
+// clone copies what a description shares with the one it was made from, so
+// that nobody changes a function of a library from outside.
+func clone(f Function) Function {
+	f.Args, f.Options = slices.Clone(f.Args), slices.Clone(f.Options)
+	f.Reads, f.Attributes = slices.Clone(f.Reads), slices.Clone(f.Attributes)
+	for i, o := range f.Options {
+		f.Options[i].Words, f.Options[i].Sets = slices.Clone(o.Words), slices.Clone(o.Sets)
+	}
+	return f
+}
+
+// With makes another library, of another version: a function that l has under
+// the same name is replaced, others are added at the end. The error says which
+// description is not complete.
+func (l *Library) With(version string, functions ...Function) (*Library, error) {
+	if version == l.version {
+		return nil, fmt.Errorf("making clinical library %s: one version has one content; give the changed one another", version)
+	}
+	list := l.Functions()
+	for _, f := range functions {
+		if i := slices.IndexFunc(list, func(have Function) bool { return have.Name == f.Name }); i >= 0 {
+			list[i] = f
+		} else {
+			list = append(list, f)
+		}
+	}
+	return newLibrary(version, list)
+}
+
+// Version is the version of the library, such as 1.0.0: an activation names
+// the one that it was approved with, and a record the one that answered.
+func (l *Library) Version() string { return l.version }
+
+// Major is the part of the version that packs name.
+func (l *Library) Major() string {
+	major, _, _ := strings.Cut(l.version, ".")
+	return major
+}
+
+// Functions describes every function, in the order of the documentation.
+func (l *Library) Functions() []Function {
+	list := make([]Function, len(l.functions))
+	for i, f := range l.functions {
+		list[i] = clone(f.Function)
+	}
+	return list
+}
+
+// Function describes one function; ok is false if the library has none of the
+// name.
+func (l *Library) Function(name string) (f Function, ok bool) {
+	have := l.byName[name]
+	if have == nil {
+		return Function{}, false
+	}
+	return clone(have.Function), true
+}
+
+// Capabilities lists what a rule may use: the library and those built-ins of
+// Rego that are deterministic and reach nothing outside. Editors and stock
+// tools read it as an OPA capabilities file.
+func (l *Library) Capabilities() *ast.Capabilities {
+	stock := ast.CapabilitiesForThisVersion(ast.CapabilitiesRegoVersion(ast.RegoV1))
+	caps := &ast.Capabilities{FutureKeywords: stock.FutureKeywords, Features: stock.Features, AllowNet: []string{}}
+	for _, b := range stock.Builtins {
+		if allowed[b.Name] {
+			caps.Builtins = append(caps.Builtins, b)
+		}
+	}
+	for _, f := range l.functions {
+		caps.Builtins = append(caps.Builtins, f.decl)
+	}
+	return caps
+}
+
+var allowed = set(
+	"eq", "assign", "equal", "neq", "lt", "lte", "gt", "gte", "plus", "minus", "mul", "div", "rem", "and", "or",
+	"count", "sum", "max", "min", "sort", "abs", "round", "ceil", "floor",
+	"array.concat", "array.slice", "array.reverse", "array.flatten",
+	"object.get", "object.keys", "object.union", "object.remove", "object.filter",
+	"union", "intersection", "concat", "contains", "startswith", "endswith", "lower", "upper", "split", "trim",
+	"trim_space", "trim_prefix", "trim_suffix", "replace", "substring", "format_int",
+	"is_string", "is_number", "is_boolean", "is_array", "is_object", "is_set", "is_null",
+	"internal.member_2", "internal.member_3", "internal.print", "time.now_ns",
+)
+
+func set(names ...string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+// shorten gives every call of the library in compiled code an operator of one
+// part, "fhir.takes" for ["fhir", "takes"]: the evaluator then need not join
+// the parts at every call. Names stay what they are.
+func (l *Library) shorten(c *ast.Compiler) {
+	for _, m := range c.Modules {
+		ast.WalkExprs(m, func(x *ast.Expr) bool {
+			if terms, ok := x.Terms.([]*ast.Term); ok && len(terms) > 0 {
+				if f := l.byName[terms[0].String()]; f != nil {
+					terms[0] = f.op
+				}
+			}
+			return false
+		})
+	}
+}

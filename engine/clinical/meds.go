@@ -1,7 +1,6 @@
 package clinical
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -12,7 +11,7 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 )
 
-func order(s *Session, _ *call, _ []*ast.Term) (*ast.Term, error) {
+func order(s *Session, _ *Call) (*ast.Term, error) {
 	if s.subject == nil {
 		return nil, errNoOrder
 	}
@@ -21,15 +20,11 @@ func order(s *Session, _ *call, _ []*ast.Term) (*ast.Term, error) {
 
 // orderIn asks whether the order is of a value set, by its own codes or those
 // of its ingredients.
-func orderIn(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	_, set, err := s.aboutSet(a[0])
-	if err != nil {
-		return nil, err
-	}
+func orderIn(s *Session, c *Call) (*ast.Term, error) {
 	if s.subject == nil {
 		return nil, errNoOrder
 	}
-	f := s.blank()
+	set, f := c.set("set"), s.blank()
 	f.Label = set.ordered
 	switch {
 	case inSet(set, s.subject.Codings) || inSet(set, s.subject.Drug.Codings) || inSet(set, s.subject.Drug.Ingredients):
@@ -53,8 +48,8 @@ var (
 	systemicRoutes = set("26643006", "47625008", "78421000", "34206005", "45890007", "37839007", "37161004") // oral, intravenous, intramuscular, subcutaneous, transdermal, sublingual, rectal
 )
 
-func topical(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, err := s.order(a[0])
+func topical(s *Session, c *Call) (*ast.Term, error) {
+	o, err := s.order(c.args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -98,26 +93,25 @@ type exposureQuery struct {
 	set      *valueSet
 	windowed bool
 	window   dates.Duration
-	byStart  bool
+	byStart  bool // only starts in the window
 	other    bool
 	systemic bool
 	drafts   bool
 }
 
-var exposureTypes = []string{"MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration"}
-
 // takes asks whether the patient is exposed to a drug of a value set: now, or
 // with within: in a window up to now. The order at hand, and the one it
 // replaces, never count. The answer is false only if every source of
 // medications is complete and every drug that could count is identified.
-func takes(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	q, label, err := s.exposureQuery(a[0])
-	if err != nil {
-		return nil, err
-	}
+func takes(s *Session, c *Call) (*ast.Term, error) {
+	q := exposureQuery{set: c.set("set"), windowed: c.has("within"), window: c.duration("within"), byStart: c.has("by"),
+		other: c.flag("other_ingredient"), systemic: c.flag("systemic"), drafts: c.flag("drafts")}
 	f := s.blank()
-	f.Label, f.State = label, fact.False
-	for _, e := range s.chart.Exposures() {
+	f.Label, f.State = q.set.takes, fact.False
+	if q.windowed {
+		f.Label += " within " + c.text("within")
+	}
+	for _, e := range s.chart.exposures() {
 		if e.Draft && !q.drafts || s.changes(e, q) {
 			continue
 		}
@@ -138,41 +132,6 @@ func (s *Session) changes(e *chart.Exposure, q exposureQuery) bool {
 	return !q.windowed || e.Resource == o.Resource || slices.ContainsFunc(e.Drug.Ingredients, func(c chart.Coding) bool {
 		return slices.ContainsFunc(o.Drug.Ingredients, func(d chart.Coding) bool { return c.System == d.System && c.Code == d.Code })
 	})
-}
-
-func (s *Session) exposureQuery(t *ast.Term) (q exposureQuery, label string, err error) {
-	o, set, err := s.aboutSet(t)
-	if err != nil {
-		return q, "", err
-	}
-	q.set, label = set, set.takes
-	window, err := o.str(optWithin, false)
-	if err != nil {
-		return q, "", err
-	}
-	if window != "" {
-		if q.window, err = dates.ParseDuration(window); err != nil {
-			return q, "", err
-		}
-		q.windowed = true
-		label += " within " + window
-	}
-	by, err := o.str(optBy, false)
-	if err != nil {
-		return q, "", err
-	}
-	if by != "" && (by != "start" || !q.windowed) {
-		return q, "", fmt.Errorf("option by must be \"start\" and goes with within")
-	}
-	q.byStart = by == "start"
-	if q.other, err = o.flag(optOther, false); err != nil {
-		return q, "", err
-	}
-	if q.systemic, err = o.flag(optSystemic, false); err != nil {
-		return q, "", err
-	}
-	q.drafts, err = o.flag(optDrafts, true)
-	return q, label, err
 }
 
 // weighExposure adds what one exposure says.
@@ -240,7 +199,7 @@ func (s *Session) timely(e *chart.Exposure, q exposureQuery) (fact.State, []fact
 	if !q.windowed {
 		return e.Active, e.Reasons
 	}
-	now := s.chart.Now()
+	now := s.chart.now()
 	from := q.window.Before(now)
 	if q.byStart {
 		return e.StartedDuring(from, now)

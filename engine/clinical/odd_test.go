@@ -48,7 +48,7 @@ func TestNothingOlderStandsIn(t *testing.T) {
 		"a unit that contradicts":      {with(`"unit":"mL/min/{1.73_m2}"`, `"unit":"mg/dL"`), "unit-unconvertible"},
 		"a comparator that is none":    {with(`"value":20`, `"value":20,"comparator":[">"]`), "implausible"},
 	} {
-		got := ask(t, "", bundle(person("1956-01-15", "male"), old, test.newest)).value(egfr, `{"max_age":"P365D"}`)
+		got := ask(t, "", bundle(person("1956-01-15", "male"), old, test.newest)).value("fhir.egfr", `{"max_age":"P365D"}`)
 		text := codes(got.Reasons)
 		if got.State == fact.Known {
 			text = got.Low.Text('f')
@@ -82,7 +82,7 @@ func TestPlausible(t *testing.T) {
 		"creatinine below 0.5": {labResult("1", "2160-0", "2026-02-20",
 			`"valueQuantity":{"value":0.5,"comparator":"<","unit":"mg/dL"}`), true},
 	} {
-		got := ask(t, "", bundle(person("1956-01-15", "male"), test.result)).value(egfr, `{"max_age":"P365D"}`)
+		got := ask(t, "", bundle(person("1956-01-15", "male"), test.result)).value("fhir.egfr", `{"max_age":"P365D"}`)
 		if (got.State == fact.Known) != test.known || !test.known && codes(got.Reasons) != "implausible" {
 			t.Errorf("%s: %v %s, reasons %s", name, got.State, got, codes(got.Reasons))
 		}
@@ -115,7 +115,7 @@ func TestSupersedesInACircle(t *testing.T) {
 	for i, f := range pack.Rules {
 		pack.Rules[i].Data = []byte(strings.Replace(string(f.Data), "#   id: metformin-caution\n", "#   id: metformin-caution\n#   supersedes: [metformin-contraindicated]\n", 1))
 	}
-	if _, err := ReadCode(&pack); err == nil || !strings.Contains(err.Error(), "circle") {
+	if _, err := Newest().ReadCode(&pack); err == nil || !strings.Contains(err.Error(), "circle") {
 		t.Errorf("a pack with a circle gives %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestOtherIngredientOfNobodyKnows(t *testing.T) {
 		return med("MedicationRequest", id, drug, `,"status":"active","intent":"order"`)
 	}
 	blind := func(in *chart.Inputs) { in.Terminology = nil }
-	f := ask(t, bundle(order("d", "5640")), bundle(order("1", "7258")), blind).fact(takes, `{"set":"nsaid","other_ingredient":true}`)
+	f := ask(t, bundle(order("d", "5640")), bundle(order("1", "7258")), blind).fact("fhir.takes", `{"set":"nsaid","other_ingredient":true}`)
 	if f.State != fact.Unknown || codes(f.Reasons) != "unresolved-reference" {
 		t.Errorf("%v %s", f.State, codes(f.Reasons))
 	}
@@ -137,10 +137,10 @@ func TestOtherIngredientOfNobodyKnows(t *testing.T) {
 func TestProposedDraft(t *testing.T) {
 	proposal := med("MedicationRequest", "e", "855350", `,"status":"draft","intent":"proposal"`)
 	drafts := bundle(med("MedicationRequest", "d", "197806", `,"status":"draft","intent":"order"`), proposal)
-	if f := ask(t, drafts, bundle()).fact(takes, `{"set":"warfarin"}`); f.State != fact.True {
+	if f := ask(t, drafts, bundle()).fact("fhir.takes", `{"set":"warfarin"}`); f.State != fact.True {
 		t.Errorf("as a draft: %v", f.State)
 	}
-	if f := ask(t, bundle(med("MedicationRequest", "d", "197806", `,"status":"draft"`)), bundle(proposal)).fact(takes, `{"set":"warfarin"}`); f.State != fact.False {
+	if f := ask(t, bundle(med("MedicationRequest", "d", "197806", `,"status":"draft"`)), bundle(proposal)).fact("fhir.takes", `{"set":"warfarin"}`); f.State != fact.False {
 		t.Errorf("in the chart: %v", f.State)
 	}
 }
@@ -166,7 +166,7 @@ func TestLocalByEveryRoute(t *testing.T) {
 		"in words":                   {words, fact.Unknown},
 	} {
 		order := med("MedicationRequest", "d", "5640", `,"status":"draft","dosageInstruction":[`+test.instructions+`]`)
-		if f := ask(t, bundle(order), bundle()).fact(topical, `{"order":0}`); f.State != test.want {
+		if f := ask(t, bundle(order), bundle()).fact("fhir.topical", `{"order":0}`); f.State != test.want {
 			t.Errorf("%s: %v, want %v", name, f.State, test.want)
 		}
 	}

@@ -1,7 +1,6 @@
 package clinical
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -11,10 +10,10 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 )
 
-// Pack is what the built-ins need of a pack, as one tenant has set it: value
+// Pack is what the functions need of a pack, as one tenant has set it: value
 // sets, translations and parameters. It is immutable and shared.
 type Pack struct {
-	pack     *rulepacks.Pack
+	library  *Library
 	messages map[string]rulepacks.Messages
 	params   map[string]*ast.Term
 	sets     map[string]*valueSet
@@ -31,9 +30,10 @@ type valueSet struct {
 
 // Bind gives the pack with the tenant's parameters; what is not set takes the
 // pack's default. A parameter that the pack does not declare, or a value that
-// does not fit, is refused.
-func Bind(pack *rulepacks.Pack, set map[string]jsontext.Value) (*Pack, error) {
-	p := &Pack{pack: pack, messages: pack.Messages, params: map[string]*ast.Term{}, sets: valueSets(pack)}
+// does not fit it or an option it stands for, is refused.
+func (c *Code) Bind(set map[string]jsontext.Value) (*Pack, error) {
+	pack := c.pack
+	p := &Pack{library: c.Library, messages: pack.Messages, params: map[string]*ast.Term{}, sets: valueSets(pack)}
 	for name := range set {
 		if _, ok := pack.Manifest.Parameters.Get(name); !ok {
 			return nil, fmt.Errorf("setting parameters of pack %s: it has no parameter %q", pack.Manifest.Name, name)
@@ -47,11 +47,22 @@ func Bind(pack *rulepacks.Pack, set map[string]jsontext.Value) (*Pack, error) {
 		if err := decl.Validate(value); err != nil {
 			return nil, fmt.Errorf("setting parameter %s of pack %s: %w", decl.Name, pack.Manifest.Name, err)
 		}
-		v, err := ast.ValueFromReader(bytes.NewReader(value))
+		t, err := termOf(value)
 		if err != nil {
 			return nil, fmt.Errorf("setting parameter %s of pack %s: %w", decl.Name, pack.Manifest.Name, err)
 		}
-		p.params[decl.Name] = ast.NewTerm(v)
+		p.params[decl.Name] = t
+	}
+	for _, u := range c.Uses {
+		for _, o := range u.Options {
+			if o.Param == "" {
+				continue
+			}
+			if _, m := o.read(p.params[o.Param].Value); m != nil {
+				return nil, fmt.Errorf("setting parameter %s of pack %s: as option %s of %s it %s; %s: %w", o.Param, pack.Manifest.Name,
+					o.Name, u.Function.Name, m.what, m.hint, rulepacks.ErrParameter)
+			}
+		}
 	}
 	return p, nil
 }

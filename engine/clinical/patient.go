@@ -1,7 +1,6 @@
 package clinical
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 
@@ -14,29 +13,18 @@ import (
 
 // age gives the completed years of the patient as an interval: one number if
 // the birth date is known to the day.
-func age(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, err := opts(a[0])
-	if err != nil {
-		return nil, err
-	}
-	unit, err := o.str(optUnit, true)
-	if err != nil {
-		return nil, err
-	}
-	if unit != "a" {
-		return nil, fmt.Errorf("unit must be \"a\", years")
-	}
+func age(s *Session, c *Call) (*ast.Term, error) {
 	return s.newValue(c, s.age()), nil
 }
 
 func (s *Session) age() *fact.Value {
 	v := &fact.Value{Name: "age", Unit: "a"}
-	p, reasons := s.chart.Patient()
+	p, reasons := s.chart.patient(attributeAge)
 	if p == nil {
 		v.Reasons = reasons
 		return v
 	}
-	birth, now := p.Birth, s.chart.Now()
+	birth, now := p.Birth, s.chart.now()
 	if birth.From.IsZero() || birth.To.IsZero() {
 		v.Reasons = []fact.Reason{{Code: fact.NoData, What: "birth date"}}
 		return v
@@ -74,7 +62,7 @@ func completedYears(birth, now time.Time) int {
 // sexes gives the sexes the patient may have, for formulas that need one: both
 // if it is not known.
 func (s *Session) sexes() (female, male bool, evidence []fact.Evidence) {
-	p, _ := s.chart.Patient()
+	p, _ := s.chart.patient(attributeSex)
 	if p == nil {
 		return true, true, nil
 	}
@@ -91,20 +79,13 @@ func (s *Session) sexes() (female, male bool, evidence []fact.Evidence) {
 // condition asks whether the patient has a condition of a value set now, or
 // with ever: true at any time. Refuted ones and those entered in error never
 // count; unconfirmed ones leave the answer open.
-func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
-	o, set, err := s.aboutSet(a[0])
-	if err != nil {
-		return nil, err
-	}
-	ever, err := o.flag(optEver, false)
-	if err != nil {
-		return nil, err
-	}
+func condition(s *Session, c *Call) (*ast.Term, error) {
+	set, ever := c.set("set"), c.flag("ever")
 	f := s.blank()
 	if f.Label, f.State = set.has, fact.False; ever {
 		f.Label = set.everHad
 	}
-	for _, r := range s.chart.Resources("Condition") {
+	for _, r := range s.chart.conditions() {
 		matches := fact.False
 		for _, code := range r.Codings {
 			if set.Has(code.System, code.Code) {
@@ -115,7 +96,7 @@ func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 			matches = fact.Unknown // in words only: it could be this one
 		}
 		if matches != fact.False {
-			s.weighCondition(f, s.chart.Condition(r), matches, ever)
+			s.weighCondition(f, s.chart.condition(r), matches, ever)
 		}
 	}
 	return s.newFact(c, s.closeSearch(f, "Condition")), nil
@@ -125,7 +106,7 @@ func condition(s *Session, c *call, a []*ast.Term) (*ast.Term, error) {
 // once leaves open whether it is there now.
 func (s *Session) weighCondition(f *fact.Fact, d *chart.Condition, matches fact.State, ever bool) {
 	active := d.Clinical == "active" || d.Clinical == "recurrence" || d.Clinical == "relapse"
-	over := d.Abated && d.Abatement.After(s.chart.Now()) != fact.True
+	over := d.Abated && d.Abatement.After(s.chart.now()) != fact.True
 	switch {
 	case d.Verification == "refuted" || d.Verification == "entered-in-error":
 		return
@@ -163,7 +144,7 @@ func (s *Session) closeSearch(f *fact.Fact, types ...string) *fact.Fact {
 	if f.State == fact.True {
 		return f
 	}
-	if complete, reasons := s.chart.Complete(types...); !complete {
+	if complete, reasons := s.chart.complete(types...); !complete {
 		f.State, f.Reasons = fact.Unknown, fact.Merge(f.Reasons, reasons)
 	}
 	return f

@@ -2,6 +2,7 @@ package clinical
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -15,11 +16,12 @@ import (
 )
 
 // Session is one call's evaluations: the chart, and for the (rule, subject)
-// pair at hand everything the built-ins made. It belongs to one goroutine.
+// pair at hand everything the functions made. It answers rules of any library:
+// each pack with the functions of the library that its code was read with. It
+// belongs to one goroutine.
 type Session struct {
-	chart    *chart.Chart
+	chart    view
 	language string
-	egfrs    map[dates.Duration]*fact.Value // by the greatest age; many rules ask for it
 
 	pack        *Pack
 	subject     *chart.Order
@@ -31,12 +33,21 @@ type Session struct {
 	answers     answers
 
 	// What follows does not depend on the call and outlives it.
-	functions map[string]*topdown.Builtin     // the library, bound to this session
-	take      func(topdown.QueryResult) error // keeps what a query gives in result
-	result    *ast.Term
-	call      call                     // the one under way: built-ins do not nest
-	places    map[*ast.Location]string // of the calls, as records name them
-	names     map[string]*ast.Term     // of templates
+	libs   map[*Library]*bound             // those that were asked so far
+	lib    *bound                          // that of pack; nil before Ask
+	take   func(topdown.QueryResult) error // keeps what a query gives in result
+	result *ast.Term
+	call   Call                     // the one under way: functions do not nest
+	places map[*ast.Location]string // of the calls, as records name them
+	names  map[string]*ast.Term     // of templates
+}
+
+// bound is a library inside a session. What it has found out about the chart
+// is its own: another version may find otherwise.
+type bound struct {
+	library   *Library
+	functions map[string]*topdown.Builtin
+	egfrs     map[dates.Duration]*fact.Value // by the greatest age; many rules ask for it
 }
 
 // Sessions makes sessions and uses them again. The zero value is ready, and
@@ -50,7 +61,7 @@ func (p *Sessions) Start(c *chart.Chart, language string) *Session {
 	if !ok {
 		s = newSession()
 	}
-	s.chart, s.language = c, language
+	s.chart.of, s.language = c, language
 	return s
 }
 
@@ -58,36 +69,67 @@ func (p *Sessions) Start(c *chart.Chart, language string) *Session {
 // answered stays valid.
 func (p *Sessions) End(s *Session) {
 	s.Ask(nil, nil)
-	s.chart, s.language, s.call, s.blanks, s.result = nil, "", call{}, nil, nil
-	clear(s.egfrs)
+	s.chart.of, s.language, s.call, s.blanks, s.result = nil, "", Call{}, nil, nil
+	for _, b := range s.libs {
+		clear(b.egfrs)
+	}
 	p.pool.Put(s)
 }
 
 func newSession() *Session {
-	all := library()
-	s := &Session{egfrs: map[dates.Duration]*fact.Value{}, places: map[*ast.Location]string{}, names: map[string]*ast.Term{},
-		functions: make(map[string]*topdown.Builtin, len(all))}
+	s := &Session{libs: map[*Library]*bound{}, places: map[*ast.Location]string{}, names: map[string]*ast.Term{}}
 	s.take = func(r topdown.QueryResult) error {
 		s.result = r[Answer]
 		return nil
 	}
-	for i := range all {
-		b := &all[i]
-		decl := b.decl()
-		decl.CanSkipBctx = true // of the context, run wants nothing but the location, which comes always
-		s.functions[b.name] = &topdown.Builtin{Decl: decl,
+	return s
+}
+
+// use turns the session to a library, binding its functions the first time.
+func (s *Session) use(l *Library) {
+	if s.lib != nil && s.lib.library == l {
+		return
+	}
+	if s.lib = s.libs[l]; s.lib != nil {
+		return
+	}
+	s.lib = &bound{library: l, functions: make(map[string]*topdown.Builtin, len(l.functions)), egfrs: map[dates.Duration]*fact.Value{}}
+	s.libs[l] = s.lib
+	for _, f := range l.functions {
+		s.lib.functions[f.Name] = &topdown.Builtin{Decl: f.decl,
 			Func: func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
-				return b.run(s, bctx.Location, args, iter)
+				t, err := s.run(f, bctx.Location, args[:f.decl.Decl.Arity()])
+				if err != nil {
+					return &topdown.Error{Code: topdown.BuiltinErr, Message: fmt.Sprintf("%s: %v", f.Name, err), Location: bctx.Location}
+				}
+				return iter(t)
 			}}
 	}
-	return s
+}
+
+// run answers one call of a rule. What goes wrong is an error at the place of
+// the call.
+func (s *Session) run(f *function, loc *ast.Location, args []*ast.Term) (*ast.Term, error) {
+	s.chart.begin()
+	if err := s.call.begin(s, f, loc, args); err != nil {
+		return nil, err
+	}
+	t, err := f.Run(s, &s.call)
+	if err != nil {
+		return nil, err
+	}
+	return t, s.chart.stray(&f.Function)
 }
 
 // Ask turns the session to one pair: a rule of pack asked about subject, nil
 // for the patient. Handles of earlier pairs lose their meaning, and their
 // cached answers are forgotten.
 func (s *Session) Ask(pack *Pack, subject *chart.Order) {
-	s.pack, s.subject = pack, subject
+	if s.pack, s.subject = pack, subject; pack == nil {
+		s.lib = nil
+	} else {
+		s.use(pack.library)
+	}
 	clear(s.facts)
 	clear(s.values)
 	clear(s.suggestions)
@@ -98,11 +140,16 @@ func (s *Session) Ask(pack *Pack, subject *chart.Order) {
 }
 
 // Now is the time of the call.
-func (s *Session) Now() time.Time { return s.chart.Now() }
+func (s *Session) Now() time.Time { return s.chart.now() }
 
-// Functions gives the library, bound to this session, in the form the
-// evaluator takes.
-func (s *Session) Functions() map[string]*topdown.Builtin { return s.functions }
+// Functions gives the library of the pack at hand, bound to this session, in
+// the form the evaluator takes; none before the first Ask.
+func (s *Session) Functions() map[string]*topdown.Builtin {
+	if s.lib == nil {
+		return nil
+	}
+	return s.lib.functions
+}
 
 // Answers is the evaluator's cache of rules already evaluated for the pair at
 // hand. It is empty after Ask.
@@ -120,12 +167,6 @@ func (s *Session) Run(ctx context.Context, q *topdown.Query) (*ast.Term, error) 
 
 // Fact returns the fact a rule's answer refers to.
 func (s *Session) Fact(t *ast.Term) (*fact.Fact, error) { return s.fact(t) }
-
-// call is one call of a built-in by a rule.
-type call struct {
-	name string
-	loc  *ast.Location
-}
 
 // at gives file and line of the call under way.
 func (s *Session) at() string {

@@ -39,8 +39,8 @@ func (s *Session) suggest(x Suggestion) *ast.Term {
 	return suggestionHandles.term(len(s.suggestions) - 1)
 }
 
-func remove(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
-	o, err := s.order(a[0])
+func remove(s *Session, c *Call) (*ast.Term, error) {
+	o, err := s.order(c.args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -48,45 +48,20 @@ func remove(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
 	return s.suggest(Suggestion{Label: label, Action: "delete", Ref: o.Ref()}), nil
 }
 
-// coded is what the options of the creating suggestions hold.
-type coded struct{ system, code, display, label string }
-
-func readCoded(t *ast.Term) (c coded, err error) {
-	o, err := opts(t)
-	if err != nil {
-		return c, err
-	}
-	for _, field := range []struct {
-		key *ast.Term
-		to  *string
-	}{{optSystem, &c.system}, {optCode, &c.code}, {optDisplay, &c.display}, {optLabel, &c.label}} {
-		if *field.to, err = o.str(field.key, true); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+// concept is the concept that the options of the creating suggestions name.
+func (c *Call) concept() *fhir.CodeableConcept {
+	system, code, display := c.text("system"), c.text("code"), c.text("display")
+	return &fhir.CodeableConcept{Coding: []fhir.Coding{{System: &system, Code: &code, Display: &display}}, Text: &display}
 }
 
-func (c coded) concept() *fhir.CodeableConcept {
-	return &fhir.CodeableConcept{Coding: []fhir.Coding{{System: &c.system, Code: &c.code, Display: &c.display}}, Text: &c.display}
-}
-
-func requestService(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
-	c, err := readCoded(a[0])
-	if err != nil {
-		return nil, err
-	}
-	return s.create(c.label, fhir.ServiceRequest{
+func requestService(s *Session, c *Call) (*ast.Term, error) {
+	return s.create(c.text("label"), fhir.ServiceRequest{
 		Status: fhir.RequestStatusDraft, Intent: fhir.RequestIntentProposal, Code: c.concept(), Subject: s.patient(),
 	})
 }
 
-func proposeMedication(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
-	c, err := readCoded(a[0])
-	if err != nil {
-		return nil, err
-	}
-	return s.create(c.label, fhir.MedicationRequest{
+func proposeMedication(s *Session, c *Call) (*ast.Term, error) {
+	return s.create(c.text("label"), fhir.MedicationRequest{
 		Status: "draft", Intent: "proposal", MedicationCodeableConcept: *c.concept(), Subject: s.patient(),
 	})
 }
@@ -104,7 +79,7 @@ func (s *Session) create(label string, resource any) (*ast.Term, error) {
 }
 
 func (s *Session) patient() fhir.Reference {
-	ref := "Patient/" + s.chart.Request().PatientID
+	ref := "Patient/" + s.chart.patientID()
 	return fhir.Reference{Reference: &ref}
 }
 

@@ -88,14 +88,14 @@ func harmless(r rune) rune {
 }
 
 // text fills a template of the pack, translated into the language of the call.
-func text(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
-	template, err := str(a[0])
+func text(s *Session, c *Call) (*ast.Term, error) {
+	template, err := str(c.args[0])
 	if err != nil {
 		return nil, err
 	}
-	with, err := opts(a[1])
-	if err != nil {
-		return nil, err
+	with, ok := c.args[1].Value.(ast.Object)
+	if !ok {
+		return nil, fmt.Errorf("want an object of what to fill in, have %s", ast.ValueName(c.args[1].Value))
 	}
 	filled, err := rulepacks.FillTemplate(s.translate(template), func(name string) (string, error) {
 		key := s.names[name]
@@ -103,7 +103,7 @@ func text(s *Session, _ *call, a []*ast.Term) (*ast.Term, error) {
 			key = ast.StringTerm(name)
 			s.names[name] = key
 		}
-		t := with.obj.Get(key)
+		t := with.Get(key)
 		if t == nil {
 			return "", fmt.Errorf("the template names {%s}, which is not given", name)
 		}

@@ -73,9 +73,9 @@ func FuzzPlain(f *testing.F) {
 func TestText(t *testing.T) {
 	hostile := `{"resourceType":"MedicationRequest","id":"d","status":"draft","medicationCodeableConcept":{"coding":[{` + rxnorm + `,"code":"197806"}],"text":"<b>ibu</b>\n[x](y)"}}`
 	a := ask(t, bundle(hostile), bundle(person("1956-01-15", "male"), labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mL/min/{1.73_m2}"))))
-	a.value(egfr, `{"max_age":"P1Y"}`)
-	a.fact(orderIn, `{"set":"nsaid"}`)
-	got, err := a.call(text, `"{d}; {v}; {f}; {s}; {n}"`, `{"d":{"order":0},"v":{"value":0},"f":{"fact":0},"s":"as the <pack> wrote","n":1.50}`)
+	a.value("fhir.egfr", `{"max_age":"P1Y"}`)
+	a.fact("fhir.order_in", `{"set":"nsaid"}`)
+	got, err := a.call("fhir.text", `"{d}; {v}; {f}; {s}; {n}"`, `{"d":{"order":0},"v":{"value":0},"f":{"fact":0},"s":"as the <pack> wrote","n":1.50}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestText(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	for _, with := range []string{`{}`, `{"d":true}`, `{"d":null}`, `{"d":[1]}`, `{"d":{"fact":7}}`} {
-		if _, err := a.call(text, `"{d}"`, with); err == nil {
+		if _, err := a.call("fhir.text", `"{d}"`, with); err == nil {
 			t.Errorf("%s was accepted", with)
 		}
 	}
@@ -248,7 +248,7 @@ func TestSuggestions(t *testing.T) {
 		`{"system":"http://loinc.org","code":"2160-0","display":"Creatinine","label":"Order creatinine"}`,
 		`{"system":"urn:x","code":"<&>","display":"a \"b\" \u2028 ü \\ </script>","label":"x"}`,
 	} {
-		for kind, f := range map[string]impl{"ServiceRequest": requestService, "MedicationRequest": proposeMedication} {
+		for kind, f := range map[string]string{"ServiceRequest": "fhir.request_service", "MedicationRequest": "fhir.propose_medication"} {
 			got, err := a.call(f, options)
 			if err != nil {
 				t.Fatal(err)

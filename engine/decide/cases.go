@@ -71,7 +71,7 @@ func CheckCases(ctx context.Context, pack, terminology *rulepacks.Pack) error {
 }
 
 func runCases(ctx context.Context, m *Materials, pack, terminology *rulepacks.Pack) ([]CaseResult, error) {
-	if _, err := m.Program(pack.Digest, clinical.Version); err != nil { // also for a pack without cases
+	if _, err := m.Program(pack.Digest, clinical.Newest().Version()); err != nil { // also for a pack without cases
 		return nil, err
 	}
 	results := make([]CaseResult, 0, len(pack.Cases))
@@ -139,7 +139,7 @@ func caseInputs(m *Materials, pack, terminology *rulepacks.Pack, c *rulepacks.Ca
 	}
 	in := &decision.Inputs{
 		RecordID: c.HookInstance, Tenant: caseTenant, Region: "cases", Time: c.Time.UTC(), Zone: c.Zone,
-		Language: c.Language, Engine: decision.Engine{Build: "cases", OPA: OPAVersion, Library: clinical.Version},
+		Language: c.Language, Engine: decision.Engine{Build: "cases", OPA: OPAVersion, Library: clinical.Newest().Version()},
 		Release: decision.Release{Packs: []decision.Ref{packRef(pack, 0)}}, Policy: decision.Policy{Digest: digest},
 		Service: "cases", Hook: c.Hook, Client: "cases", Dialect: string(tenant.Dialect2), Request: c.Request(),
 	}
@@ -154,7 +154,7 @@ func caseInputs(m *Materials, pack, terminology *rulepacks.Pack, c *rulepacks.Ca
 }
 
 func packRef(p *rulepacks.Pack, seq uint64) decision.Ref {
-	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: seq, Mode: decision.Active, Library: clinical.Version}
+	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: seq, Mode: decision.Active, Library: clinical.Newest().Version()}
 }
 
 // compareFindings holds the exact set of findings against the case's.

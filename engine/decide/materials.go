@@ -98,9 +98,9 @@ func (m *Materials) Program(d rulepacks.Digest, library string) (*Program, error
 	switch {
 	case o == nil:
 		return nil, fmt.Errorf("compiling pack %s: %w", d, ErrMissing)
-	case library != clinical.Version:
+	case library != clinical.Newest().Version():
 		return nil, fmt.Errorf("compiling pack %s: %w: %s, this program has %s; use one that has it, or approve the pack anew",
-			o.pack.Manifest.Name, ErrLibrary, library, clinical.Version)
+			o.pack.Manifest.Name, ErrLibrary, library, clinical.Newest().Version())
 	case p != nil:
 		return p, nil
 	}
@@ -156,7 +156,7 @@ func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string
 	case err != nil:
 		return not(decision.WhyCode, err)
 	}
-	if _, err := clinical.Bind(p.pack, params); err != nil {
+	if _, err := p.code.Bind(params); err != nil {
 		return not(decision.WhyParameters, err)
 	}
 	if terms == nil {
@@ -295,7 +295,7 @@ func (m *Materials) part(ref decision.Ref, policy *tenant.Policy) (*Part, error)
 	if p.program, err = m.Program(digest, ref.Library); err != nil {
 		return nil, err
 	}
-	p.bound, err = clinical.Bind(o.pack, policy.Parameters[ref.Name])
+	p.bound, err = p.program.code.Bind(policy.Parameters[ref.Name])
 	return p, err
 }
 
@@ -303,8 +303,8 @@ func (m *Materials) part(ref decision.Ref, policy *tenant.Policy) (*Part, error)
 // is a pure function of both: it reads no clock and never times anything; the
 // pairs named in in.Cut are not evaluated.
 func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.Decision, error) {
-	if in.Engine.Library != clinical.Version {
-		return nil, fmt.Errorf("deciding: %w: %s, this program has %s; use one that has it", ErrLibrary, in.Engine.Library, clinical.Version)
+	if in.Engine.Library != clinical.Newest().Version() {
+		return nil, fmt.Errorf("deciding: %w: %s, this program has %s; use one that has it", ErrLibrary, in.Engine.Library, clinical.Newest().Version())
 	}
 	s, err := m.Snapshot(in.Release, in.Policy)
 	if err != nil {

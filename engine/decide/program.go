@@ -30,6 +30,7 @@ var OPAVersion = version.Version
 // evaluator.
 type Program struct {
 	pack     *rulepacks.Pack
+	code     *clinical.Code
 	rules    []*clinical.Rule // sorted by id
 	compiled []compiledRule   // one for each rule
 	compiler *ast.Compiler
@@ -48,16 +49,15 @@ type compiledQuery struct {
 
 // Compile makes a pack of kind rules ready to run. The error is [ErrPack].
 func Compile(pack *rulepacks.Pack) (*Program, error) {
-	if pack.Manifest.Library != clinical.Major {
+	if pack.Manifest.Library != clinical.Newest().Major() {
 		return nil, fmt.Errorf("compiling pack %s: it needs clinical library %s, this program has %s; use a program that has it (%w)",
-			pack.Manifest.Name, pack.Manifest.Library, clinical.Version, ErrPack)
+			pack.Manifest.Name, pack.Manifest.Library, clinical.Newest().Version(), ErrPack)
 	}
-	code, err := clinical.ReadCode(pack)
+	code, err := clinical.Newest().ReadCode(pack)
 	if err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}
-	p := &Program{pack: pack, rules: code.Rules, compiler: code.Compiler, store: inmem.New()}
-	clinical.ShortenOperators(p.compiler)
+	p := &Program{pack: pack, code: code, rules: code.Rules, compiler: code.Compiler, store: inmem.New()}
 	if p.txn, err = p.store.NewTransaction(context.Background()); err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}

@@ -14,7 +14,7 @@ func Capabilities(w io.Writer) error {
 	// The evaluator's types bring their own encoding/json methods.
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(clinical.Capabilities()); err != nil {
+	if err := enc.Encode(clinical.Newest().Capabilities()); err != nil {
 		return fmt.Errorf("writing capabilities: %w", err)
 	}
 	return nil

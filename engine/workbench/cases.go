@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/rulepacks"
@@ -109,7 +108,7 @@ func (s Site) Missing() []string { return s.missing() }
 // that only word a card are not part of a finding and not counted. The error
 // says that the pack does not compile.
 func Coverage(pack *rulepacks.Pack, facts []*fact.Fact) ([]Site, error) {
-	code, err := clinical.ReadCode(pack)
+	code, err := readCode(pack)
 	if err != nil {
 		return nil, fmt.Errorf("reading pack %s: %w", pack.Manifest.Name, err)
 	}
@@ -117,15 +116,15 @@ func Coverage(pack *rulepacks.Pack, facts []*fact.Fact) ([]Site, error) {
 	var sites []Site
 	for _, r := range code.Rules {
 		for _, u := range r.Asks {
-			if !clinical.IsFact(u.Function) {
+			if !u.Function.GivesFact() {
 				continue
 			}
-			key := siteKey(u.Function, fmt.Sprintf("%s:%d", u.File, u.Line))
+			key := siteKey(u.Function.Name, fmt.Sprintf("%s:%d", u.File, u.Line))
 			i, ok := index[key]
 			if !ok {
 				i = len(sites)
 				index[key] = i
-				sites = append(sites, Site{File: u.File, Line: u.Line, Function: u.Function})
+				sites = append(sites, Site{File: u.File, Line: u.Line, Function: u.Function.Name})
 			}
 			if name := short(pack, r.ID); !slices.Contains(sites[i].Rules, name) {
 				sites[i].Rules = append(sites[i].Rules, name)

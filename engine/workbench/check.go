@@ -98,16 +98,28 @@ func (c *check) said(file, words string) bool {
 	return slices.ContainsFunc(c.found, func(p Problem) bool { return p.File == file && strings.Contains(p.What, words) })
 }
 
+// readCode reads the code of a pack with the newest library that it can run
+// with; with the newest there is, so that it can be shown, if there is none.
+func readCode(pack *rulepacks.Pack) (*clinical.Code, error) {
+	library, ok := clinical.NewestOf(pack.Manifest.Library)
+	if !ok {
+		library = clinical.Newest()
+	}
+	return library.ReadCode(pack)
+}
+
 func (c *check) code() {
-	if m := c.pack.Manifest; m.Library != clinical.Major {
+	m := c.pack.Manifest
+	library, ok := clinical.NewestOf(m.Library)
+	if !ok {
 		c.add("pack.yaml", lineOf(c.pack, "pack.yaml", "library:"), "use a precept that has it, or port the rules",
-			"the pack needs clinical library %s, this program has %s", m.Library, clinical.Version)
+			"the pack needs clinical library %s, this program has %s", m.Library, clinical.Newest().Version())
 		return
 	}
-	code, err := clinical.ReadCode(c.pack)
+	code, err := library.ReadCode(c.pack)
 	if list, ok := errors.AsType[clinical.Problems](err); ok {
 		for _, p := range list {
-			c.add(p.File, p.Line, "", "%s", p.Text)
+			c.add(p.File, p.Line, p.Hint, "%s", p.Text)
 		}
 		return
 	}
@@ -127,9 +139,11 @@ func (c *check) unused() {
 		sets[r.Trigger] = true
 	}
 	for _, u := range c.read.Uses {
-		sets[u.Options["set"]] = true
-		if u.Function == "param" {
-			params[u.Text] = true
+		params[u.Parameter] = true
+		for _, o := range u.Options {
+			if o.Kind == clinical.KindSet {
+				sets[o.Literal] = true
+			}
 		}
 	}
 	for _, v := range c.pack.ValueSets {
@@ -154,7 +168,7 @@ var social = []string{"sdoh"}
 func (c *check) attributes() {
 	read := map[string]string{} // attribute -> where it is read
 	for _, u := range c.read.Uses {
-		for _, a := range clinical.Attributes(u.Function) {
+		for _, a := range u.Function.Attributes {
 			if read[a] == "" {
 				read[a] = fmt.Sprintf("%s:%d", u.File, u.Line)
 			}

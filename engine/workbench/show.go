@@ -113,7 +113,7 @@ func Show(pack *rulepacks.Pack, offered []tenant.Prefetch) (*Summary, error) {
 		}
 		s.ValueSets = append(s.ValueSets, ValueSetSummary{v.ID, v.Title, codes})
 	}
-	code, err := clinical.ReadCode(pack)
+	code, err := readCode(pack)
 	if err != nil {
 		return nil, fmt.Errorf("reading pack %s: %w", m.Name, err)
 	}
@@ -146,15 +146,15 @@ func showRule(pack *rulepacks.Pack, r *clinical.Rule, offered []tenant.Prefetch)
 		}
 	}
 	for _, u := range r.Uses {
-		if set := u.Options["set"]; set != "" {
-			rs.ValueSets = append(rs.ValueSets, set)
+		if u.Parameter != "" {
+			rs.Parameters = append(rs.Parameters, u.Parameter)
 		}
-		if u.Function == "param" {
-			rs.Parameters = append(rs.Parameters, u.Text)
-		}
-		for _, option := range []string{"max_age", "within"} {
-			if w := u.Options[option]; w != "" {
-				rs.Windows = append(rs.Windows, option+" "+window(pack, w))
+		for _, o := range u.Options {
+			switch o.Kind {
+			case clinical.KindSet:
+				rs.ValueSets = append(rs.ValueSets, o.Literal)
+			case clinical.KindDuration:
+				rs.Windows = append(rs.Windows, o.Name+" "+window(pack, o))
 			}
 		}
 	}
@@ -166,13 +166,12 @@ func showRule(pack *rulepacks.Pack, r *clinical.Rule, offered []tenant.Prefetch)
 }
 
 // window puts the default beside a window that is a parameter.
-func window(pack *rulepacks.Pack, w string) string {
-	name, ok := strings.CutPrefix(w, "param:")
-	if !ok {
-		return w
+func window(pack *rulepacks.Pack, o clinical.Setting) string {
+	if o.Param == "" {
+		return o.Literal
 	}
-	p, _ := pack.Manifest.Parameters.Get(name)
-	return fmt.Sprintf("%s (default %s)", name, strings.Trim(string(p.Default), `"`))
+	p, _ := pack.Manifest.Parameters.Get(o.Param)
+	return fmt.Sprintf("%s (default %s)", o.Param, strings.Trim(string(p.Default), `"`))
 }
 
 // Print writes the summary for people.

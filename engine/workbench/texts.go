@@ -20,14 +20,14 @@ import (
 func (c *check) texts() {
 	used := map[string]bool{}
 	for _, u := range c.read.Uses {
-		if u.Function != "fhir.text" && u.Function != "fact.named" {
+		if u.Words == nil {
 			continue
 		}
-		if u.Function == "fhir.text" {
+		if u.Words.Template {
 			c.placeholders(u)
 		}
-		if !used[u.Text] {
-			used[u.Text] = true
+		if !used[u.Words.Text] {
+			used[u.Words.Text] = true
 			c.translated(u)
 		}
 	}
@@ -47,30 +47,30 @@ func (c *check) texts() {
 func (c *check) translated(u clinical.Use) {
 	for _, language := range c.pack.Manifest.Languages[1:] {
 		file := "messages/" + language + ".json"
-		if _, ok := c.pack.Messages[language][u.Text]; !ok && !c.said(file, strconv.Quote(u.Text)) {
+		if _, ok := c.pack.Messages[language][u.Words.Text]; !ok && !c.said(file, strconv.Quote(u.Words.Text)) {
 			c.warn(file, 0, "translate it; until then cards show the source text",
-				"the text %s of %s:%d has no translation", strconv.Quote(u.Text), u.File, u.Line)
+				"the text %s of %s:%d has no translation", strconv.Quote(u.Words.Text), u.File, u.Line)
 		}
 	}
 }
 
 // placeholders compares what a template names with what it is given.
 func (c *check) placeholders(u clinical.Use) {
-	named, err := rulepacks.Placeholders(u.Text)
+	named, err := rulepacks.Placeholders(u.Words.Text)
 	if err != nil {
 		c.add(u.File, u.Line, "close it", "%v", err)
 		return
 	}
-	if u.Names == nil {
-		c.warn(u.File, u.Line, "write them as a literal object", "the placeholders given to fhir.text can not be checked")
+	if u.Words.Fills == nil {
+		c.warn(u.File, u.Line, "write them as a literal object", "the placeholders given to %s can not be checked", u.Function.Name)
 		return
 	}
 	for _, n := range named {
-		if !slices.Contains(u.Names, n) {
+		if !slices.Contains(u.Words.Fills, n) {
 			c.add(u.File, u.Line, "give it in the second argument", "the template names {%s}, which is not given", n)
 		}
 	}
-	for _, n := range u.Names {
+	for _, n := range u.Words.Fills {
 		if !slices.Contains(named, n) {
 			c.warn(u.File, u.Line, "remove it, or name it in the template", "the template is given %s, which it does not name", n)
 		}

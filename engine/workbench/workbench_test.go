@@ -105,7 +105,7 @@ func TestCheck(t *testing.T) {
 			`pack.yaml:26: source_attributes.age says "not used", but ` + rule + ":21 reads it"},
 		{"sex is not declared", [][3]string{{rule, "fact.greater(potassium, 5)", `fact.less(fhir.egfr({"max_age": "P90D"}), 90)`}}, "source_attributes.sex says"},
 		{"race is declared", [][3]string{{"pack.yaml", `race: "not used"`, `race: "used: because"`}}, `pack.yaml:20: source_attributes.race says "used", but no rule reads it`},
-		{"unused set", [][3]string{{rule, `"set": "potassium"`, `"set": "spironolactone"`}}, "valuesets/potassium.json: warning: no rule uses the value set"},
+		{"unused set", [][3]string{{rule, `fact.greater(potassium, 5)`, `fact.negate(fhir.order_in({"set": "spironolactone"}))`}, {rule, `potassium := fhir.lab({"set": "potassium", "unit": "mmol/L", "max_age": param("potassium_max_age")})`, `potassium := param("potassium_max_age")`}}, "valuesets/potassium.json: warning: no rule uses the value set"},
 		{"unused parameter", [][3]string{{rule, `param("potassium_max_age")`, `"P90D"`}}, "warning: no rule uses the parameter potassium_max_age"},
 		{"parameter in a comment", [][3]string{{rule, `param("potassium_max_age")`, `"P90D"`}, {rule, "holds :=", "# potassium_max_age\nholds :="}}, "warning: no rule uses the parameter potassium_max_age"},
 		{"not given", [][3]string{{rule, `{"drug": fhir.order(), "potassium": potassium}`, `{"drug": fhir.order()}`}}, rule + ":24: the template names {potassium}, which is not given"},
@@ -199,8 +199,10 @@ func TestShowIsVisible(t *testing.T) {
 }
 
 func TestReadsThroughHelpersAndElse(t *testing.T) {
-	helper := "package packs.first_pack.lib_more\n\nmaybe := fact.negate(fhir.condition({\"set\": \"potassium\"})) if {\n\t1 == 2\n} else := fhir.takes({\"set\": \"spironolactone\", \"within\": \"P7D\"})\n"
+	helper := "package packs.first_pack.lib_more\n\nmaybe := fact.negate(fhir.condition({\"set\": \"hyperkalemia\"})) if {\n\t1 == 2\n} else := fhir.takes({\"set\": \"spironolactone\", \"within\": \"P7D\"})\n"
 	s, err := Show(changed(t, [3]string{"rules/lib_more.rego", "", helper},
+		[3]string{"valuesets/hyperkalemia.json", "", `{"id": "hyperkalemia", "kind": "condition", "codes": [{"system": "http://snomed.info/sct", "code": "14140009", "display": "Hyperkalemia"}]}`},
+		[3]string{"pack.yaml", "value_sets:\n", "value_sets:\n  - {id: hyperkalemia, title: Hyperkalemia, source: SNOMED CT, version: \"2026-01\", licence: SNOMED}\n"},
 		[3]string{rule, "fact.greater(potassium, 5)", "fact.any([fact.greater(potassium, 5), data.packs.first_pack.lib_more.maybe])"}), nil)
 	if err != nil {
 		t.Fatal(err)

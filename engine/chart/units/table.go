@@ -68,6 +68,23 @@ func unitOf(code string) (unit, bool) {
 	}
 }
 
+// Known gives the UCUM code of a unit that values can be had in; ok is false if
+// there is no such unit. Beside the units that convert to each other these are
+// customary ones that convert only to themselves, yet.
+func Known(text string) (code string, ok bool) {
+	code = canonicalCode(text)
+	if _, ok := unitOf(code); ok {
+		return code, true
+	}
+	switch code {
+	case "1", "%", "{INR}", "{ratio}", "{score}", "10*3/uL", "10*6/uL", "10*9/L", "10*12/L", "/uL", "U/L", "[IU]/L", "m[IU]/L", "[IU]/mL", "m[IU]/mL",
+		"u[IU]/mL", "ug/dL", "ng/dL", "ng/L", "pg/mL", "pg", "pmol/L", "umol/mol", "mmol/mol", "mg/g", "mg/mmol", "mg/(24.h)", "fL", "mL", "mL/min",
+		"mosm/kg", "mm[Hg]", "mm/h", "/min", "ms", "s", "Cel", "kg/m2", "m2":
+		return code, true
+	}
+	return spelled(text)
+}
+
 // canonicalCode folds equivalent and customary spellings of a UCUM code. UCUM
 // is case sensitive, so only spellings seen in real charts are folded; other
 // codes stay as they are and convert to themselves only.

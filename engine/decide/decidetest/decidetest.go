@@ -217,7 +217,7 @@ func (b *Bench) Inputs(t testing.TB, request []byte) *decision.Inputs {
 		t.Fatal(err)
 	}
 	return &decision.Inputs{RecordID: RecordID, Tenant: "north", Region: "us-east", Time: when.UTC(), Zone: fixtures.Zone, Language: "en",
-		Engine: decision.Engine{Build: "test", OPA: decide.OPAVersion, Library: clinical.Version}, Release: b.Release, Policy: b.Policy,
+		Engine: decision.Engine{Build: "test", OPA: decide.OPAVersion, Library: clinical.Newest().Version()}, Release: b.Release, Policy: b.Policy,
 		Service: "orders", Hook: req.Hook, Client: "ehr", Dialect: "2.0", Request: req.Body}
 }
 
@@ -332,7 +332,7 @@ var ReferencePacks = []string{"high_priority_ddi", "nsaid_anticoagulant", "renal
 // Ref names a pack as activated.
 func Ref(p *rulepacks.Pack) decision.Ref {
 	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: 1,
-		Mode: decision.Active, Library: clinical.Version}
+		Mode: decision.Active, Library: clinical.Newest().Version()}
 }
 
 // WithDrafts is an order-sign call with draft orders and an empty chart.
