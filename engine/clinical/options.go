@@ -110,7 +110,7 @@ func nearUnit(code string, known bool) string {
 // nearest gives the one of several words that is meant by a misspelt one; ok
 // is false if it resembles none.
 func nearest(word string, list []string) (best string, ok bool) {
-	least := 1 + len(word)/3
+	least := 1 + len(word)/4
 	for _, w := range list {
 		if d := levenshtein.ComputeDistance(word, w); d <= least && (best == "" || d < least) {
 			best, least = w, d
