@@ -68,7 +68,7 @@ func TestRuleThatFailsHurtsOnlyItself(t *testing.T) {
 		{"undefined holds", decidetest.Rule{Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + decidetest.PlainCard}, "undefined"},
 		{"conflict", decidetest.Rule{Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 1\n\nholds := fact.greater(fhir.age({\"unit\": \"a\"}), 1) if 2 == 2\n\n" + decidetest.PlainCard}, "conflict"},
 		{"built-in error", decidetest.Rule{Body: `holds := fact.less(fhir.age({"unit": "a"}), 1 / count([]))` + "\n\n" + decidetest.PlainCard}, "builtin"},
-		{"order asked of the patient", decidetest.Rule{Body: "holds := fhir.topical(fhir.order())\n\n" + decidetest.PlainCard}, "builtin"},
+		{"limits the wrong way round", decidetest.Rule{Body: `holds := fact.within(fhir.age({"unit": "a"}), 9, 1)` + "\n\n" + decidetest.PlainCard}, "builtin"},
 		{"card undefined", decidetest.Rule{Body: decidetest.AlwaysTrue + "\n\ncard := {\"summary\": \"x\"} if 1 == 2"}, "card"},
 		{"card without summary", decidetest.Rule{Body: card(`{"detail": "x"}`)}, "card"},
 		{"empty summary", decidetest.Rule{Body: card(`{"summary": ""}`)}, "card"},
