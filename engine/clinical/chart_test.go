@@ -185,6 +185,7 @@ func TestOptions(t *testing.T) {
 		{"fhir.takes", []string{`{"set":"warfarin","systemic":"yes"}`}, `option "systemic" must be true or false`},
 		{"fhir.takes", []string{`{"set":"warfarin","other_ingredient":1}`}, `option "other_ingredient" must be true or false`},
 		{"fhir.takes", []string{`{"set":"warfarin","drafts":null}`}, `option "drafts" must be true or false`},
+		{"fhir.takes", []string{`{"set":"warfarin","windin":"P14D"}`}, "there are options that it does not have; it has \"set\", \"within\""},
 		{"fhir.condition", []string{`[]`}, "want an options object, have array"},
 		{"fhir.condition", []string{`{"ever":true}`}, `option "set" is required`},
 		{"fhir.condition", []string{`{"set":"upper_gi_bleed","ever":"once"}`}, `option "ever" must be true or false`},
@@ -214,6 +215,10 @@ func TestOptions(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: %v, want %q", tt.args, err, tt.want)
 		}
+	}
+	a.fact("fhir.takes", `{"set":"warfarin","within":"P14D","by":"start","drafts":false}`)
+	if f := a.fact("fhir.takes", `{"set":"nsaid"}`); strings.Contains(f.Label, "within") || a.Session.call.given[2].is || !a.Session.call.flag("drafts") {
+		t.Errorf("a call keeps options of the one before: %q, %+v", f.Label, a.Session.call.given)
 	}
 	a.fact("fhir.condition", `{"set":"upper_gi_bleed"}`)
 	for _, tt := range []struct {

@@ -42,7 +42,14 @@ func TestLibraries(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no fhir.lab")
 	}
+	second, err := newest.With("1.1.0", f)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.Reads[0], f.Options[0].Sets[0] = "Changed", "changed"
+	if again, _ := second.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != rulepacks.KindObservation {
+		t.Errorf("a function of another library was changed from outside: %+v", again)
+	}
 	if again, _ := newest.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != rulepacks.KindObservation {
 		t.Errorf("a function of the library was changed from outside: %+v", again)
 	}
