@@ -108,7 +108,8 @@ func (w *callWalk) visit(x any) bool {
 }
 
 func (w *callWalk) wrong(loc *ast.Location, hint, format string, args ...any) {
-	w.problems = append(w.problems, Problem{File: loc.File, Line: loc.Row, Text: fmt.Sprintf(format, args...), Hint: hint})
+	text := fmt.Sprintf(format, args...)
+	w.problems = append(w.problems, Problem{File: loc.File, Line: loc.Row, Text: text, Hint: hint})
 }
 
 func (w *callWalk) call(name string, operands []*ast.Term, loc *ast.Location) {
@@ -119,7 +120,8 @@ func (w *callWalk) call(name string, operands []*ast.Term, loc *ast.Location) {
 	}
 	u := Use{Function: f.Function, File: loc.File, Line: loc.Row, Rule: w.rule}
 	if f.CardsOnly && !strings.HasPrefix(w.rule, "card") {
-		w.wrong(loc, "", "%s is only for the wording of cards: use it in rules whose name starts with card, and facts in holds", name)
+		w.wrong(loc, "use it in rules whose name starts with card, and facts in holds",
+			"%s is only for the wording of cards", name)
 	}
 	if len(f.Options) > 0 && len(operands) > 0 {
 		u.Options = w.options(f, operands[0], loc)
@@ -154,14 +156,15 @@ func (w *callWalk) unknown(name string, loc *ast.Location) {
 func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Location) {
 	text, isText := given.Value.(ast.String)
 	if t.literal() && !isText {
-		w.wrong(loc, "write it down", "the %s argument of %s must be a literal string", []string{"first", "second", "third"}[min(i, 2)], u.Function.Name)
+		w.wrong(loc, "write it down", "argument %d of %s must be a literal string", i+1, u.Function.Name)
 		return
 	}
 	switch t {
 	case typeParameter:
 		u.Parameter = string(text)
 		if _, ok := w.pack.Manifest.Parameters.Get(u.Parameter); !ok {
-			w.wrong(loc, "declare it under parameters, or use one that is there", "parameter %q is not declared in pack.yaml", u.Parameter)
+			w.wrong(loc, "declare it under parameters, or use one that is there",
+				"parameter %q is not declared in pack.yaml", u.Parameter)
 		}
 	case typeLabel, typeTemplate:
 		u.Words = &Words{Text: string(text), Template: t == typeTemplate}
@@ -175,7 +178,8 @@ func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Loc
 		}
 	case typeNumber:
 		if p, ok := w.param(given); ok && p.Type != "number" && p.Type != "integer" {
-			w.wrong(loc, "declare it with type: number in pack.yaml", "%s needs a number, and the parameter %s is of type %s", u.Function.Name, p.Name, p.Type)
+			w.wrong(loc, "declare it with type: number in pack.yaml",
+				"%s needs a number, and the parameter %s is of type %s", u.Function.Name, p.Name, p.Type)
 		}
 	}
 }

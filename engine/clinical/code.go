@@ -209,7 +209,8 @@ func (r *reader) rules() {
 		if v, ok := r.pack.ValueSet(x.Trigger); !ok && x.Trigger != "" {
 			r.problem(x.File, x.Line, "trigger names value set %q, which the pack does not have", x.Trigger)
 		} else if ok && !slices.Contains(orderKinds, v.Kind) {
-			r.problem(x.File, x.Line, "trigger names value set %q of kind %s, and orders are of kind %s", x.Trigger, v.Kind, kinds(orderKinds))
+			r.problem(x.File, x.Line, "trigger names value set %q of kind %s, and orders are of kind %s", x.Trigger,
+				v.Kind, kinds(orderKinds))
 		}
 		for _, s := range x.Supersedes {
 			if byID[s] == nil || s == x.ID {
@@ -249,8 +250,8 @@ func (r *reader) derive(rule *Rule) {
 	for _, u := range rule.Uses {
 		rule.Reads = append(rule.Reads, u.Function.Reads...)
 		if u.Function.NeedsOrder && rule.Trigger == "" {
-			r.problem(u.File, u.Line, "%s needs an order, and rule %s is asked about the patient: give it a trigger {order: <value set>}",
-				u.Function.Name, rule.ID)
+			r.problem(u.File, u.Line, "%s needs an order, and rule %s is asked about the patient: "+
+				"give it a trigger {order: <value set>}", u.Function.Name, rule.ID)
 		}
 	}
 	slices.Sort(rule.Reads)
@@ -282,7 +283,8 @@ func (r *reader) reachable(prefix string) []Use {
 		uses = append(uses, r.uses[at]...)
 	}
 	slices.SortStableFunc(uses, func(a, b Use) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Function.Name, b.Function.Name), strings.Compare(a.text(), b.text()))
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			strings.Compare(a.Function.Name, b.Function.Name), strings.Compare(a.text(), b.text()))
 	})
 	return uses
 }

@@ -33,8 +33,10 @@ type Function struct {
 	CardsOnly  bool // it may stand only in rules whose name starts with card
 	NeedsOrder bool // it may be reached only by rules with an order trigger
 
-	Run func(*Session, *Call) (*ast.Term, error)
+	Run func(*Session, *Call) (*ast.Term, error) // answers a call
 }
+
+type implementation = func(*Session, *Call) (*ast.Term, error)
 
 // None says of a function that there is nothing: no types that it reads, no
 // attributes that it touches.
@@ -164,7 +166,8 @@ func (f *Function) problem() string {
 		}
 	}
 	for _, name := range f.Attributes {
-		if !slices.ContainsFunc(rulepacks.SourceAttributes{}.List(), func(a rulepacks.Attribute) bool { return a.Name == name }) {
+		named := func(a rulepacks.Attribute) bool { return a.Name == name }
+		if !slices.ContainsFunc(rulepacks.SourceAttributes{}.List(), named) {
 			return fmt.Sprintf("%q is not a source attribute", name)
 		}
 	}

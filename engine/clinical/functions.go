@@ -27,37 +27,39 @@ func functions() []Function {
 // logic looks at answers, never at the chart.
 func logic() []Function {
 	f, facts := Argument{"f", typeFact}, Argument{"facts", typeFacts}
+	of := func(name, doc, unknown string, run implementation, args ...Argument) Function {
+		return Function{Name: name, Doc: doc, Unknown: unknown, Args: args, Result: typeFact,
+			Reads: None(), Attributes: None(), Run: run}
+	}
 	return []Function{
-		{Name: "fact.all", Doc: "every one is true", Unknown: "none is false, and one is unknown",
-			Args: []Argument{facts}, Result: typeFact, Reads: None(), Attributes: None(), Run: all},
-		{Name: "fact.any", Doc: "at least one is true", Unknown: "none is true, and one is unknown",
-			Args: []Argument{facts}, Result: typeFact, Reads: None(), Attributes: None(), Run: anyOf},
-		{Name: "fact.negate", Doc: "true and false swapped", Unknown: "f is",
-			Args: []Argument{f}, Result: typeFact, Reads: None(), Attributes: None(), Run: not},
-		{Name: "fact.count_at_least", Doc: "n or more are true", Unknown: "that is neither certain nor out of reach",
-			Args: []Argument{{"n", typeNumber}, facts}, Result: typeFact, Reads: None(), Attributes: None(), Run: countAtLeast},
-		{Name: "fact.named", Doc: "the same, with a name in explanations", Unknown: "f is",
-			Args: []Argument{{"words", typeLabel}, f}, Result: typeFact, Reads: None(), Attributes: None(), Run: named},
+		of("fact.all", "every one is true", "none is false, and one is unknown", all, facts),
+		of("fact.any", "at least one is true", "none is true, and one is unknown", anyOf, facts),
+		of("fact.negate", "true and false swapped", "f is", not, f),
+		of("fact.count_at_least", "n or more are true", "that is neither certain nor out of reach",
+			countAtLeast, Argument{"n", typeNumber}, facts),
+		of("fact.named", "the same, with a name in explanations", "f is", named, Argument{"words", typeLabel}, f),
 	}
 }
 
 // comparisons make facts of values.
 func comparisons() []Function {
 	v, n := Argument{"v", typeValue}, Argument{"n", typeNumber}
-	const open = "v is absent or unknown, or its interval lies on both sides"
+	of := func(name, doc string, run implementation, args ...Argument) Function {
+		return Function{Name: name, Doc: doc, Unknown: "v is absent or unknown, or its interval lies on both sides",
+			Args: args, Result: typeFact, Reads: None(), Attributes: None(), Run: run}
+	}
 	return []Function{
-		{Name: "fact.less", Doc: "v < n", Unknown: open,
-			Args: []Argument{v, n}, Result: typeFact, Reads: None(), Attributes: None(), Run: compare(fact.Less)},
-		{Name: "fact.less_equal", Doc: "v ≤ n", Unknown: open,
-			Args: []Argument{v, n}, Result: typeFact, Reads: None(), Attributes: None(), Run: compare(fact.LessEqual)},
-		{Name: "fact.greater", Doc: "v > n", Unknown: open,
-			Args: []Argument{v, n}, Result: typeFact, Reads: None(), Attributes: None(), Run: compare(fact.Greater)},
-		{Name: "fact.greater_equal", Doc: "v ≥ n", Unknown: open,
-			Args: []Argument{v, n}, Result: typeFact, Reads: None(), Attributes: None(), Run: compare(fact.GreaterEqual)},
-		{Name: "fact.within", Doc: "low ≤ v < high", Unknown: open,
-			Args: []Argument{v, {"low", typeNumber}, {"high", typeNumber}}, Result: typeFact, Reads: None(), Attributes: None(), Run: within},
-		{Name: "fact.lacking", Doc: "there is no usable value: none, or only too old ones", Unknown: "a value may be where nobody could look",
-			Args: []Argument{v}, Result: typeFact, Reads: None(), Attributes: None(), Run: lacking},
+		of("fact.less", "v < n", compare(fact.Less), v, n),
+		of("fact.less_equal", "v ≤ n", compare(fact.LessEqual), v, n),
+		of("fact.greater", "v > n", compare(fact.Greater), v, n),
+		of("fact.greater_equal", "v ≥ n", compare(fact.GreaterEqual), v, n),
+		of("fact.within", "low ≤ v < high", within, v, Argument{"low", typeNumber}, Argument{"high", typeNumber}),
+		{
+			Name: "fact.lacking", Doc: "there is no usable value: none, or only too old ones",
+			Unknown: "a value may be where nobody could look",
+			Args:    []Argument{v}, Result: typeFact,
+			Reads: None(), Attributes: None(), Run: lacking,
+		},
 	}
 }
 
@@ -66,66 +68,112 @@ func questions() []Function {
 	set := func(doc string, kinds ...rulepacks.ValueSetKind) Option {
 		return Option{Name: "set", Kind: KindSet, Sets: kinds, Required: true, Doc: doc}
 	}
+	flag := func(name, doc string) Option { return Option{Name: name, Kind: KindFlag, Param: true, Doc: doc} }
 	maxAge := Option{Name: "max_age", Kind: KindDuration, Required: true, Param: true, Doc: "older results do not count"}
+	local := flag("systemic", "not those that act locally")
+	local.Unknown = "route and form say nothing"
+	drafts := flag("drafts", "with the other drafts of the session")
+	drafts.Default = true
 	return []Function{
-		{Name: "fhir.order", Doc: "the draft that the rule is asked about", Result: typeOrder, Reads: None(), Attributes: None(), NeedsOrder: true, Run: order},
-		{Name: "fhir.order_in", Doc: "the draft is of a value set, by code or ingredient", Unknown: "it cannot be identified",
-			Options: []Option{set("what the draft may be of", orderKinds...)},
-			Result:  typeFact, Reads: None(), Attributes: None(), NeedsOrder: true, Run: orderIn},
-		{Name: "fhir.topical", Doc: "it acts only where it is applied, by route or form", Unknown: "neither says, or they contradict",
-			Args: []Argument{{"order", typeOrder}}, Result: typeFact, Reads: None(), Attributes: None(), Run: topical},
-		{Name: "fhir.age", Doc: "completed years; an interval if the birth date is coarse", Unknown: "no patient or birth date, or above 130",
+		{
+			Name: "fhir.order", Doc: "the draft that the rule is asked about", Result: typeOrder,
+			Reads: None(), Attributes: None(), NeedsOrder: true, Run: order,
+		},
+		{
+			Name: "fhir.order_in", Doc: "the draft is of a value set, by code or ingredient", Unknown: "it cannot be identified",
+			Options: []Option{set("what the draft may be of", orderKinds...)}, Result: typeFact,
+			Reads: None(), Attributes: None(), NeedsOrder: true, Run: orderIn,
+		},
+		{
+			Name: "fhir.topical", Doc: "it acts only where it is applied, by route or form",
+			Unknown: "neither says, or they contradict",
+			Args:    []Argument{{"order", typeOrder}}, Result: typeFact,
+			Reads: None(), Attributes: None(), Run: topical,
+		},
+		{
+			Name: "fhir.age", Doc: "completed years; an interval if the birth date is coarse",
+			Unknown: "no patient or birth date, or above 130",
 			Options: []Option{{Name: "unit", Kind: KindEnum, Words: []string{"a"}, Required: true, Doc: "years"}},
-			Result:  typeValue, Reads: []string{"Patient"}, Attributes: []string{attributeAge}, Run: age},
-		{Name: "fhir.egfr", Doc: "newest reported eGFR, else CKD-EPI 2021 from the newest creatinine; over both sexes if sex is not known",
+			Result:  typeValue, Reads: []string{"Patient"}, Attributes: []string{attributeAge}, Run: age,
+		},
+		{
+			Name: "fhir.egfr",
+			Doc: "newest reported eGFR, else CKD-EPI 2021 from the newest creatinine; " +
+				"over both sexes if sex is not known",
 			Unknown: "under 18 (`not-applicable`), and as `fhir.lab`", Options: []Option{maxAge}, Result: typeValue,
-			Reads: []string{"Observation", "Patient"}, Attributes: []string{attributeSex, attributeAge, attributeHealth}, Run: egfr},
-		{Name: "fhir.lab", Doc: "newest final, amended or corrected result, converted to `unit`",
-			Unknown: "results are not all there, the newest is too old, of another status, in words, in a unit that cannot be converted, " +
-				"or implausible: an older one never stands in",
+			Reads:      []string{"Observation", "Patient"},
+			Attributes: []string{attributeSex, attributeAge, attributeHealth}, Run: egfr,
+		},
+		{
+			Name: "fhir.lab", Doc: "newest final, amended or corrected result, converted to `unit`",
+			Unknown: "results are not all there, the newest is too old, of another status, in words, " +
+				"in a unit that cannot be converted, or implausible: an older one never stands in",
 			Options: []Option{set("what was measured", rulepacks.KindObservation),
 				{Name: "unit", Kind: KindUnit, Required: true, Param: true, Doc: "UCUM code of the unit to compare in"}, maxAge},
-			Result: typeValue, Reads: []string{"Observation"}, Attributes: []string{attributeHealth}, Run: lab},
-		{Name: "fhir.takes", Doc: "the patient takes a drug of the set: active order or plan, statement, dispense, administration, other drafts; " +
-			"never the order at hand nor the one it replaces (with `within`: one of another drug that it replaces counts, it was taken until now)",
+			Result: typeValue, Reads: []string{"Observation"}, Attributes: []string{attributeHealth}, Run: lab,
+		},
+		{
+			Name: "fhir.takes",
+			Doc: "the patient takes a drug of the set: active order or plan, statement, dispense, administration, " +
+				"other drafts; never the order at hand nor the one it replaces " +
+				"(with `within`: one of another drug that it replaces counts, it was taken until now)",
 			Unknown: "a source is incomplete, a drug cannot be identified, dates or status leave it open",
 			Options: []Option{set("the drugs", rulepacks.KindMedication),
 				{Name: "within", Kind: KindDuration, Param: true, Doc: "took it at any time in that window up to now"},
 				{Name: "by", Kind: KindEnum, Words: []string{"start"}, Param: true, Needs: "within",
 					Doc: "only starts and handovers in the window (an active order counts)"},
-				{Name: "other_ingredient", Kind: KindFlag, Param: true, Doc: "only drugs with an ingredient of the set that the order does not have"},
-				{Name: "systemic", Kind: KindFlag, Param: true, Doc: "not those that act locally", Unknown: "route and form say nothing"},
-				{Name: "drafts", Kind: KindFlag, Param: true, Default: true, Doc: "with the other drafts of the session"}},
-			Result: typeFact, Reads: slices.Sorted(slices.Values(exposureTypes)), Attributes: []string{attributeHealth}, Run: takes},
-		{Name: "fhir.condition", Doc: "has a condition of the set; refuted ones and those entered in error never count",
+				flag("other_ingredient", "only drugs with an ingredient of the set that the order does not have"), local, drafts},
+			Result: typeFact, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: takes,
+		},
+		{
+			Name: "fhir.condition", Doc: "has a condition of the set; refuted ones and those entered in error never count",
 			Unknown: "conditions are incomplete, in words only, or unconfirmed",
-			Options: []Option{set("the conditions", rulepacks.KindCondition),
-				{Name: "ever", Kind: KindFlag, Param: true, Doc: "had one at any time"}},
-			Result: typeFact, Reads: []string{"Condition"}, Attributes: []string{attributeHealth}, Run: condition},
+			Options: []Option{set("the conditions", rulepacks.KindCondition), flag("ever", "had one at any time")},
+			Result:  typeFact, Reads: []string{"Condition"}, Attributes: []string{attributeHealth}, Run: condition,
+		},
 	}
 }
 
 // wording makes what cards are made of.
 func wording() []Function {
+	option := func(name string, kind Kind, doc string) Option {
+		return Option{Name: name, Kind: kind, Required: true, Param: true, Doc: doc}
+	}
 	coded := []Option{
-		{Name: "system", Kind: KindCode, Required: true, Param: true, Doc: "code system of what is to be done"},
-		{Name: "code", Kind: KindCode, Required: true, Param: true, Doc: "its code"},
-		{Name: "display", Kind: KindCode, Required: true, Param: true, Doc: "its name"},
-		{Name: "label", Kind: KindText, Required: true, Param: true, Doc: "what the button says; may be made by `fhir.text`"},
+		option("system", KindCode, "code system of what is to be done"), option("code", KindCode, "its code"),
+		option("display", KindCode, "its name"),
+		option("label", KindText, "what the button says; may be made by `fhir.text`"),
 	}
 	return []Function{
-		{Name: "fact.is", Doc: "f is in that state: `\"true\"`, `\"false\"` or `\"unknown\"`; only in rules whose name starts with `card`",
-			Args: []Argument{{"f", typeFact}, {"state", typeState}}, Result: typeBoolean, Reads: None(), Attributes: None(), CardsOnly: true, Run: is},
-		{Name: "fhir.text", Doc: "the words, each {name} in them filled with a value (number and unit), a fact (names of its evidence), an order (name), " +
-			"a string or a number; text of the chart is made harmless",
-			Args: []Argument{{"words", typeTemplate}, {"with", typeFill}}, Result: typeString, Reads: None(), Attributes: None(), Run: text},
-		{Name: "fhir.remove", Doc: "delete the draft",
-			Args: []Argument{{"order", typeOrder}}, Result: typeSuggestion, Reads: None(), Attributes: None(), Run: remove},
-		{Name: "fhir.request_service", Doc: "create a ServiceRequest, intent proposal",
-			Options: coded, Result: typeSuggestion, Reads: None(), Attributes: None(), Run: requestService},
-		{Name: "fhir.propose_medication", Doc: "create a MedicationRequest, intent proposal",
-			Options: coded, Result: typeSuggestion, Reads: None(), Attributes: None(), Run: proposeMedication},
-		{Name: "param", Doc: "a parameter of the pack, as the tenant set it",
-			Args: []Argument{{"name", typeParameter}}, Result: typeAny, Reads: None(), Attributes: None(), Run: param},
+		{
+			Name: "fact.is",
+			Doc: "f is in that state: `\"true\"`, `\"false\"` or `\"unknown\"`; " +
+				"only in rules whose name starts with `card`",
+			Args: []Argument{{"f", typeFact}, {"state", typeState}}, Result: typeBoolean,
+			Reads: None(), Attributes: None(), CardsOnly: true, Run: is,
+		},
+		{
+			Name: "fhir.text",
+			Doc: "the words, each {name} in them filled with a value (number and unit), a fact (names of its evidence), " +
+				"an order (name), a string or a number; text of the chart is made harmless",
+			Args: []Argument{{"words", typeTemplate}, {"with", typeFill}}, Result: typeString,
+			Reads: None(), Attributes: None(), Run: text,
+		},
+		{
+			Name: "fhir.remove", Doc: "delete the draft", Args: []Argument{{"order", typeOrder}}, Result: typeSuggestion,
+			Reads: None(), Attributes: None(), Run: remove,
+		},
+		{
+			Name: "fhir.request_service", Doc: "create a ServiceRequest, intent proposal",
+			Options: coded, Result: typeSuggestion, Reads: None(), Attributes: None(), Run: requestService,
+		},
+		{
+			Name: "fhir.propose_medication", Doc: "create a MedicationRequest, intent proposal",
+			Options: coded, Result: typeSuggestion, Reads: None(), Attributes: None(), Run: proposeMedication,
+		},
+		{
+			Name: "param", Doc: "a parameter of the pack, as the tenant set it", Args: []Argument{{"name", typeParameter}},
+			Result: typeAny, Reads: None(), Attributes: None(), Run: param,
+		},
 	}
 }

@@ -89,7 +89,8 @@ func clone(f Function) Function {
 // description is not complete.
 func (l *Library) With(version string, functions ...Function) (*Library, error) {
 	if version == l.version {
-		return nil, fmt.Errorf("making clinical library %s: one version has one content; give the changed one another", version)
+		return nil, fmt.Errorf("making clinical library %s: one version has one content; give the changed one another",
+			version)
 	}
 	list := l.Functions()
 	for _, f := range functions {

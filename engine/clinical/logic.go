@@ -64,7 +64,7 @@ func named(s *Session, c *Call) (*ast.Term, error) {
 	return s.newFact(c, n), nil
 }
 
-func compare(op fact.Comparison) func(*Session, *Call) (*ast.Term, error) {
+func compare(op fact.Comparison) implementation {
 	return func(s *Session, c *Call) (*ast.Term, error) {
 		v, err := s.value(c.args[0])
 		if err != nil {

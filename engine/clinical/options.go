@@ -56,7 +56,7 @@ func (o *Option) read(v ast.Value) (given, *misfit) {
 	case KindDuration:
 		d, err := dates.ParseDuration(g.text)
 		if err != nil {
-			return given{}, &misfit{fmt.Sprintf("must be a duration, not %.40q", g.text), "write " + nearDuration(g.text)}
+			return given{}, &misfit{fmt.Sprintf("must be a duration, not %.40q", g.text), "write " + o.nearDuration(g.text)}
 		}
 		if d == (dates.Duration{}) {
 			return given{}, &misfit{"must be longer than nothing", "write " + o.example()}
@@ -64,7 +64,11 @@ func (o *Option) read(v ast.Value) (given, *misfit) {
 		g.duration = d
 	case KindUnit:
 		if code, ok := units.Known(g.text); !ok || code != g.text {
-			return given{}, &misfit{fmt.Sprintf("must be a unit that values can be had in, not %.40q", g.text), "write " + nearUnit(code, ok)}
+			hint := o.example()
+			if ok {
+				hint = strconv.Quote(code)
+			}
+			return given{}, &misfit{fmt.Sprintf("must be a unit that values can be had in, not %.40q", g.text), "write " + hint}
 		}
 	case KindEnum:
 		if !slices.Contains(o.Words, g.text) {
@@ -91,20 +95,14 @@ func (o *Option) example() string {
 }
 
 // nearDuration guesses at the duration that was meant.
-func nearDuration(text string) string {
-	for _, guess := range []string{strings.ToUpper(text), "P" + strings.ToUpper(text), strings.ToUpper(strings.Replace(text, "P", "PT", 1))} {
+func (o *Option) nearDuration(text string) string {
+	text = strings.ToUpper(text)
+	for _, guess := range []string{text, "P" + text, strings.Replace(text, "P", "PT", 1)} {
 		if _, err := dates.ParseDuration(guess); err == nil {
 			return strconv.Quote(guess)
 		}
 	}
-	return (&Option{Kind: KindDuration}).example()
-}
-
-func nearUnit(code string, known bool) string {
-	if known {
-		return strconv.Quote(code)
-	}
-	return (&Option{Kind: KindUnit}).example()
+	return o.example()
 }
 
 // nearest gives the one of several words that is meant by a misspelt one; ok
@@ -146,7 +144,7 @@ func (o *Option) fits(p rulepacks.Parameter) *misfit {
 			return &misfit{err.Error(), "correct it in pack.yaml"}
 		}
 		if _, m := o.read(t.Value); m != nil {
-			return &misfit{fmt.Sprintf("%s: so says the default or the enum of the parameter", m.what), m.hint + " in pack.yaml"}
+			return &misfit{m.what + ": so says the default or the enum of the parameter", m.hint + " in pack.yaml"}
 		}
 	}
 	return nil
@@ -222,7 +220,8 @@ func (c *Call) option(name string) *given {
 			return &c.given[i]
 		}
 	}
-	panic("clinical: " + c.function.Name + " reads option " + name + ", which it does not have") // its first call finds it
+	// A slip in this package, which the first call of the function finds.
+	panic("clinical: " + c.function.Name + " reads option " + name + ", which it does not have")
 }
 
 func (c *Call) has(name string) bool                { return c.option(name).is }

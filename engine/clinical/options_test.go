@@ -78,7 +78,7 @@ func TestOptionsWhereRead(t *testing.T) {
 		{`fhir.takes("warfarin")`, `the options of fhir.takes must be a literal object`},
 
 		// arguments, and what stands where
-		{`fact.named(concat("", ["x"]), fact.all([]))`, `the first argument of fact.named must be a literal string`},
+		{`fact.named(concat("", ["x"]), fact.all([]))`, `argument 1 of fact.named must be a literal string`},
 		{`fact.less(fhir.age({"unit": "a"}), param("days"))`, `fact.less needs a number, and the parameter days is of type string`},
 		{`fact.less(fhir.age({"unit": "a"}), param("limit"))`, ""},
 		{`fact.all([x | x := fact.all([]); fact.is(x, "maybe")])`, `a fact is never "maybe" (write "true", "false" or "unknown")`},

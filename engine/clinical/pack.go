@@ -59,8 +59,8 @@ func (c *Code) Bind(set map[string]jsontext.Value) (*Pack, error) {
 				continue
 			}
 			if _, m := o.read(p.params[o.Param].Value); m != nil {
-				return nil, fmt.Errorf("setting parameter %s of pack %s: as option %s of %s it %s; %s: %w", o.Param, pack.Manifest.Name,
-					o.Name, u.Function.Name, m.what, m.hint, rulepacks.ErrParameter)
+				return nil, fmt.Errorf("setting parameter %s of pack %s: as option %s of %s it %s; %s: %w", o.Param,
+					pack.Manifest.Name, o.Name, u.Function.Name, m.what, m.hint, rulepacks.ErrParameter)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package clinical
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -93,14 +92,15 @@ func (s *Session) use(l *Library) {
 	if s.lib = s.libs[l]; s.lib != nil {
 		return
 	}
-	s.lib = &bound{library: l, functions: make(map[string]*topdown.Builtin, len(l.functions)), egfrs: map[dates.Duration]*fact.Value{}}
+	s.lib = &bound{library: l, functions: make(map[string]*topdown.Builtin, len(l.functions)),
+		egfrs: map[dates.Duration]*fact.Value{}}
 	s.libs[l] = s.lib
 	for _, f := range l.functions {
 		s.lib.functions[f.Name] = &topdown.Builtin{Decl: f.decl,
 			Func: func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
 				t, err := s.run(f, bctx.Location, args[:f.decl.Decl.Arity()])
 				if err != nil {
-					return &topdown.Error{Code: topdown.BuiltinErr, Message: fmt.Sprintf("%s: %v", f.Name, err), Location: bctx.Location}
+					return &topdown.Error{Code: topdown.BuiltinErr, Message: f.Name + ": " + err.Error(), Location: bctx.Location}
 				}
 				return iter(t)
 			}}

@@ -78,7 +78,9 @@ func (v *view) components(codes []chart.Coding) []*chart.Observation {
 func (v *view) observation(r *chart.Resource) *chart.Observation { return v.of.Observation(r) }
 
 // exposureTypes are the resources that say what a patient takes.
-var exposureTypes = []string{"MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration"}
+var exposureTypes = []string{
+	"MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration",
+}
 
 func (v *view) exposures() []*chart.Exposure {
 	v.look(attributeHealth, exposureTypes...)
