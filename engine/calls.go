@@ -13,7 +13,6 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
-	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -99,7 +98,7 @@ func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte, now 
 	}
 	return &decision.Inputs{
 		RecordID: string(id), Tenant: c.Tenant, Region: e.cfg.Region, Time: now, Zone: st.policy.Zone, Language: st.policy.Language,
-		Engine:  decision.Engine{Build: e.cfg.Build, OPA: decide.OPAVersion, Library: clinical.Newest().Version()},
+		Engine:  decision.Engine{Build: e.cfg.Build, OPA: decide.OPAVersion, Library: e.materials.Newest().Version()},
 		Release: st.snapshot.Release(), Policy: st.snapshot.Policy(), Service: service, Hook: req.Hook,
 		Client: client.ID, Dialect: string(client.Dialect), Cut: st.withheld, Request: req.Body,
 	}, req, nil

@@ -23,13 +23,14 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
 )
 
-// Config is what an Engine is made of. All fields but Poll and Elsewhere are
-// required.
+// Config is what an Engine is made of. All fields but Libraries, Poll and Elsewhere
+// are required.
 type Config struct {
 	Region tenant.Region
 	Build  string // version of the program
@@ -37,6 +38,9 @@ type Config struct {
 	Clock  func() time.Time
 	Rand   io.Reader // safe for concurrent use
 	Roots  []Root    // the tenants of this node
+	// Libraries are the versions of the clinical library that packs may run with,
+	// oldest first; default those of the program.
+	Libraries []*clinical.Library
 	// Poll is how often the node looks for statements of other nodes, in case it was
 	// not told of them; default one second.
 	Poll time.Duration
@@ -77,7 +81,7 @@ type served struct {
 // tenant whose log is empty starts with its trust root. Close ends it.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
-	e := &Engine{cfg: cfg, materials: decide.NewMaterials(), tenants: map[tenant.ID]*served{}}
+	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{}}
 	for id, home := range cfg.Elsewhere {
 		if home == cfg.Region {
 			return nil, fmt.Errorf("opening tenant %s: it lives in this region, so it needs a trust root", id)

@@ -52,6 +52,7 @@ type node struct {
 	roots []Root
 	wrap  func(audit.Store) audit.Store // around the store, if not nil
 	mark  bool                          // keep a high-water mark
+	libs  []*clinical.Library           // if not those of the program
 	store audit.Store
 	log   *audit.Log
 }
@@ -113,7 +114,8 @@ func (n *node) tryOpen() error {
 	if n.log, err = audit.Open(n.Context(), c); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	n.Engine, err = Open(n.Context(), Config{Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader, Roots: n.roots})
+	n.Engine, err = Open(n.Context(), Config{Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader, Roots: n.roots,
+		Libraries: n.libs})
 	if err != nil {
 		n.close()
 	}

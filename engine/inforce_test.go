@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
@@ -193,6 +195,110 @@ func TestPackOfAnotherLibraryIsNamed(t *testing.T) {
 	decidetest.Must(t, err)
 	if text := fmt.Sprintf("%+v", st.Packs); !strings.Contains(text, "1.99.0") {
 		t.Errorf("status does not say what is missing: %s", text)
+	}
+}
+
+// TestRaisedLibrary starts a program with another version of the clinical library
+// under three live packs: calls answer and name the checks not done, and the
+// tenant's people can suspend, turn off and approve anew, one pack after the other.
+func TestRaisedLibrary(t *testing.T) {
+	n := newRegion(t)
+	age, ok := clinical.Newest().Function("fhir.age")
+	if !ok {
+		t.Fatal("no fhir.age")
+	}
+	age.Doc += " Changed."
+	raised, err := clinical.Newest().With("1.1.0", age)
+	decidetest.Must(t, err)
+	body := decidetest.Patient(t, "metformin-egfr-27")
+	old := n.call("north", body)
+
+	n.libs = []*clinical.Library{raised}
+	n.restart()
+	call := func(i int, pack string) (*Answer, decision.Ref, *decision.Finding) {
+		t.Helper()
+		a := n.call("north", decidetest.WithInstance(t, body, i))
+		in, d := n.opened("north", a.RecordID)
+		j := slices.IndexFunc(in.Release.Packs, func(r decision.Ref) bool { return r.Name == pack })
+		return a, in.Release.Packs[j], decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated")
+	}
+	a, ref, f := call(1, "renal_dosing")
+	if ref.Mode != decision.NotRunnable || ref.Why != decision.WhyLibrary || f.Cut != decision.CutNotRun ||
+		!strings.Contains(string(a.Body), "Metformin is contraindicated") || !decidetest.HasCard(decidetest.Cards(t, a.Body), "not done") {
+		t.Errorf("ref %+v, finding %+v, answer %s", ref, f, a.Body)
+	}
+	if st, err := n.Status(t.Context(), auditor("north")); err != nil || len(st.Packs) != 4 || st.Packs[0].NotRun == "" || n.Unready()["north"] == nil {
+		t.Errorf("status %+v, %v; unready %v", st, err, n.Unready())
+	}
+	n.suspend("north", "nsaid_anticoagulant", "", "for now")
+	n.suspend("north", "high_priority_ddi", "ssri-maoi", "for now")
+	off := n.activationOf("north", decidetest.ReferencePack(t, "high_priority_ddi"))
+	off.Mode, off.Library = signing.Off, ""
+	n.sayOf("north", about(decidetest.ReferencePack(t, "high_priority_ddi")), off, "rick@north")
+	again := func(a *signing.Activation) { a.Library = "1.1.0" }
+	_, err = n.tryActivate("north", decidetest.ReferencePack(t, "renal_dosing")) // as it was approved before
+	decidetest.WantError(t, err, decide.ErrLibrary)
+	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"), again)
+	if _, ref, f := call(2, "renal_dosing"); ref.Mode != decision.Active || ref.Library != "1.1.0" || f.Outcome != decision.Fired {
+		t.Errorf("approved anew: ref %+v, finding %+v", ref, f)
+	}
+	if _, ref, _ := call(3, "nsaid_anticoagulant"); ref.Mode != decision.Suspended {
+		t.Errorf("suspended: %+v", ref)
+	}
+
+	// A program with both versions runs each pack with its own.
+	n.libs = []*clinical.Library{clinical.Newest(), raised}
+	n.restart()
+	if _, ref, f := call(4, "renal_dosing"); ref.Library != "1.1.0" || f.Outcome != decision.Fired {
+		t.Errorf("with both: ref %+v, finding %+v", ref, f)
+	}
+	for id, record := range map[tenant.ID]string{"north": old.RecordID, "south": n.call("south", body).RecordID} {
+		in, d := n.opened(id, record)
+		r, err := n.materials.Replay(t.Context(), in, d)
+		decidetest.Must(t, err)
+		if i := slices.IndexFunc(in.Release.Packs, func(r decision.Ref) bool { return r.Name == "renal_dosing" }); !r.Same || in.Release.Packs[i].Library != "1.0.0" {
+			t.Errorf("%s: %v, %+v", id, r.Differences, in.Release.Packs)
+		}
+	}
+}
+
+// TestCasesThatAnUpgradeBroke starts a program that answers otherwise than the one
+// a pack was approved on, though it says that it has the same library: the pack's
+// cases find it out before a clinician does, and nothing else is held up.
+func TestCasesThatAnUpgradeBroke(t *testing.T) {
+	n := newRegion(t)
+	egfr, _ := clinical.Newest().Function("fhir.egfr")
+	broken := egfr
+	age, _ := clinical.Newest().Function("fhir.age")
+	broken.Run = age.Run
+	var libs [2]*clinical.Library
+	for i, f := range []clinical.Function{egfr, broken} {
+		var err error
+		libs[i], err = clinical.Newest().With("1.1.0", f)
+		decidetest.Must(t, err)
+	}
+	n.libs = []*clinical.Library{clinical.Newest(), libs[0]}
+	n.restart()
+	pack := decidetest.ReferencePack(t, "renal_dosing")
+	n.activate("north", pack, func(a *signing.Activation) { a.Library = "1.1.0" })
+
+	n.libs = []*clinical.Library{clinical.Newest(), libs[1]}
+	n.restart()
+	if why := n.Unready()["north"]; !errors.Is(why, decide.ErrCases) {
+		t.Errorf("unready because of %v", why)
+	}
+	body := decidetest.Patient(t, "metformin-egfr-27")
+	in, d := n.opened("north", n.call("north", body).RecordID)
+	i := slices.IndexFunc(in.Release.Packs, func(r decision.Ref) bool { return r.Name == "renal_dosing" })
+	f := decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated")
+	if in.Release.Packs[i].Why != decision.WhyCases || f.Cut != decision.CutNotRun || f.Card == "" {
+		t.Errorf("ref %+v, finding %+v", in.Release.Packs[i], f)
+	}
+	n.policy("north", decidetest.PolicyFor(t, "north"))
+	n.suspend("north", "renal_dosing", "metformin-contraindicated", "wrong")
+	n.activate("north", pack) // with the library that still answers as it did
+	if a := n.call("north", decidetest.WithInstance(t, body, 1)); a.Cut != 1 {
+		t.Errorf("approved anew, but for the suspended rule: %s", a.Body)
 	}
 }
 

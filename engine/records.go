@@ -14,7 +14,6 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
-	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -41,7 +40,7 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 		return fmt.Errorf("recording %s: %w", kind, err)
 	}
 	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
-		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Newest().Version(),
+		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: e.materials.Newest().Version(),
 		Release: int64(st.trust.Size()), Schema: "precept-note/1", Body: [][]byte{body},
 	})
 	return err
@@ -313,7 +312,7 @@ func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service st
 		return fmt.Errorf("recording feedback: %w", err)
 	}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
-		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Newest().Version(),
+		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: e.materials.Newest().Version(),
 		Release: int64(st.trust.Size()), Schema: "precept-feedback/1", Body: [][]byte{body}, Patient: patient, Rules: rules,
 		Idem: append([]byte("feedback:"+c.Client+":"), body...),
 	})
@@ -403,7 +402,7 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 	if err := e.member(st, c); err != nil {
 		return nil, err
 	}
-	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: clinical.Newest().Version(), OPA: decide.OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
+	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: e.materials.Newest().Version(), OPA: decide.OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
 		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}}
 	if st.snapshot == nil {
 		return s, nil

@@ -13,7 +13,6 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
-	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -106,7 +105,7 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 		return "", fmt.Errorf("recording statement: %w", err)
 	}
 	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
-		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: clinical.Newest().Version(),
+		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: e.materials.Newest().Version(),
 		Schema: "precept-statement/1", Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
 	})
 	return string(id), err

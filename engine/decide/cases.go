@@ -14,7 +14,6 @@ import (
 
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
-	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
@@ -57,7 +56,14 @@ func RunCases(ctx context.Context, pack, terminology *rulepacks.Pack) ([]CaseRes
 			return nil, err
 		}
 	}
-	return runCases(ctx, m, pack, terminology)
+	if pack.Manifest.Kind == rulepacks.KindTerminology {
+		return nil, nil
+	}
+	l, err := m.newestFor(pack)
+	if err != nil {
+		return nil, err
+	}
+	return runCases(ctx, m, pack, l.Version(), terminology)
 }
 
 // CheckCases is RunCases for those who only need to know whether they hold; the
@@ -70,13 +76,13 @@ func CheckCases(ctx context.Context, pack, terminology *rulepacks.Pack) error {
 	return judge(pack, results)
 }
 
-func runCases(ctx context.Context, m *Materials, pack, terminology *rulepacks.Pack) ([]CaseResult, error) {
-	if _, err := m.Program(pack.Digest, clinical.Newest().Version()); err != nil { // also for a pack without cases
+func runCases(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack) ([]CaseResult, error) {
+	if _, err := m.Program(pack.Digest, library); err != nil { // also for a pack without cases
 		return nil, err
 	}
 	results := make([]CaseResult, 0, len(pack.Cases))
 	for i := range pack.Cases {
-		r, err := runCase(ctx, m, pack, terminology, &pack.Cases[i])
+		r, err := runCase(ctx, m, pack, library, terminology, &pack.Cases[i])
 		if err != nil {
 			return nil, fmt.Errorf("running case %s of %s: %w", pack.Cases[i].Name, pack.Cases[i].File, err)
 		}
@@ -103,8 +109,8 @@ func judge(pack *rulepacks.Pack, results []CaseResult) error {
 // caseTenant is the tenant that cases are decided for.
 const caseTenant = "cases"
 
-func runCase(ctx context.Context, m *Materials, pack, terminology *rulepacks.Pack, c *rulepacks.Case) (CaseResult, error) {
-	in, err := caseInputs(m, pack, terminology, c)
+func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *rulepacks.Case) (CaseResult, error) {
+	in, err := caseInputs(m, pack, library, terminology, c)
 	if err != nil {
 		return CaseResult{}, err
 	}
@@ -120,7 +126,7 @@ func runCase(ctx context.Context, m *Materials, pack, terminology *rulepacks.Pac
 	return r, r.compareCards()
 }
 
-func caseInputs(m *Materials, pack, terminology *rulepacks.Pack, c *rulepacks.Case) (*decision.Inputs, error) {
+func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *rulepacks.Case) (*decision.Inputs, error) {
 	name := pack.Manifest.Name
 	policy := tenant.Policy{Tenant: caseTenant, Region: "cases", Name: "golden cases",
 		Services: []tenant.Service{{ID: "cases", Hook: c.Hook, Description: "golden cases", Packs: []string{name}, Prefetch: casePrefetch}},
@@ -139,22 +145,22 @@ func caseInputs(m *Materials, pack, terminology *rulepacks.Pack, c *rulepacks.Ca
 	}
 	in := &decision.Inputs{
 		RecordID: c.HookInstance, Tenant: caseTenant, Region: "cases", Time: c.Time.UTC(), Zone: c.Zone,
-		Language: c.Language, Engine: decision.Engine{Build: "cases", OPA: OPAVersion, Library: clinical.Newest().Version()},
-		Release: decision.Release{Packs: []decision.Ref{packRef(pack, 0)}}, Policy: decision.Policy{Digest: digest},
+		Language: c.Language, Engine: decision.Engine{Build: "cases", OPA: OPAVersion, Library: library},
+		Release: decision.Release{Packs: []decision.Ref{caseRef(pack, library)}}, Policy: decision.Policy{Digest: digest},
 		Service: "cases", Hook: c.Hook, Client: "cases", Dialect: string(tenant.Dialect2), Request: c.Request(),
 	}
 	if in.Language == "" {
 		in.Language = pack.Manifest.Languages[0]
 	}
 	if terminology != nil {
-		ref := packRef(terminology, 0)
+		ref := caseRef(terminology, library)
 		in.Release.Terminology = &ref
 	}
 	return in, nil
 }
 
-func packRef(p *rulepacks.Pack, seq uint64) decision.Ref {
-	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: seq, Mode: decision.Active, Library: clinical.Newest().Version()}
+func caseRef(p *rulepacks.Pack, library string) decision.Ref {
+	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Mode: decision.Active, Library: library}
 }
 
 // compareFindings holds the exact set of findings against the case's.

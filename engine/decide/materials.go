@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -24,9 +25,11 @@ import (
 // shared by all tenants. But for its cache of snapshots Materials only grows; it
 // is safe for concurrent use.
 type Materials struct {
+	libraries []*clinical.Library // oldest first; not changed
+
 	mu       sync.RWMutex
 	outlines map[rulepacks.Digest]*outline
-	programs map[rulepacks.Digest]*Program
+	programs map[build]*Program
 	terms    map[rulepacks.Digest]*clinical.Terminology
 	policies map[string]*tenant.Policy
 	verdicts map[verdict]error // of golden cases
@@ -35,19 +38,32 @@ type Materials struct {
 	history   *history // nil unless made from a release log; not changed
 }
 
+// build names a pack compiled with one version of the clinical library.
+type build struct {
+	pack    rulepacks.Digest
+	library string
+}
+
 // verdict names a run of golden cases.
-type verdict struct{ pack, terms rulepacks.Digest }
+type verdict struct {
+	build
+	terms rulepacks.Digest
+}
 
 // maxSnapshots bounds the cache of snapshots that replays go through.
 const maxSnapshots = 64
 
-// NewMaterials returns an empty shelf.
-func NewMaterials() *Materials {
+// NewMaterials returns an empty shelf for packs of some versions of the clinical
+// library, oldest first; without any named, of those that the program has.
+func NewMaterials(libraries ...*clinical.Library) *Materials {
+	if len(libraries) == 0 {
+		libraries = clinical.Libraries()
+	}
 	snapshots, err := lru.New[string, *Snapshot](maxSnapshots)
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &Materials{outlines: map[rulepacks.Digest]*outline{}, programs: map[rulepacks.Digest]*Program{},
+	return &Materials{libraries: libraries, outlines: map[rulepacks.Digest]*outline{}, programs: map[build]*Program{},
 		terms: map[rulepacks.Digest]*clinical.Terminology{}, policies: map[string]*tenant.Policy{},
 		verdicts: map[verdict]error{}, snapshots: snapshots}
 }
@@ -92,26 +108,59 @@ func (m *Materials) Pack(d rulepacks.Digest) *rulepacks.Pack {
 // Program returns a pack compiled with one version of the clinical library. The
 // error is [ErrMissing], [ErrLibrary] or [ErrPack].
 func (m *Materials) Program(d rulepacks.Digest, library string) (*Program, error) {
+	key := build{d, library}
 	m.mu.RLock()
-	o, p := m.outlines[d], m.programs[d]
+	o, p := m.outlines[d], m.programs[key]
 	m.mu.RUnlock()
+	lib, ok := m.library(library)
 	switch {
 	case o == nil:
 		return nil, fmt.Errorf("compiling pack %s: %w", d, ErrMissing)
-	case library != clinical.Newest().Version():
-		return nil, fmt.Errorf("compiling pack %s: %w: %s, this program has %s; use one that has it, or approve the pack anew",
-			o.pack.Manifest.Name, ErrLibrary, library, clinical.Newest().Version())
+	case !ok:
+		return nil, fmt.Errorf("compiling pack %s: %w", o.pack.Manifest.Name, m.lacks(library))
 	case p != nil:
 		return p, nil
 	}
-	p, err := Compile(o.pack)
+	p, err := compile(lib, o.pack)
 	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.programs[d] = p
+	m.programs[key] = p
 	return p, nil
+}
+
+// Newest returns the newest library of the materials.
+func (m *Materials) Newest() *clinical.Library { return m.libraries[len(m.libraries)-1] }
+
+func (m *Materials) library(version string) (*clinical.Library, bool) {
+	for _, l := range m.libraries {
+		if l.Version() == version {
+			return l, true
+		}
+	}
+	return nil, false
+}
+
+// newestFor returns the newest library that a pack can be used with.
+func (m *Materials) newestFor(pack *rulepacks.Pack) (*clinical.Library, error) {
+	for _, l := range slices.Backward(m.libraries) {
+		if l.Major() == pack.Manifest.Library {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("loading pack %s: %w (%w)", pack.Manifest.Name, m.lacks(pack.Manifest.Library), ErrPack)
+}
+
+// lacks says that a version of the library is not at hand, and which are.
+func (m *Materials) lacks(version string) error {
+	var have []string
+	for _, l := range m.libraries {
+		have = append(have, l.Version())
+	}
+	return fmt.Errorf("%w: %s, this program has %s; use one that has it, or approve the pack anew",
+		ErrLibrary, version, strings.Join(have, ", "))
 }
 
 // AddPolicy takes in a tenant policy under the digest of its statement.
@@ -171,7 +220,7 @@ func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string
 	if release := t.Pack().Terminology.Release; !p.pack.Manifest.Terminology.Includes(release) {
 		return not(decision.WhyTerminology, fmt.Errorf("it was not tested with terminology release %s", release))
 	}
-	if err := m.holds(ctx, p.pack, t.Pack()); err != nil {
+	if err := m.holds(ctx, p.pack, ref.Library, t.Pack()); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
@@ -181,15 +230,15 @@ func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string
 }
 
 // holds checks the golden cases of a pack, once for each terminology.
-func (m *Materials) holds(ctx context.Context, pack, terms *rulepacks.Pack) error {
-	key := verdict{pack.Digest, terms.Digest}
+func (m *Materials) holds(ctx context.Context, pack *rulepacks.Pack, library string, terms *rulepacks.Pack) error {
+	key := verdict{build{pack.Digest, library}, terms.Digest}
 	m.mu.RLock()
 	err, known := m.verdicts[key]
 	m.mu.RUnlock()
 	if known {
 		return err
 	}
-	results, err := runCases(ctx, m.with(pack, terms), pack, terms)
+	results, err := runCases(ctx, m.with(pack, terms), pack, library, terms)
 	if err == nil {
 		err = judge(pack, results)
 	}
@@ -204,18 +253,20 @@ func (m *Materials) holds(ctx context.Context, pack, terms *rulepacks.Pack) erro
 
 // with returns new materials that share what is known of some packs.
 func (m *Materials) with(packs ...*rulepacks.Pack) *Materials {
-	out := NewMaterials()
+	out := NewMaterials(m.libraries...)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, p := range packs {
 		if o := m.outlines[p.Digest]; o != nil {
 			out.outlines[p.Digest] = o
 		}
-		if x := m.programs[p.Digest]; x != nil {
-			out.programs[p.Digest] = x
-		}
 		if t := m.terms[p.Digest]; t != nil {
 			out.terms[p.Digest] = t
+		}
+		for key, x := range m.programs {
+			if key.pack == p.Digest {
+				out.programs[key] = x
+			}
 		}
 	}
 	return out
@@ -303,8 +354,8 @@ func (m *Materials) part(ref decision.Ref, policy *tenant.Policy) (*Part, error)
 // is a pure function of both: it reads no clock and never times anything; the
 // pairs named in in.Cut are not evaluated.
 func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.Decision, error) {
-	if in.Engine.Library != clinical.Newest().Version() {
-		return nil, fmt.Errorf("deciding: %w: %s, this program has %s; use one that has it", ErrLibrary, in.Engine.Library, clinical.Newest().Version())
+	if _, ok := m.library(in.Engine.Library); !ok {
+		return nil, fmt.Errorf("deciding: %w", m.lacks(in.Engine.Library))
 	}
 	s, err := m.Snapshot(in.Release, in.Policy)
 	if err != nil {

@@ -47,13 +47,10 @@ type compiledQuery struct {
 	qc   ast.QueryCompiler
 }
 
-// Compile makes a pack of kind rules ready to run. The error is [ErrPack].
-func Compile(pack *rulepacks.Pack) (*Program, error) {
-	if pack.Manifest.Library != clinical.Newest().Major() {
-		return nil, fmt.Errorf("compiling pack %s: it needs clinical library %s, this program has %s; use a program that has it (%w)",
-			pack.Manifest.Name, pack.Manifest.Library, clinical.Newest().Version(), ErrPack)
-	}
-	code, err := clinical.Newest().ReadCode(pack)
+// compile makes a pack of kind rules ready to run with a library. The error is
+// [ErrPack].
+func compile(library *clinical.Library, pack *rulepacks.Pack) (*Program, error) {
+	code, err := library.ReadCode(pack)
 	if err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}
@@ -85,10 +82,14 @@ func (p *Program) Reads(hook string) []string {
 // Try checks that a pack of any kind can be used by this program. It keeps
 // nothing. The error is [ErrPack].
 func Try(pack *rulepacks.Pack) error {
+	m := NewMaterials()
 	if pack.Manifest.Kind == rulepacks.KindTerminology {
-		return NewMaterials().AddPack(pack)
+		return m.AddPack(pack)
 	}
-	_, err := Compile(pack)
+	l, err := m.newestFor(pack)
+	if err == nil {
+		_, err = compile(l, pack)
+	}
 	return err
 }
 

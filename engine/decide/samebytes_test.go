@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
@@ -40,7 +41,7 @@ func corpus(t *testing.T) []decided {
 			t.Fatal(err)
 		}
 		for i := range pack.Cases {
-			in, err := decide.CaseInputs(m, pack, terms, &pack.Cases[i])
+			in, err := decide.CaseInputs(m, pack, clinical.Newest().Version(), terms, &pack.Cases[i])
 			if err != nil {
 				t.Fatal(err)
 			}
