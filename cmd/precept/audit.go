@@ -192,6 +192,9 @@ func auditExplain(f *auditFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if f.json {
+				return stdout(cmd).json(why)
+			}
 			return why.WriteText(stdout(cmd))
 		},
 	}

@@ -116,6 +116,8 @@ func TestAuditCommands(t *testing.T) {
 		{"show", []string{"audit", "show", id}, 0, []string{id, "fired", "metformin-caution", "WARNING"}, ""},
 		{"explain", []string{"audit", "explain", id}, 0,
 			[]string{"FIRED", "metformin-caution", "because this was not so: eGFR", "< 30", "Observation/"}, ""},
+		{"explain as data", []string{"audit", "explain", "--json", id}, 0,
+			[]string{`"rule": "renal_dosing/metformin-caution"`, `"text": "eGFR`, `"state": "false"`}, ""},
 		{"replay", []string{"audit", "replay", "--root", root, id}, 0, []string{"same bytes"}, ""},
 		{"replay without a root", []string{"audit", "replay", id}, 0, []string{"same bytes"},
 			"word for the trust root"},
