@@ -51,8 +51,12 @@ func (e *Engine) apply(ctx context.Context, l *served, c Caller, envelope []byte
 	if err != nil {
 		return nil, err
 	}
-	l.apply.Lock()
-	defer l.apply.Unlock()
+	// One statement after the other: what is checked beside another would be checked
+	// again. What removes power never waits for a check; the other is checked again.
+	if !removesPower(env.Statement().Predicate) {
+		l.apply.Lock()
+		defer l.apply.Unlock()
+	}
 	return upToDate(ctx, e, l.id, func() (*Applied, error) {
 		a, next, err := e.take(ctx, l, l.now.Load(), c, env)
 		if err != nil {

@@ -2,11 +2,13 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -403,6 +405,56 @@ func TestConcurrentStatements(t *testing.T) {
 		t.Errorf("%d of the same statements were taken", taken)
 	}
 }
+
+// TestSuspensionDoesNotWait has an activation whose golden cases take hours: a
+// suspension of another pack is taken meanwhile, and binds at once.
+func TestSuspensionDoesNotWait(t *testing.T) {
+	n := newRegion(t)
+	slow := decidetest.PackOf(t, "1.0.0", map[string]string{"cases/loop.yaml": slowCase}, decidetest.RuleLoops)
+	n.put("north", slow)
+	n.release("north", slow)
+	ctx, cancel := context.WithCancel(t.Context())
+	applied := make(chan error, 1)
+	env := sign(t, about(slow), n.activationOf("north", slow), "amy@north")
+	go func() {
+		_, err := n.Apply(ctx, person("north", "rick"), env.Bytes())
+		applied <- err
+	}()
+	eventually(t, "the activation is being checked", func() bool {
+		if n.tenants["north"].apply.TryLock() {
+			n.tenants["north"].apply.Unlock()
+			return false
+		}
+		return true
+	})
+	start := time.Now()
+	n.suspend("north", "renal_dosing", "", "wrong limit")
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("the suspension took %s", took)
+	}
+	a := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
+	if !decidetest.HasCard(decidetest.Cards(t, a.Body), "not done") {
+		t.Errorf("after the suspension: %s", a.Body)
+	}
+	select {
+	case err := <-applied:
+		t.Fatalf("the activation ended before it was stopped: %v", err)
+	default:
+	}
+	cancel()
+	decidetest.WantError(t, <-applied, context.Canceled)
+}
+
+const slowCase = `cases:
+  - name: loop
+    hook: order-sign
+    time: "2026-03-02T15:00:00Z"
+    zone: UTC
+    context: {patientId: p1, userId: Practitioner/u1, draftOrders: {resourceType: Bundle, type: collection}}
+    prefetch: {patient: {resourceType: Patient, id: p1, gender: male, birthDate: "1955-06-15"}}
+    want:
+      - {rule: a-loop, subject: patient, state: "true"}
+`
 
 // Another node took a statement meanwhile: this one takes in what it did.
 func TestAnotherNodeWasFirst(t *testing.T) {
