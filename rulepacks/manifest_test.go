@@ -63,7 +63,7 @@ func TestParseManifestRefusals(t *testing.T) {
 		{"key twice", "status: draft", "status: draft\nname: other", ErrMalformed, `pack.yaml:5: the key "name" is there twice`},
 		{"boolean as text", "A sample pack", "true", ErrMalformed, "boolean"},
 		{"text as boolean", "status: draft", "status: draft\nexperimental: maybe", ErrMalformed, "pack.yaml:5: /experimental is a text"},
-		{"colon in a text", "A sample pack", "A sample: pack", ErrMalformed, "needs quotes"},
+		{"colon in a text", "A sample pack", "A sample: pack", ErrMalformed, "pack.yaml:3: is not YAML: mapping values are not allowed"},
 		{"tag", "A sample pack", "!!binary aGk=", ErrMalformed, "tag"},
 		{"own tag", "A sample pack", "!x hi", ErrMalformed, "tag"},
 		{"list as text", "A sample pack", "[a]", ErrMalformed, "a list"},
@@ -94,7 +94,7 @@ func TestParseManifestRefusals(t *testing.T) {
 		{"nothing", samplePackYAML, "", ErrMalformed, "empty"},
 		{"only a comment", samplePackYAML, "# hello\n", ErrMalformed, "empty"},
 		{"a text", samplePackYAML, "hello", ErrMalformed, "a text"},
-		{"control character", "A sample pack", "\"a\x01\"", ErrMalformed, "no YAML"},
+		{"control character", "A sample pack", "\"a\x01\"", ErrMalformed, "is not YAML"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			changed := strings.Replace(samplePackYAML, test.old, test.new, 1)

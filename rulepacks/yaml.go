@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // Limits of what the aliases of one YAML file may expand to.
@@ -45,13 +45,17 @@ func readYAML(f File) (*document, error) {
 	return &document{name: f.Name, source: f.Data, json: c.out, node: root.Content[0]}, nil
 }
 
+// yamlSyntax takes the line out of what the YAML reader found.
 func yamlSyntax(name string, err error) error {
-	what := strings.TrimPrefix(err.Error(), "yaml: ")
-	if errors.Is(err, io.EOF) {
-		what = "it is empty"
+	p := &Problem{File: name, What: "is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Kind: ErrMalformed,
+		Hint: "fix the syntax; a text with \": \" in it needs quotes"}
+	if at, ok := errors.AsType[*yaml.LoadError](err); ok {
+		p.Line, p.What = at.Mark.Line, "is not YAML: "+at.Message
 	}
-	return &Problem{File: name, What: "is no YAML: " + what, Kind: ErrMalformed,
-		Hint: "mend the syntax; a text with \": \" in it needs quotes"}
+	if errors.Is(err, io.EOF) {
+		p.What = "is not YAML: it is empty"
+	}
+	return p
 }
 
 // yamlConverter writes nodes as JSON.

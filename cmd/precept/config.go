@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/agnivade/levenshtein"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/engine"

@@ -13,7 +13,7 @@ import (
 	"regexp"
 	"time"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/keyring"

@@ -12,7 +12,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
@@ -88,11 +88,10 @@ func readRoot(path string, now time.Time) (*signing.TrustRoot, error) {
 	return r.root(filepath.Dir(path), now)
 }
 
-// yamlError puts what the YAML reader found into one line.
+// yamlError leaves out of what the YAML reader found what only its authors understand.
 func yamlError(err error) error {
 	text := strings.ReplaceAll(err.Error(), " in type main.rootFile", "")
-	text = strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors:\n  ")
-	text = strings.ReplaceAll(text, "\n  ", "; ")
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "construct errors: ")
 	return fmt.Errorf("%s; see precept sign root --help for the members", text)
 }
 
