@@ -1,6 +1,7 @@
 package rulepacks
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"compress/gzip"
@@ -8,9 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"strconv"
 	"strings"
 )
 
@@ -68,46 +67,41 @@ func ReadArchive(r io.Reader, lim Limits) (*Pack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a pack archive: %w", err)
 	}
-	if len(files) == 0 || files[0].Name != manifestFile {
-		return nil, fmt.Errorf("reading a pack archive: %w", &Problem{File: manifestFile,
-			What: "is missing", Kind: ErrManifest, Hint: hintRebuild})
-	}
 	pack, err := FromFiles(files)
 	if err != nil {
 		return nil, fmt.Errorf("reading a pack archive: %w", err)
 	}
 	if pack.Digest != sum {
-		// readEntries compares every block, so this is the second line of defence.
-		return nil, fmt.Errorf("reading a pack archive: %w", &Problem{Kind: ErrNotCanonical,
-			What: "the archive differs from the one rebuilt from its files", Hint: hintRebuild})
+		// Whatever the tar reader understood, skipped or hid on the way here is
+		// in sum, and nothing but the files' names and bytes is in Digest.
+		return nil, fmt.Errorf("reading a pack archive: %w", &Problem{Kind: ErrNotCanonical, Hint: hintRebuild,
+			What: "the archive differs from the one rebuilt from its files (sorted, USTAR, mode 0600, owner and time zero)"})
 	}
 	return pack, nil
 }
 
 const hintRebuild = "build the archive with precept pack build"
 
-// readEntries undoes the compression and reads the entries.
+// readEntries undoes the compression and reads the entries, with the SHA-256 of
+// all bytes they were read from.
 func readEntries(r io.Reader, lim Limits) ([]File, Digest, error) {
 	source := bufio.NewReader(r)
 	magic, err := source.Peek(2)
 	if err != nil {
-		return nil, "", truncated("", err)
+		return nil, "", broken("", err)
 	}
-	tr := &tarReader{sum: sha256.New(), lim: lim}
 	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		tr.src = &countingReader{r: source, max: lim.Expanded, lim: lim}
-		err := tr.readAll()
-		return tr.files, Digest(hex.EncodeToString(tr.sum.Sum(nil))), err
+		return readTar(&countingReader{r: source, max: lim.Expanded, lim: lim}, lim)
 	}
 	packed := &countingReader{r: source, max: lim.Compressed, lim: lim, isPacked: true}
 	buffered := bufio.NewReader(packed)
 	zr, err := gzip.NewReader(buffered)
 	if err != nil {
-		return nil, "", truncated("", err)
+		return nil, "", broken("", err)
 	}
 	zr.Multistream(false)
-	tr.src = &countingReader{r: zr, max: lim.Expanded, lim: lim, packed: packed}
-	if err := tr.readAll(); err != nil {
+	files, sum, err := readTar(&countingReader{r: zr, max: lim.Expanded, lim: lim, packed: packed}, lim)
+	if err != nil {
 		return nil, "", err
 	}
 	if _, err := buffered.ReadByte(); err == nil {
@@ -116,7 +110,7 @@ func readEntries(r io.Reader, lim Limits) ([]File, Digest, error) {
 	} else if err != io.EOF {
 		return nil, "", err
 	}
-	return tr.files, Digest(hex.EncodeToString(tr.sum.Sum(nil))), nil
+	return files, sum, nil
 }
 
 // countingReader fails with ErrTooLarge as soon as it read too much.
@@ -151,173 +145,74 @@ func (c *countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// truncated explains an error of the underlying reader; name may be "".
-func truncated(name string, err error) error {
-	var known *Problem
-	if errors.As(err, &known) {
+// broken explains an error of the underlying readers; name may be "".
+func broken(name string, err error) error {
+	if len(Problems(err)) > 0 {
 		return err
 	}
-	p := &Problem{File: name, Kind: ErrMalformed, Hint: "fetch the archive again"}
-	switch {
+	p := &Problem{File: name, Kind: ErrMalformed, Hint: "fetch the archive again, or " + hintRebuild}
+	switch text := err.Error(); {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		p.What = "the archive is cut short"
-	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
-		p.What = "the archive is damaged: " + err.Error()
-	case strings.HasPrefix(err.Error(), "flate:"):
-		p.What = "the archive is damaged: " + err.Error()
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), strings.HasPrefix(text, "flate: "):
+		p.What = "the archive is damaged: " + text
+	case strings.HasPrefix(text, "archive/tar: "):
+		p.What = "it is not a tar archive, plain or as one gzip member: " + strings.TrimPrefix(text, "archive/tar: ")
 	default:
 		return err
 	}
 	return p
 }
 
-// tarReader reads a tar of regular files in canonical USTAR form. It is not
-// archive/tar because that one also understands, and hides, everything a
-// canonical archive must not hold.
-type tarReader struct {
-	src   io.Reader
-	sum   hash.Hash // over everything read
-	lim   Limits
-	files []File
-}
-
-func (t *tarReader) readAll() error {
-	names := newNameSet()
-	for {
-		var block [blockSize]byte
-		if err := t.readFull("", block[:]); err != nil {
-			return err
+// readTar reads regular files, and the rest of r. It is lenient where
+// archive/tar is: only the sum of all bytes tells whether they were canonical.
+func readTar(r io.Reader, lim Limits) ([]File, Digest, error) {
+	sum := sha256.New()
+	r = io.TeeReader(r, sum)
+	var files []File
+	for tr := tar.NewReader(r); ; {
+		head, err := tr.Next()
+		if err == io.EOF {
+			break
 		}
-		if isZero(block[:]) {
-			return t.readEnd()
-		}
-		name, size, err := t.parseHeader(&block)
 		if err != nil {
-			return err
+			return nil, "", broken("", err)
 		}
-		if err := names.add(name); err != nil {
-			return err
+		if what := irregular(head); what != "" {
+			return nil, "", &Problem{File: printable(head.Name), What: what, Kind: ErrNotRegular,
+				Hint: "a pack archive holds regular files in USTAR form only; " + hintRebuild}
 		}
-		if n := len(t.files); n > 0 && t.files[n-1].Name >= name {
-			return &Problem{File: name, What: "the entries are not sorted by name", Kind: ErrNotCanonical, Hint: hintRebuild}
-		}
-		if len(t.files) >= t.lim.Entries {
-			return &Problem{What: fmt.Sprintf("the archive has more than %d files", t.lim.Entries),
+		if len(files) >= lim.Entries {
+			return nil, "", &Problem{What: fmt.Sprintf("the archive has more than %d files", lim.Entries),
 				Kind: ErrTooLarge, Hint: "a rule pack is small; split it, or ask its publisher"}
 		}
-		data, err := t.readContent(name, size)
+		data, err := io.ReadAll(tr)
 		if err != nil {
-			return err
+			return nil, "", broken(printable(head.Name), err)
 		}
-		t.files = append(t.files, File{Name: name, Data: data})
+		files = append(files, File{Name: head.Name, Data: data})
 	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return nil, "", broken("", err)
+	}
+	return files, Digest(hex.EncodeToString(sum.Sum(nil))), nil
 }
 
-func (t *tarReader) readFull(name string, b []byte) error {
-	if _, err := io.ReadFull(t.src, b); err != nil {
-		return truncated(name, err)
-	}
-	t.sum.Write(b)
-	return nil
-}
-
-// readEnd accepts the second zero block and then nothing.
-func (t *tarReader) readEnd() error {
-	var block [blockSize]byte
-	if err := t.readFull("", block[:]); err != nil {
-		return err
-	}
-	after := &Problem{What: "the tar does not end after two zero blocks", Kind: ErrNotCanonical, Hint: hintRebuild}
-	if !isZero(block[:]) {
-		return after
-	}
-	switch n, err := io.ReadFull(t.src, block[:1]); {
-	case n > 0:
-		return after
-	case err != io.EOF:
-		return truncated("", err)
-	}
-	return nil
-}
-
-// parseHeader returns name and size of a header that is exactly the one this
-// package would write for them.
-func (t *tarReader) parseHeader(block *[blockSize]byte) (string, int64, error) {
-	name := cString(block[0:100])
-	if prefix := cString(block[345:500]); prefix != "" && block[156] != 'S' {
-		name = prefix + "/" + name
-	}
-	if string(block[257:262]) != "ustar" {
-		return "", 0, &Problem{What: "it is no USTAR archive, plain or as one gzip member", Kind: ErrMalformed, Hint: hintRebuild}
-	}
-	if what := irregular(block[156]); what != "" {
-		return "", 0, &Problem{File: printable(name), What: what, Kind: ErrNotRegular,
-			Hint: "a pack archive holds regular files in USTAR form only; " + hintRebuild}
-	}
-	if err := checkName(name); err != nil {
-		return "", 0, err
-	}
-	size, err := strconv.ParseInt(strings.TrimRight(string(block[124:136]), " \x00"), 8, 64)
-	if err != nil || size < 0 {
-		return "", 0, &Problem{File: name, What: "the size in the tar header is not a plain octal number",
-			Kind: ErrNotCanonical, Hint: hintRebuild}
-	}
-	want, err := headerBlock(name, size)
-	if err != nil || !bytes.Equal(want, block[:]) {
-		return "", 0, &Problem{File: name, Kind: ErrNotCanonical, Hint: hintRebuild,
-			What: "the tar header is not the canonical one (USTAR, mode 0600, owner and time zero)"}
-	}
-	return name, size, nil
-}
-
-// readContent reads size bytes and their padding. The buffer grows with what
-// arrives, never with what the header promises.
-func (t *tarReader) readContent(name string, size int64) ([]byte, error) {
-	var data bytes.Buffer
-	if _, err := io.CopyN(io.MultiWriter(&data, t.sum), t.src, size); err != nil {
-		return nil, truncated(name, err)
-	}
-	if rest := size % blockSize; rest != 0 {
-		padding := make([]byte, blockSize-rest)
-		if err := t.readFull(name, padding); err != nil {
-			return nil, err
+// irregular says why an entry is not just a file, before its content is read:
+// a sparse file may claim any length.
+func irregular(head *tar.Header) string {
+	switch head.Typeflag {
+	case tar.TypeReg:
+		if head.Format&(tar.FormatPAX|tar.FormatGNU) != 0 {
+			return "has a PAX or GNU extension"
 		}
-		if !isZero(padding) {
-			return nil, &Problem{File: name, What: "bytes are hidden after the end of the file", Kind: ErrNotCanonical, Hint: hintRebuild}
-		}
-	}
-	return data.Bytes(), nil
-}
-
-// irregular says what a tar type flag other than '0' stands for.
-func irregular(flag byte) string {
-	switch flag {
-	case '0':
 		return ""
-	case '1', '2':
+	case tar.TypeLink, tar.TypeSymlink:
 		return "is a link"
-	case '3', '4', '6':
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
 		return "is a device or pipe"
-	case '5':
+	case tar.TypeDir:
 		return "is a folder entry"
-	case 'x', 'g':
-		return "is a PAX header"
-	case 'L', 'K', 'S', 'V', 'D', 'M', 'N':
-		return "is a GNU extension"
 	}
-	return fmt.Sprintf("has the unknown tar type %q", flag)
-}
-
-func cString(b []byte) string {
-	s, _, _ := strings.Cut(string(b), "\x00")
-	return s
-}
-
-func isZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
+	return fmt.Sprintf("has the tar type %q", head.Typeflag)
 }

@@ -67,7 +67,7 @@ func TestArchiveAttacks(t *testing.T) {
 		{"not ASCII", ErrUnsafeName, insert(t, entry{name: "cases/\u00fc.yaml", data: "x"})},
 		{"device name", ErrUnsafeName, insert(t, entry{name: "cases/con.yaml", data: "x"})},
 		{"name of 201 bytes", ErrUnsafeName, insert(t, entry{name: longName(201), data: "x"})},
-		{"unsorted", ErrNotCanonical, rawTar(entry{name: "pack.yaml", data: "x"}, entry{name: "NOTICE", data: "x"})},
+		{"unsorted", ErrNotCanonical, unsorted(t)},
 		{"mode 0644", ErrNotCanonical, edited(t, "NOTICE", headerField(100, "0000644\x00"))},
 		{"owner", ErrNotCanonical, edited(t, "NOTICE", headerField(108, "0001750\x00"))},
 		{"owner name", ErrNotCanonical, edited(t, "NOTICE", headerField(265, "root"))},
@@ -75,15 +75,17 @@ func TestArchiveAttacks(t *testing.T) {
 		{"link name on a file", ErrNotCanonical, edited(t, "NOTICE", headerField(157, "pack.yaml"))},
 		{"bytes after the name", ErrNotCanonical, edited(t, "NOTICE", headerField(8, "hidden"))},
 		{"bytes at the end of the header", ErrNotCanonical, edited(t, "NOTICE", headerField(505, "hidden"))},
-		{"needless prefix", ErrNotCanonical, rawTar(entry{name: "low.rego", data: "x", edit: func(h []byte) { copy(h[345:], "rules") }})},
-		{"old tar", ErrMalformed, edited(t, "NOTICE", headerField(257, "\x00\x00\x00\x00\x00\x00\x00\x00"))},
-		{"GNU magic", ErrNotCanonical, edited(t, "NOTICE", headerField(257, "ustar  \x00"))},
+		{"needless prefix", ErrNotCanonical, edited(t, "rules/low.rego", func(e *entry) {
+			e.name, e.edit = "low.rego", func(h []byte) { copy(h[345:], "rules") }
+		})},
+		{"old tar", ErrNotCanonical, edited(t, "NOTICE", headerField(257, "\x00\x00\x00\x00\x00\x00\x00\x00"))},
+		{"GNU magic", ErrNotRegular, edited(t, "NOTICE", headerField(257, "ustar  \x00"))},
 		{"size in base 256", ErrNotCanonical, edited(t, "NOTICE", headerField(124, "\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"))},
-		{"negative size", ErrNotCanonical, edited(t, "NOTICE", headerField(124, "-0000000001\x00"))},
-		{"wrong checksum", ErrNotCanonical, flip(good, 148)},
+		{"negative size", ErrMalformed, edited(t, "NOTICE", headerField(124, "-0000000001\x00"))},
+		{"wrong checksum", ErrMalformed, flip(good, 148)},
 		{"bytes in the padding", ErrNotCanonical, flip(good, blockSize*2-1)},
-		{"one zero block", ErrMalformed, good[:len(good)-blockSize]},
-		{"entry after a zero block", ErrNotCanonical, append(append(good[:len(good)-blockSize:len(good)-blockSize],
+		{"one zero block", ErrNotCanonical, good[:len(good)-blockSize]},
+		{"entry after a zero block", ErrMalformed, append(append(good[:len(good)-blockSize:len(good)-blockSize],
 			entry{name: "rules/z.rego"}.bytes()...), make([]byte, 2*blockSize)...)},
 		{"third zero block", ErrNotCanonical, append(bytes.Clone(good), make([]byte, blockSize)...)},
 		{"byte after the end", ErrNotCanonical, append(bytes.Clone(good), 0)},
@@ -96,14 +98,16 @@ func TestArchiveAttacks(t *testing.T) {
 		{"block device", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '4'})},
 		{"pipe", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '6'})},
 		{"contiguous file", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '7'})},
-		{"type flag zero byte", ErrNotRegular, edited(t, "NOTICE", func(e *entry) { e.edit = func(h []byte) { h[156] = 0 } })},
-		{"PAX header of 2 MiB", ErrNotRegular, rawTar(entry{name: "NOTICE", flag: 'x', data: strings.Repeat("9 a=bbbb\n", 233017)})},
+		{"type flag zero byte", ErrNotCanonical, edited(t, "NOTICE", func(e *entry) { e.edit = func(h []byte) { h[156] = 0 } })},
+		{"PAX header of 2 MiB", ErrMalformed, rawTar(entry{name: "NOTICE", flag: 'x', data: strings.Repeat("9 a=bbbb\n", 233017)})},
 		{"PAX header by the library", ErrNotRegular, stockTar(t, tar.Header{Name: "NOTICE", Mode: 0o600, Format: tar.FormatPAX,
 			PAXRecords: map[string]string{"PRECEPT.x": "1"}}, "x")},
 		{"global PAX header", ErrNotRegular, rawTar(entry{name: "NOTICE", flag: 'g', data: "9 a=bbbb\n"})},
-		{"GNU long name", ErrNotRegular, rawTar(entry{name: "././@LongLink", flag: 'L', data: "rules/x.rego\x00"})},
-		{"GNU long link", ErrNotRegular, rawTar(entry{name: "././@LongLink", flag: 'K', data: "/etc/passwd\x00"})},
-		{"GNU sparse file with a huge map", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseMap})},
+		{"PAX header over the good name", ErrNotRegular, rawTar(append([]entry{{name: "x", flag: 'x', data: "18 path=.manifest\n"}}, entries(t)...)...)},
+		{"GNU long name", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'L', data: ".manifest\x00"}}, entries(t)...)...)},
+		{"GNU long link", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'K', data: "/etc/passwd\x00"}}, entries(t)...)...)},
+		{"GNU sparse file of 1 GiB", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseFile})},
+		{"GNU sparse file with a huge map", ErrMalformed, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseMap})},
 		{"size larger than the archive", ErrMalformed, rawTar(entry{name: "NOTICE", data: "x", size: 200 << 20})},
 		{"size larger than any limit", ErrTooLarge, zip(append(entry{name: "NOTICE", size: 300 << 20}.bytes(), bytes.Repeat([]byte(" "), 2<<20)...))},
 		{"nested gzip", ErrMalformed, zip(zip(good))},
@@ -115,7 +119,7 @@ func TestArchiveAttacks(t *testing.T) {
 		{"changed .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "1.10.0", "1.10.1", 1) })},
 		{"empty root in .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "packs/sample", "", 1) })},
 		{"reformatted .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data += "\n" })},
-		{"no .manifest", ErrManifest, rawTar(entries(t)[1:]...)},
+		{"no .manifest", ErrNotCanonical, rawTar(entries(t)[1:]...)},
 		{"file unknown to pack.yaml", ErrValueSet, insert(t, entry{name: "valuesets/other.json",
 			data: strings.Replace(sampleValueSet, `"metformin"`, `"other"`, 1)})},
 		{"pack named by path", ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = strings.Replace(e.data, "sample", "../sample", 1) })},
@@ -359,6 +363,21 @@ func sparseMap(h []byte) {
 	}
 	h[482] = 1
 	copy(h[483:], "77777777777\x00")
+}
+
+// sparseFile makes a header of a file of 1 GiB that is one hole.
+func sparseFile(h []byte) {
+	copy(h[257:], "ustar  \x00")
+	copy(h[386:], "10000000000\x0000000000000\x00")
+	copy(h[483:], "10000000000\x00")
+}
+
+// unsorted is the sample with its last two files in the wrong order.
+func unsorted(t testing.TB) []byte {
+	all := entries(t)
+	n := len(all)
+	all[n-2], all[n-1] = all[n-1], all[n-2]
+	return rawTar(all...)
 }
 
 func flip(data []byte, at int) []byte {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 )
 
@@ -183,7 +184,7 @@ func (c *manifestCheck) require(ok bool, at jsontext.Pointer, hint, format strin
 
 func (c *manifestCheck) identity() {
 	m := c.m
-	c.require(packNamePattern.MatchString(m.Name) && !devicePattern.MatchString(m.Name), "/name",
+	c.require(packNamePattern.MatchString(m.Name) && module.CheckFilePath(m.Name) == nil, "/name",
 		"use a name such as renal_dosing", "name must match %s", packNamePattern)
 	c.require(isVersion(m.Version), "/version", `write a semantic version in quotes, as in version: "1.0.0"`,
 		"version must be three numbers, perhaps with a pre-release")

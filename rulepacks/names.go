@@ -1,13 +1,13 @@
 package rulepacks
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"golang.org/x/mod/module"
 )
 
 // Names of the fixed files.
@@ -26,8 +26,7 @@ var (
 	packNamePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{1,62}$`)
 	idPattern       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	languagePattern = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
-	segmentPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	devicePattern   = regexp.MustCompile(`^(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)`)
+	namePattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 )
 
 // checkName refuses names that could leave the folder, that file systems spell
@@ -43,41 +42,21 @@ func checkName(name string) error {
 	return nil
 }
 
-// unsafeName says what is unsafe about a name, or "". The first checks only
-// give a better word than the last: a segment of plain ASCII is the rule.
+// unsafeName says what is unsafe about a name, or "".
 func unsafeName(name string) string {
+	err := module.CheckFilePath(name)
+	invalid, _ := errors.AsType[*module.InvalidPathError](err)
+	_, tooLong := headerBlock(name, 0)
 	switch {
-	case name == "":
-		return "an entry has an empty name"
 	case len(name) > maxNameBytes:
 		return fmt.Sprintf("the name has more than %d bytes", maxNameBytes)
-	case !utf8.ValidString(name):
-		return "the name is not UTF-8"
-	case !norm.NFC.IsNormalString(name):
-		return "the name is not in Unicode normal form NFC"
-	case strings.HasPrefix(name, "/"):
-		return "the name is absolute"
-	case strings.Contains(name, `\`):
-		return "the name holds a backslash"
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "the name holds a control character"
+	case invalid != nil:
+		return "the name is not a file's on every system: " + invalid.Err.Error()
+	case !namePattern.MatchString(name) && name != manifestFile:
+		return "the name has something other than ASCII letters, digits, '.', '_' and '-', or starts with another sign"
 	case strings.Count(name, "/") >= maxNameSegments:
 		return fmt.Sprintf("the name has more than %d segments", maxNameSegments)
-	}
-	for segment := range strings.SplitSeq(name, "/") {
-		switch {
-		case segment == "" || segment == "." || segment == "..":
-			return "the name has an empty, '.' or '..' segment"
-		case name == manifestFile:
-		case !segmentPattern.MatchString(segment):
-			return "the name has a character other than ASCII letters, digits, '.', '_' and '-'"
-		case devicePattern.MatchString(segment):
-			return "a segment of the name is a device on Windows"
-		case strings.HasSuffix(segment, "."):
-			return "a segment of the name ends in a dot"
-		}
-	}
-	if _, err := headerBlock(name, 0); err != nil {
+	case tooLong != nil:
 		return "the name is too long for a USTAR header"
 	}
 	return ""
