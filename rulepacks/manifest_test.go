@@ -120,7 +120,7 @@ func TestParameterValidate(t *testing.T) {
 		ok    bool
 	}{
 		{duration, `"P365D"`, true}, {duration, `"PT12H"`, true}, {duration, `"P1Y2M3DT4H5M6S"`, true}, {duration, `"P2W"`, true},
-		{duration, `"P"`, false}, {duration, `"PT"`, false}, {duration, `"P1DT"`, false}, {duration, `"1D"`, false}, {duration, `"P1W2D"`, false},
+		{duration, `"P"`, false}, {duration, `"PT"`, false}, {duration, `"P1DT"`, false}, {duration, `"1D"`, false}, {duration, `"P1Y2W"`, true}, {duration, `"P200000D"`, false},
 		{duration, `"P-1D"`, false}, {duration, `"P0.5D"`, false}, {duration, `""`, false}, {duration, `365`, false}, {duration, `null`, false},
 		{number, `-1.5`, true}, {number, `100`, true}, {number, `100.0000000000000000001`, false}, {number, `-1.51`, false},
 		{number, `"1"`, false}, {number, `1e999999999`, false}, {number, `[1]`, false},

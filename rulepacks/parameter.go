@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/rulepacks/duration"
 )
 
 // Parameter is a value that a tenant may set, described by a small part of JSON
@@ -17,7 +19,7 @@ type Parameter struct {
 	Name string `json:"-"`
 	// Type is string, number, integer or boolean.
 	Type string `json:"type"`
-	// Format may be "duration" for a string: ISO 8601, as in P365D or PT12H.
+	// Format may be "duration" for a string: see [duration].
 	Format string `json:"format,omitempty"`
 	// Enum lists the allowed values, all of Type; empty allows any.
 	Enum []jsontext.Value `json:"enum,omitempty"`
@@ -73,10 +75,6 @@ func (ps Parameters) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteToken(jsontext.EndObject)
 }
 
-// durationPattern is the duration of RFC 3339 appendix A in whole numbers, the
-// "duration" format of JSON Schema; that something follows P and T is checked apart.
-var durationPattern = regexp.MustCompile(`^P(\d{1,6}W|(\d{1,6}Y)?(\d{1,6}M)?(\d{1,6}D)?(T(\d{1,6}H)?(\d{1,6}M)?(\d{1,6}S)?)?)$`)
-
 // numberPattern bounds digits and exponent, so that comparing exactly is cheap.
 var numberPattern = regexp.MustCompile(`^-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?$`)
 
@@ -96,8 +94,10 @@ func (p Parameter) Validate(value jsontext.Value) error {
 	if len(p.Enum) > 0 && !slices.ContainsFunc(p.Enum, func(e jsontext.Value) bool { return sameScalar(e, value) }) {
 		return refuse("the value is not one of the allowed ones")
 	}
-	if p.Format == "duration" && !isDuration(textOf(value)) {
-		return refuse("the value is no ISO 8601 duration such as P365D")
+	if p.Format == "duration" {
+		if _, err := duration.Parse(textOf(value)); err != nil {
+			return refuse("the value is %v", err)
+		}
 	}
 	if len(p.Minimum) > 0 && compareNumbers(value, p.Minimum) < 0 {
 		return refuse("the value is below the minimum %s", p.Minimum)
@@ -156,10 +156,6 @@ func (p Parameter) checkSchema() string {
 		return "the default does not fit the schema"
 	}
 	return ""
-}
-
-func isDuration(s string) bool {
-	return durationPattern.MatchString(s) && s != "P" && !strings.HasSuffix(s, "T")
 }
 
 func trim(v jsontext.Value) []byte { return []byte(strings.TrimSpace(string(v))) }

@@ -192,7 +192,7 @@ func rulePack(name, library, holds string) *rulepacks.Pack {
 			{Name: "days", Type: "string", Format: "duration", Default: []byte(`"P90D"`)},
 			{Name: "free", Type: "string", Default: []byte(`"P90D"`)},
 			{Name: "limit", Type: "number", Default: []byte(`5`)},
-			{Name: "long", Type: "string", Format: "duration", Default: []byte(`"P200000D"`)},
+			{Name: "nothing", Type: "string", Format: "duration", Default: []byte(`"P0D"`)},
 			{Name: "start", Type: "string", Enum: []jsontext.Value{[]byte(`"start"`)}, Default: []byte(`"start"`)},
 			{Name: "units", Type: "string", Enum: []jsontext.Value{[]byte(`"mmol/L"`), []byte(`"mmol"`)}, Default: []byte(`"mmol/L"`)},
 			{Name: "yes", Type: "boolean", Default: []byte(`true`)},
