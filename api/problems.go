@@ -22,6 +22,10 @@ import (
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/casefile"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -140,8 +144,8 @@ func problemTable() problems {
 		{is: cdshooks.ErrFeedback, status: 400, code: "feedback", issue: fhir.IssueTypeInvalid, detail: true,
 			title: "The feedback is not conformant."},
 
-		{is: rulepacks.ErrTooLarge, status: 413, code: "pack-too-large", detail: true, title: "The pack is too large."},
-		{is: rulepacks.ErrMalformed, status: 422, code: "pack-malformed", detail: true,
+		{is: packfile.ErrTooLarge, status: 413, code: "pack-too-large", detail: true, title: "The pack is too large."},
+		{is: packfile.ErrMalformed, status: 422, code: "pack-malformed", detail: true,
 			title: "The pack cannot be read."},
 		{is: rulepacks.ErrNotCanonical, status: 422, code: "pack-not-canonical", detail: true,
 			title: "The pack is not in canonical form.", hint: "Build it with precept pack build."},
@@ -153,19 +157,19 @@ func problemTable() problems {
 			title: "The pack contains a file twice."},
 		{is: rulepacks.ErrUnknownFile, status: 422, code: "pack-file", detail: true,
 			title: "The pack contains a file that its manifest does not know."},
-		{is: rulepacks.ErrManifest, status: 422, code: "pack-manifest", detail: true,
+		{is: manifest.ErrManifest, status: 422, code: "pack-manifest", detail: true,
 			title: "The manifest of the pack is not usable."},
-		{is: rulepacks.ErrValueSet, status: 422, code: "pack-value-set", detail: true,
+		{is: vocab.ErrValueSet, status: 422, code: "pack-value-set", detail: true,
 			title: "A value set of the pack is not usable."},
-		{is: rulepacks.ErrTerminology, status: 422, code: "pack-terminology", detail: true,
+		{is: vocab.ErrTerminology, status: 422, code: "pack-terminology", detail: true,
 			title: "The terminology of the pack is not usable."},
 		{is: chart.ErrTerminology, status: 422, code: "pack-terminology", detail: true,
 			title: "The terminology of the pack contradicts itself."},
 		{is: rulepacks.ErrMessages, status: 422, code: "pack-messages", detail: true,
 			title: "The messages of the pack are not usable."},
-		{is: rulepacks.ErrCase, status: 422, code: "pack-case", detail: true,
+		{is: casefile.ErrCase, status: 422, code: "pack-case", detail: true,
 			title: "A case of the pack is not usable."},
-		{is: rulepacks.ErrParameter, status: 422, code: "pack-parameter", detail: true,
+		{is: manifest.ErrParameter, status: 422, code: "pack-parameter", detail: true,
 			title: "A parameter of the pack is not usable."},
 		{is: rulepacks.ErrDigest, status: 400, code: "digest", detail: true, title: "The digest is not usable."},
 		{is: decide.ErrCases, status: 422, code: "cases", detail: true, title: "The pack's own cases fail here."},

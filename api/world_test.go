@@ -29,6 +29,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -338,7 +339,7 @@ func (w *world) live(t tenant.ID, pack *rulepacks.Pack) []*signing.Envelope {
 	about := signing.PackDigest{SHA256: signing.Digest(pack.Digest), DirHash1: signing.Digest(pack.DirHash1)}
 	activation := signing.Activation{Tenant: signing.Tenant(t), Region: "us-east", Pack: signing.Pack(m.Name),
 		Version: m.Version, Seq: 1, Mode: signing.Active, InputsUnknown: []string{}}
-	if m.Kind == rulepacks.KindRules {
+	if m.Kind == manifest.KindRules {
 		activation.Library = clinical.Newest().Version()
 	}
 	return []*signing.Envelope{

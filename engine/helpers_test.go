@@ -23,6 +23,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -350,7 +351,7 @@ func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) signing.Activation 
 	seq, previous := n.trust(id).Standing(signing.Pack(p.Manifest.Name))
 	a := signing.Activation{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version,
 		Seq: seq + 1, Previous: previous, Mode: signing.Active, InputsUnknown: []string{}}
-	if p.Manifest.Kind != rulepacks.KindTerminology {
+	if p.Manifest.Kind != manifest.KindTerminology {
 		a.Library = clinical.Newest().Version()
 	}
 	return a

@@ -14,6 +14,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -95,7 +96,7 @@ func (e *Engine) fit(ctx context.Context, st *inForce, ref *decision.Ref, params
 		not = &decide.NotRunnable{Pack: ref.Name, Why: decision.WhyMissing, Err: err}
 	case err != nil:
 		return err
-	case ref.Mode != decision.Active || pack.Manifest.Kind == rulepacks.KindTerminology:
+	case ref.Mode != decision.Active || pack.Manifest.Kind == manifest.KindTerminology:
 		return nil
 	default:
 		err = e.materials.Fit(ctx, *ref, params, terms)

@@ -12,6 +12,7 @@ import (
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -98,7 +99,7 @@ func TestPersonsTurnedAway(t *testing.T) {
 			signing.ErrUnsupported, audit.Event, "apply", "refused"},
 		"no pack": {func() error {
 			return n.PutPack(t.Context(), person("north", "olga"), rulepacks.Digest(strings.Repeat("0", 64)), []byte("no archive"))
-		}, rulepacks.ErrMalformed, audit.Event, "put pack", "refused"},
+		}, packfile.ErrMalformed, audit.Event, "put pack", "refused"},
 	} {
 		before := n.records("north", test.kind)
 		decidetest.WantError(t, test.do(), test.want)
@@ -143,5 +144,5 @@ func TestUploadIsBounded(t *testing.T) {
 	files["README.md"] = &fstest.MapFile{Data: bytes.Repeat([]byte("A line as many others.\n"), maxPack/20)}
 	pack, err := rulepacks.ReadFolder(files)
 	decidetest.Must(t, err)
-	decidetest.WantError(t, n.PutPack(t.Context(), person("north", "olga"), pack.Digest, pack.Archive()), rulepacks.ErrTooLarge)
+	decidetest.WantError(t, n.PutPack(t.Context(), person("north", "olga"), pack.Digest, pack.Archive()), packfile.ErrTooLarge)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -269,7 +270,7 @@ func (e *Engine) checkEffect(ctx context.Context, before, next *inForce, v signi
 // checkOwn checks that what an activation activates can be run, also while the
 // pack is suspended: a resumption must not be the way around its cases.
 func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest signing.Digest, p signing.Activation) error {
-	if pack := e.materials.Pack(rulepacks.Digest(digest)); next.snapshot == nil || pack == nil || pack.Manifest.Kind == rulepacks.KindTerminology {
+	if pack := e.materials.Pack(rulepacks.Digest(digest)); next.snapshot == nil || pack == nil || pack.Manifest.Kind == manifest.KindTerminology {
 		return nil
 	}
 	terms := next.snapshot.Release().Terminology

@@ -19,6 +19,8 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -28,7 +30,7 @@ func editedPack(t testing.TB, name, version string, edits ...[3]string) *rulepac
 	t.Helper()
 	old := decidetest.ReferencePack(t, name)
 	edits = append(edits, [3]string{"pack.yaml", `version: "` + old.Manifest.Version + `"`, `version: "` + version + `"`})
-	var files []rulepacks.File
+	var files []packfile.File
 	for _, f := range old.Files {
 		if f.Name == ".manifest" {
 			continue // generated anew
@@ -116,7 +118,7 @@ func TestUploads(t *testing.T) {
 	}{
 		{"changed after signing", bytes.Replace(tar, []byte("Metformin"), []byte("Metfornin"), 1), rulepacks.ErrDigest},
 		{"with a file that no pack has", renamed(t, tar, "NOTICE", "NOTIXE"), rulepacks.ErrUnknownFile},
-		{"cut short", tar[:len(tar)/2], rulepacks.ErrMalformed},
+		{"cut short", tar[:len(tar)/2], packfile.ErrMalformed},
 		{"rules that do not compile", broken(t), decide.ErrPack},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -354,7 +356,7 @@ func TestPolicyForAnother(t *testing.T) {
 		{"an older one again", nil, func(s *signing.TenantPolicy) { s.Seq = 1 }, signing.ErrSequence},
 		{"parameters that do not fit", func(p *tenant.Policy) {
 			p.Parameters = map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(`"a year"`)}}
-		}, nil, rulepacks.ErrParameter},
+		}, nil, manifest.ErrParameter},
 		{"nonsense", func(p *tenant.Policy) { p.Limits.DeadlineMS = -1 }, nil, tenant.ErrPolicy},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // Limits bound what [ReadArchive] reads. A zero field means its default. All
@@ -55,13 +57,13 @@ func (l Limits) check(packed, expanded int64) error {
 	default:
 		return nil
 	}
-	return &Problem{What: what, Kind: ErrTooLarge, Hint: "a rule pack is small; split it, or ask its publisher"}
+	return &packfile.Problem{What: what, Kind: packfile.ErrTooLarge, Hint: "a rule pack is small; split it, or ask its publisher"}
 }
 
 // ReadArchive reads a pack archive, a canonical tar or one gzip member holding
 // it, from a source that is not trusted. It accepts exactly the canonical form
 // (see the package comment), reads r to its end, and holds at most the expanded
-// size in memory. Errors are *[Problem]s; errors of r itself are wrapped.
+// size in memory. Errors are *[packfile.Problem]s; errors of r itself are wrapped.
 func ReadArchive(r io.Reader, lim Limits) (*Pack, error) {
 	files, sum, err := readEntries(r, lim.withDefaults())
 	if err != nil {
@@ -74,7 +76,7 @@ func ReadArchive(r io.Reader, lim Limits) (*Pack, error) {
 	if pack.Digest != sum {
 		// Whatever the tar reader understood, skipped or hid on the way here is
 		// in sum, and nothing but the files' names and bytes is in Digest.
-		return nil, fmt.Errorf("reading a pack archive: %w", &Problem{Kind: ErrNotCanonical, Hint: hintRebuild,
+		return nil, fmt.Errorf("reading a pack archive: %w", &packfile.Problem{Kind: ErrNotCanonical, Hint: hintRebuild,
 			What: "the archive differs from the one rebuilt from its files (sorted, USTAR, mode 0600, owner and time zero)"})
 	}
 	return pack, nil
@@ -84,7 +86,7 @@ const hintRebuild = "build the archive with precept pack build"
 
 // readEntries undoes the compression and reads the entries, with the SHA-256 of
 // all bytes they were read from.
-func readEntries(r io.Reader, lim Limits) ([]File, Digest, error) {
+func readEntries(r io.Reader, lim Limits) ([]packfile.File, Digest, error) {
 	source := bufio.NewReader(r)
 	magic, err := source.Peek(2)
 	if err != nil {
@@ -105,7 +107,7 @@ func readEntries(r io.Reader, lim Limits) ([]File, Digest, error) {
 		return nil, "", err
 	}
 	if _, err := buffered.ReadByte(); err == nil {
-		return nil, "", &Problem{What: "the archive has bytes after its gzip member",
+		return nil, "", &packfile.Problem{What: "the archive has bytes after its gzip member",
 			Kind: ErrNotCanonical, Hint: hintRebuild}
 	} else if err != io.EOF {
 		return nil, "", err
@@ -113,7 +115,7 @@ func readEntries(r io.Reader, lim Limits) ([]File, Digest, error) {
 	return files, sum, nil
 }
 
-// countingReader fails with ErrTooLarge as soon as it read too much.
+// countingReader fails with packfile.ErrTooLarge as soon as it read too much.
 type countingReader struct {
 	r        io.Reader
 	n        int64
@@ -147,10 +149,10 @@ func (c *countingReader) Read(b []byte) (int, error) {
 
 // broken explains an error of the underlying readers; name may be "".
 func broken(name string, err error) error {
-	if len(Problems(err)) > 0 {
+	if len(packfile.Problems(err)) > 0 {
 		return err
 	}
-	p := &Problem{File: name, Kind: ErrMalformed, Hint: "fetch the archive again, or " + hintRebuild}
+	p := &packfile.Problem{File: name, Kind: packfile.ErrMalformed, Hint: "fetch the archive again, or " + hintRebuild}
 	switch text := err.Error(); {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		p.What = "the archive is cut short"
@@ -166,10 +168,10 @@ func broken(name string, err error) error {
 
 // readTar reads regular files, and the rest of r. It is lenient where
 // archive/tar is: only the sum of all bytes tells whether they were canonical.
-func readTar(r io.Reader, lim Limits) ([]File, Digest, error) {
+func readTar(r io.Reader, lim Limits) ([]packfile.File, Digest, error) {
 	sum := sha256.New()
 	r = io.TeeReader(r, sum)
-	var files []File
+	var files []packfile.File
 	for tr := tar.NewReader(r); ; {
 		head, err := tr.Next()
 		if err == io.EOF {
@@ -179,18 +181,18 @@ func readTar(r io.Reader, lim Limits) ([]File, Digest, error) {
 			return nil, "", broken("", err)
 		}
 		if what := irregular(head); what != "" {
-			return nil, "", &Problem{File: printable(head.Name), What: what, Kind: ErrNotRegular,
+			return nil, "", &packfile.Problem{File: packfile.Short(head.Name), What: what, Kind: ErrNotRegular,
 				Hint: "a pack archive holds regular files in USTAR form only; " + hintRebuild}
 		}
 		if len(files) >= lim.Entries {
-			return nil, "", &Problem{What: fmt.Sprintf("the archive has more than %d files", lim.Entries),
-				Kind: ErrTooLarge, Hint: "a rule pack is small; split it, or ask its publisher"}
+			return nil, "", &packfile.Problem{What: fmt.Sprintf("the archive has more than %d files", lim.Entries),
+				Kind: packfile.ErrTooLarge, Hint: "a rule pack is small; split it, or ask its publisher"}
 		}
 		data, err := io.ReadAll(tr)
 		if err != nil {
-			return nil, "", broken(printable(head.Name), err)
+			return nil, "", broken(packfile.Short(head.Name), err)
 		}
-		files = append(files, File{Name: head.Name, Data: data})
+		files = append(files, packfile.File{Name: head.Name, Data: data})
 	}
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return nil, "", broken("", err)

@@ -15,15 +15,20 @@ import (
 	"testing/fstest"
 	"testing/iotest"
 	"time"
+
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/packfile/packtest"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 func TestArchiveAttacks(t *testing.T) {
 	good := sample(t).Archive()
 	zeros := strings.Repeat("\x00", 4<<20)
-	manifest := string(sample(t).Files[0].Data)
+	dotManifest := string(sample(t).Files[0].Data)
 	for _, test := range []struct {
 		name   string
-		expect error
+		expect packfile.Kind
 		data   []byte
 	}{
 		// reference/trust.md 1.2: what OPA's own reader lets pass.
@@ -33,23 +38,23 @@ func TestArchiveAttacks(t *testing.T) {
 		{"signature file by suffix", ErrUnknownFile, insert(t, entry{name: "cases/foosignatures.json", data: "{}"})},
 		{"dot file in the root", ErrUnsafeName, insert(t, entry{name: ".signatures.json", data: "{}"})},
 		{"data.json", ErrUnknownFile, insert(t, entry{name: "data.json", data: "{}"})},
-		{"data.yaml among the cases", ErrUnknownFile, insert(t, entry{name: "cases/data.yaml", data: sampleCases})},
+		{"data.yaml among the cases", ErrUnknownFile, insert(t, entry{name: "cases/data.yaml", data: packtest.Cases})},
 		{"delta bundle", ErrUnknownFile, insert(t, entry{name: "patch.json", data: "{}"})},
 		{"wasm", ErrUnknownFile, insert(t, entry{name: "policy.wasm", data: "x"})},
-		{"duplicate JSON key", ErrMalformed, edited(t, "valuesets/metformin.json", func(e *entry) {
+		{"duplicate JSON key", packfile.ErrMalformed, edited(t, "valuesets/metformin.json", func(e *entry) {
 			e.data = strings.Replace(e.data, `{"id"`, `{"id": "x", "id"`, 1)
 		})},
 		{"symlink pointing outside", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '2', edit: link("../../etc/passwd")})},
 		{"second gzip member", ErrNotCanonical, append(zip(good), zip([]byte("more"))...)},
 		{"second empty gzip member", ErrNotCanonical, append(zip(good), zip(nil)...)},
 		{"bytes after the gzip member", ErrNotCanonical, append(zip(good), 0)},
-		{"another .manifest by suffix", ErrUnknownFile, insert(t, entry{name: "cases/x.manifest", data: manifest})},
-		{"another .manifest in a folder", ErrUnsafeName, insert(t, entry{name: "t1/.manifest", data: manifest})},
+		{"another .manifest by suffix", ErrUnknownFile, insert(t, entry{name: "cases/x.manifest", data: dotManifest})},
+		{"another .manifest in a folder", ErrUnsafeName, insert(t, entry{name: "t1/.manifest", data: dotManifest})},
 		{".manifest.pb", ErrUnsafeName, insert(t, entry{name: ".manifest.pb", data: "x"})},
-		{"many medium files", ErrTooLarge, zip(rawTar(manyFiles(8, zeros)...))},
+		{"many medium files", packfile.ErrTooLarge, zip(rawTar(manyFiles(8, zeros)...))},
 		{"path through ..", ErrUnsafeName, insert(t, entry{name: "rules/../../x/data.json", data: "{}"})},
 		{"path from ..", ErrUnsafeName, insert(t, entry{name: "../../x/data.json", data: "{}"})},
-		{"case twins", ErrDuplicate, insert(t, entry{name: "cases/LOW.yaml", data: sampleCases})},
+		{"case twins", ErrDuplicate, insert(t, entry{name: "cases/LOW.yaml", data: packtest.Cases})},
 		{"case twin folders", ErrDuplicate, rawTar(entry{name: "cases/A/x.yaml"}, entry{name: "cases/a/y.yaml"})},
 		{"file that is also a folder", ErrDuplicate, rawTar(entry{name: "cases/a.yaml"}, entry{name: "cases/a.yaml/b.yaml"})},
 		{"case twin of a file as folder", ErrDuplicate, rawTar(entry{name: "cases/A.yaml"}, entry{name: "cases/a.yaml/b.yaml"})},
@@ -81,11 +86,11 @@ func TestArchiveAttacks(t *testing.T) {
 		{"old tar", ErrNotCanonical, edited(t, "NOTICE", headerField(257, "\x00\x00\x00\x00\x00\x00\x00\x00"))},
 		{"GNU magic", ErrNotRegular, edited(t, "NOTICE", headerField(257, "ustar  \x00"))},
 		{"size in base 256", ErrNotCanonical, edited(t, "NOTICE", headerField(124, "\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"))},
-		{"negative size", ErrMalformed, edited(t, "NOTICE", headerField(124, "-0000000001\x00"))},
-		{"wrong checksum", ErrMalformed, flip(good, 148)},
+		{"negative size", packfile.ErrMalformed, edited(t, "NOTICE", headerField(124, "-0000000001\x00"))},
+		{"wrong checksum", packfile.ErrMalformed, flip(good, 148)},
 		{"bytes in the padding", ErrNotCanonical, flip(good, blockSize*2-1)},
 		{"one zero block", ErrNotCanonical, good[:len(good)-blockSize]},
-		{"entry after a zero block", ErrMalformed, append(append(good[:len(good)-blockSize:len(good)-blockSize],
+		{"entry after a zero block", packfile.ErrMalformed, append(append(good[:len(good)-blockSize:len(good)-blockSize],
 			entry{name: "rules/z.rego"}.bytes()...), make([]byte, 2*blockSize)...)},
 		{"third zero block", ErrNotCanonical, append(bytes.Clone(good), make([]byte, blockSize)...)},
 		{"byte after the end", ErrNotCanonical, append(bytes.Clone(good), 0)},
@@ -99,7 +104,7 @@ func TestArchiveAttacks(t *testing.T) {
 		{"pipe", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '6'})},
 		{"contiguous file", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '7'})},
 		{"type flag zero byte", ErrNotCanonical, edited(t, "NOTICE", func(e *entry) { e.edit = func(h []byte) { h[156] = 0 } })},
-		{"PAX header of 2 MiB", ErrMalformed, rawTar(entry{name: "NOTICE", flag: 'x', data: strings.Repeat("9 a=bbbb\n", 233017)})},
+		{"PAX header of 2 MiB", packfile.ErrMalformed, rawTar(entry{name: "NOTICE", flag: 'x', data: strings.Repeat("9 a=bbbb\n", 233017)})},
 		{"PAX header by the library", ErrNotRegular, stockTar(t, tar.Header{Name: "NOTICE", Mode: 0o600, Format: tar.FormatPAX,
 			PAXRecords: map[string]string{"PRECEPT.x": "1"}}, "x")},
 		{"global PAX header", ErrNotRegular, rawTar(entry{name: "NOTICE", flag: 'g', data: "9 a=bbbb\n"})},
@@ -107,41 +112,41 @@ func TestArchiveAttacks(t *testing.T) {
 		{"GNU long name", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'L', data: ".manifest\x00"}}, entries(t)...)...)},
 		{"GNU long link", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'K', data: "/etc/passwd\x00"}}, entries(t)...)...)},
 		{"GNU sparse file of 1 GiB", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseFile})},
-		{"GNU sparse file with a huge map", ErrMalformed, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseMap})},
-		{"size larger than the archive", ErrMalformed, rawTar(entry{name: "NOTICE", data: "x", size: 200 << 20})},
-		{"size larger than any limit", ErrTooLarge, zip(append(entry{name: "NOTICE", size: 300 << 20}.bytes(), bytes.Repeat([]byte(" "), 2<<20)...))},
-		{"nested gzip", ErrMalformed, zip(zip(good))},
-		{"too many entries", ErrTooLarge, rawTar(manyFiles(5001, "")...)},
-		{"BOM", ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = "\xef\xbb\xbf" + e.data })},
-		{"lone surrogate", ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = `{"a": "\ud800"}` })},
-		{"null value set", ErrValueSet, edited(t, "valuesets/metformin.json", func(e *entry) { e.data = "null" })},
-		{"null pack", ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = "null" })},
-		{"changed .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "1.10.0", "1.10.1", 1) })},
-		{"empty root in .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "packs/sample", "", 1) })},
-		{"reformatted .manifest", ErrManifest, edited(t, ".manifest", func(e *entry) { e.data += "\n" })},
+		{"GNU sparse file with a huge map", packfile.ErrMalformed, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseMap})},
+		{"size larger than the archive", packfile.ErrMalformed, rawTar(entry{name: "NOTICE", data: "x", size: 200 << 20})},
+		{"size larger than any limit", packfile.ErrTooLarge, zip(append(entry{name: "NOTICE", size: 300 << 20}.bytes(), bytes.Repeat([]byte(" "), 2<<20)...))},
+		{"nested gzip", packfile.ErrMalformed, zip(zip(good))},
+		{"too many entries", packfile.ErrTooLarge, rawTar(manyFiles(5001, "")...)},
+		{"BOM", packfile.ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = "\xef\xbb\xbf" + e.data })},
+		{"lone surrogate", packfile.ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = `{"a": "\ud800"}` })},
+		{"null value set", vocab.ErrValueSet, edited(t, "valuesets/metformin.json", func(e *entry) { e.data = "null" })},
+		{"null pack", manifest.ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = "null" })},
+		{"changed .manifest", manifest.ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "1.10.0", "1.10.1", 1) })},
+		{"empty root in .manifest", manifest.ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "packs/sample", "", 1) })},
+		{"reformatted .manifest", manifest.ErrManifest, edited(t, ".manifest", func(e *entry) { e.data += "\n" })},
 		{"no .manifest", ErrNotCanonical, rawTar(entries(t)[1:]...)},
-		{"file unknown to pack.yaml", ErrValueSet, insert(t, entry{name: "valuesets/other.json",
-			data: strings.Replace(sampleValueSet, `"metformin"`, `"other"`, 1)})},
-		{"pack named by path", ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = strings.Replace(e.data, "sample", "../sample", 1) })},
+		{"file unknown to pack.yaml", vocab.ErrValueSet, insert(t, entry{name: "valuesets/other.json",
+			data: strings.Replace(packtest.ValueSet, `"metformin"`, `"other"`, 1)})},
+		{"pack named by path", manifest.ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = strings.Replace(e.data, "sample", "../sample", 1) })},
 
 		// Cut and broken archives.
-		{"nothing", ErrMalformed, nil},
-		{"one byte", ErrMalformed, []byte{0x1f}},
-		{"gzip header only", ErrMalformed, []byte{0x1f, 0x8b}},
-		{"cut tar", ErrMalformed, good[:len(good)/2+7]},
-		{"cut gzip", ErrMalformed, zip(good)[:200]},
-		{"cut gzip checksum", ErrMalformed, zip(good)[:len(zip(good))-3]},
-		{"wrong gzip checksum", ErrMalformed, flip(zip(good), len(zip(good))-6)},
-		{"broken deflate", ErrMalformed, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff\xff\xff")},
-		{"empty tar", ErrManifest, make([]byte, 2*blockSize)},
-		{"zip file", ErrMalformed, bytes.Repeat([]byte("PK\x03\x04\x00\x00\x01\x02"), 100)},
+		{"nothing", packfile.ErrMalformed, nil},
+		{"one byte", packfile.ErrMalformed, []byte{0x1f}},
+		{"gzip header only", packfile.ErrMalformed, []byte{0x1f, 0x8b}},
+		{"cut tar", packfile.ErrMalformed, good[:len(good)/2+7]},
+		{"cut gzip", packfile.ErrMalformed, zip(good)[:200]},
+		{"cut gzip checksum", packfile.ErrMalformed, zip(good)[:len(zip(good))-3]},
+		{"wrong gzip checksum", packfile.ErrMalformed, flip(zip(good), len(zip(good))-6)},
+		{"broken deflate", packfile.ErrMalformed, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff\xff\xff")},
+		{"empty tar", manifest.ErrManifest, make([]byte, 2*blockSize)},
+		{"zip file", packfile.ErrMalformed, bytes.Repeat([]byte("PK\x03\x04\x00\x00\x01\x02"), 100)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			pack, err := ReadArchive(bytes.NewReader(test.data), Limits{})
 			if pack != nil {
 				t.Error("a pack was returned beside the error")
 			}
-			wantRefusal(t, err, test.expect)
+			packtest.Refused(t, err, test.expect)
 		})
 	}
 }
@@ -162,13 +167,13 @@ func TestArchiveLimits(t *testing.T) {
 	}{
 		{"exact size of a tar", good, Limits{Expanded: size}, nil},
 		{"exact size of a gzip", zip(good), Limits{Expanded: size, Compressed: int64(len(zip(good)))}, nil},
-		{"expanded", good, Limits{Expanded: size - 1}, ErrTooLarge},
-		{"expanded in gzip", zip(good), Limits{Expanded: size - 1}, ErrTooLarge},
-		{"compressed", zip(good), Limits{Compressed: int64(len(zip(good))) - 1}, ErrTooLarge},
-		{"entries", good, Limits{Entries: len(entries(t)) - 1}, ErrTooLarge},
+		{"expanded", good, Limits{Expanded: size - 1}, packfile.ErrTooLarge},
+		{"expanded in gzip", zip(good), Limits{Expanded: size - 1}, packfile.ErrTooLarge},
+		{"compressed", zip(good), Limits{Compressed: int64(len(zip(good))) - 1}, packfile.ErrTooLarge},
+		{"entries", good, Limits{Entries: len(entries(t)) - 1}, packfile.ErrTooLarge},
 		{"exact entries", good, Limits{Entries: len(entries(t))}, nil},
 		{"ratio kept", big, Limits{Ratio: 10}, nil},
-		{"ratio", big, Limits{Ratio: 1}, ErrTooLarge},
+		{"ratio", big, Limits{Ratio: 1}, packfile.ErrTooLarge},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := ReadArchive(bytes.NewReader(test.data), test.lim)
@@ -184,7 +189,7 @@ func TestArchiveEndless(t *testing.T) {
 	head := entry{name: "NOTICE", size: 1 << 32}.bytes()
 	endless := &countingReader{r: io.MultiReader(bytes.NewReader(head), forever{}), max: 1 << 40, lim: Limits{Expanded: 1 << 40}}
 	_, err := ReadArchive(endless, Limits{Expanded: 1 << 20})
-	wantRefusal(t, err, ErrTooLarge)
+	packtest.Refused(t, err, packfile.ErrTooLarge)
 	if endless.n > 2<<20 {
 		t.Errorf("read %d bytes with a limit of 1 MiB", endless.n)
 	}
@@ -204,7 +209,7 @@ func TestArchiveReadError(t *testing.T) {
 	broken := errors.New("connection lost")
 	for _, data := range [][]byte{nil, sample(t).Archive()[:700], zip(sample(t).Archive())[:100]} {
 		_, err := ReadArchive(io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken)), Limits{})
-		if !errors.Is(err, broken) || errors.Is(err, ErrMalformed) {
+		if !errors.Is(err, broken) || errors.Is(err, packfile.ErrMalformed) {
 			t.Errorf("after %d bytes the error is %v", len(data), err)
 		}
 	}
@@ -252,22 +257,22 @@ func TestDigestsByShell(t *testing.T) {
 	}
 	cmd = exec.Command("sha256sum")
 	cmd.Stdin = bytes.NewReader(p.Archive())
-	if out, err := cmd.Output(); err != nil || !strings.HasPrefix(string(out), p.Digest.String()) {
+	if out, err := cmd.Output(); err != nil || !strings.HasPrefix(string(out), string(p.Digest)) {
 		t.Errorf("sha256sum says %s, %v; want %s", out, err, p.Digest)
 	}
 }
 
 func TestWriteArchiveRefusesWhatReadArchiveWould(t *testing.T) {
-	p, err := ReadFolder(folder(with("NOTICE", strings.Repeat(" ", 8<<20))))
+	p, err := ReadFolder(folder(packtest.With("NOTICE", strings.Repeat(" ", 8<<20))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	wantRefusal(t, p.WriteArchive(&b), ErrTooLarge)
+	packtest.Refused(t, p.WriteArchive(&b), packfile.ErrTooLarge)
 	if b.Len() > 0 {
 		t.Error("bytes were written before the refusal")
 	}
-	if _, err := ReadArchive(bytes.NewReader(zip(p.Archive())), Limits{}); !errors.Is(err, ErrTooLarge) {
+	if _, err := ReadArchive(bytes.NewReader(zip(p.Archive())), Limits{}); !errors.Is(err, packfile.ErrTooLarge) {
 		t.Errorf("ReadArchive says %v", err)
 	}
 }
@@ -275,7 +280,7 @@ func TestWriteArchiveRefusesWhatReadArchiveWould(t *testing.T) {
 func TestReadFolderRefusals(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		expect error
+		expect packfile.Kind
 		edit   func(fstest.MapFS)
 		want   string
 	}{
@@ -284,29 +289,29 @@ func TestReadFolderRefusals(t *testing.T) {
 		}, "rules/x.rego"},
 		{"backup file", ErrUnsafeName, func(m fstest.MapFS) { m["rules/low.rego~"] = &fstest.MapFile{} }, "rules/low.rego~"},
 		{"nested rule", ErrUnknownFile, func(m fstest.MapFS) { m["rules/a/b.rego"] = &fstest.MapFile{} }, "rules/a/b.rego"},
-		{"NUL byte", ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\x00")} }, "NOTICE:2"},
-		{"Latin-1", ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\n\xfc")} }, "NOTICE:3"},
+		{"NUL byte", packfile.ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\x00")} }, "NOTICE:2"},
+		{"Latin-1", packfile.ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\n\xfc")} }, "NOTICE:3"},
 		{"empty translation", ErrMessages, func(m fstest.MapFS) {
 			m["messages/de.json"] = &fstest.MapFile{Data: []byte("{\n\"Low: {egfr}\": \" \"}")}
 		}, "messages/de.json:2"},
-		{"stale manifest", ErrManifest, func(m fstest.MapFS) { m[".manifest"] = &fstest.MapFile{Data: []byte("{}")} }, ".manifest"},
-		{"no pack.yaml", ErrManifest, func(m fstest.MapFS) { delete(m, "pack.yaml") }, "pack.yaml"},
-		{"no rules", ErrManifest, func(m fstest.MapFS) { delete(m, "rules/low.rego") }, "rules"},
-		{"value set without file", ErrValueSet, func(m fstest.MapFS) { delete(m, "valuesets/metformin.json") }, "pack.yaml:15"},
+		{"stale manifest", manifest.ErrManifest, func(m fstest.MapFS) { m[".manifest"] = &fstest.MapFile{Data: []byte("{}")} }, ".manifest"},
+		{"no pack.yaml", manifest.ErrManifest, func(m fstest.MapFS) { delete(m, "pack.yaml") }, "pack.yaml"},
+		{"no rules", manifest.ErrManifest, func(m fstest.MapFS) { delete(m, "rules/low.rego") }, "rules"},
+		{"value set without file", vocab.ErrValueSet, func(m fstest.MapFS) { delete(m, "valuesets/metformin.json") }, "pack.yaml:15"},
 		{"table in a rules pack", ErrUnknownFile, func(m fstest.MapFS) { m["tables/products.json"] = &fstest.MapFile{Data: []byte("{}")} }, "tables"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := folder(sampleFiles()).(fstest.MapFS)
+			m := folder(packtest.With()).(fstest.MapFS)
 			test.edit(m)
 			_, err := ReadFolder(m)
-			wantRefusal(t, err, test.expect, test.want)
+			packtest.Refused(t, err, test.expect, test.want)
 		})
 	}
 }
 
 // What an author's tools keep in the folder does not change the pack.
 func TestReadFolderLeavesHiddenOut(t *testing.T) {
-	p, err := ReadFolder(folder(with(".git/config", "x", ".editorconfig", "x", "rules/.low.rego.swp", "x")))
+	p, err := ReadFolder(folder(packtest.With(".git/config", "x", ".editorconfig", "x", "rules/.low.rego.swp", "x")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,22 +321,22 @@ func TestReadFolderLeavesHiddenOut(t *testing.T) {
 }
 
 func TestWalkFolderLimits(t *testing.T) {
-	_, err := walkFolder(folder(sampleFiles()), Limits{Entries: 6, Expanded: 1 << 20})
-	wantRefusal(t, err, ErrTooLarge, "more than 6 files")
-	_, err = walkFolder(folder(sampleFiles()), Limits{Entries: 7, Expanded: 1000})
-	wantRefusal(t, err, ErrTooLarge, "more than an archive may expand to")
+	_, err := walkFolder(folder(packtest.With()), Limits{Entries: 6, Expanded: 1 << 20})
+	packtest.Refused(t, err, packfile.ErrTooLarge, "more than 6 files")
+	_, err = walkFolder(folder(packtest.With()), Limits{Entries: 7, Expanded: 1000})
+	packtest.Refused(t, err, packfile.ErrTooLarge, "more than an archive may expand to")
 }
 
 // All problems of a folder come at once, each with its place.
 func TestReadFolderReportsAll(t *testing.T) {
-	_, err := ReadFolder(folder(with("valuesets/metformin.json", `{"id":"x","kind":"drug","codes":[]}`,
+	_, err := ReadFolder(folder(packtest.With("valuesets/metformin.json", `{"id":"x","kind":"drug","codes":[]}`,
 		"cases/low.yaml", "cases:\n  - name: a\n  - name: a\n", "messages/de.json", "{")))
-	if n := len(Problems(err)); n < 7 {
+	if n := len(packfile.Problems(err)); n < 7 {
 		t.Errorf("%d problems, want at least 7:\n%v", n, err)
 	}
 }
 
-func filesFS(files []File) fs.FS {
+func filesFS(files []packfile.File) fs.FS {
 	out := fstest.MapFS{}
 	for _, f := range files {
 		out[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o600}

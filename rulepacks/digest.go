@@ -10,27 +10,26 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/dirhash"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // Digest is a SHA-256 as 64 lower-case hex digits. [ParseDigest] validates one
-// that comes from outside; the zero value is no digest.
+// that comes from outside; the zero value is not a digest.
 type Digest string
 
-// ParseDigest returns s as a digest, or an error that is ErrDigest. Because a
+// ParseDigest returns s as a digest, or an error that is [ErrDigest]. Because a
 // digest holds only hex digits it is safe as a file name or a path segment.
 func ParseDigest(s string) (Digest, error) {
 	if len(s) != 2*sha256.Size || strings.Trim(s, "0123456789abcdef") != "" {
-		return "", &Problem{What: "parsing a pack digest", Kind: ErrDigest,
+		return "", &packfile.Problem{What: "parsing a pack digest", Kind: ErrDigest,
 			Hint: "expected 64 lower-case hex digits"}
 	}
 	return Digest(s), nil
 }
 
-// String returns the hex digits.
-func (d Digest) String() string { return string(d) }
-
 // sumTar returns the digest of the canonical tar of files in canonical order.
-func sumTar(files []File) (Digest, error) {
+func sumTar(files []packfile.File) (Digest, error) {
 	h := sha256.New()
 	if err := writeTar(h, files); err != nil {
 		return "", err
@@ -40,7 +39,7 @@ func sumTar(files []File) (Digest, error) {
 
 // sumDir returns Hash1 of golang.org/x/mod/sumdb/dirhash over the files as hex,
 // the form in which the in-toto digest set names it dirHash1.
-func sumDir(files []File) (string, error) {
+func sumDir(files []packfile.File) (string, error) {
 	names := make([]string, len(files))
 	content := make(map[string][]byte, len(files))
 	for i, f := range files {

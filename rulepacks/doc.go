@@ -23,6 +23,17 @@
 // exactly one canonical tar. Its SHA-256 is [Pack.Digest]; the Go directory
 // hash (Hash1) over the same files is [Pack.DirHash1].
 //
+// # Packages
+//
+// This package knows the pack as a whole: what belongs in it, its archive, its
+// digests. One file of it is the matter of a package of its own:
+//
+//	packfile   strict YAML and JSON with lines; the problems all of them report
+//	manifest   pack.yaml and its parameters
+//	vocab      value sets and drug products
+//	casefile   golden cases
+//	duration   the durations that rules and parameters hold
+//
 // # Guarantees
 //
 // [ReadArchive] is made for bytes from strangers. It counts what it reads

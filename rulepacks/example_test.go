@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // A pack is read from its author's folder, written as an archive, and read back
@@ -40,24 +41,39 @@ languages: [en]
 		return
 	}
 	fmt.Println(received.Manifest.Revision(), received.Digest == pack.Digest)
-	for _, f := range received.Files {
-		fmt.Println(f.Name)
+	for _, rule := range received.Rules {
+		fmt.Printf("%s: %s", rule.Name, rule.Data)
 	}
 	// Output:
 	// greeting@1.0.0 true
-	// .manifest
-	// pack.yaml
-	// rules/hello.rego
+	// rules/hello.rego: package packs.greeting.hello
 }
 
-// Errors name the place and say how to mend it.
-func ExampleProblems() {
-	_, err := rulepacks.ParseManifest([]byte("name: greeting\nversion: 1.10\n"))
-	for _, p := range rulepacks.Problems(err) {
+// Errors name the place and say how to fix it; each is of a kind.
+func ExampleReadFolder() {
+	_, err := rulepacks.ReadFolder(fstest.MapFS{
+		"pack.yaml": {Data: []byte("name: greeting\nversion: 1.10\n")},
+	})
+	for _, p := range packfile.Problems(err) {
 		fmt.Println(p)
 	}
-	fmt.Println(errors.Is(err, rulepacks.ErrMalformed))
+	fmt.Println(errors.Is(err, packfile.ErrMalformed))
 	// Output:
 	// pack.yaml:2: /version is a number where something else is expected (if it is a version or a text write it in quotes, as in "1.10")
 	// true
+}
+
+// A pack that comes with this module, and what one of its value sets means.
+func ExampleReadEmbedded() {
+	pack, err := rulepacks.ReadEmbedded("renal_dosing")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	set, _ := pack.ValueSet("metformin")
+	fmt.Println(pack.Manifest.Title)
+	fmt.Println(set.Kind, set.Has("http://www.nlm.nih.gov/research/umls/rxnorm", "6809"))
+	// Output:
+	// Renal dosing: metformin
+	// medication true
 }

@@ -4,97 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/precept-cds/precept/rulepacks/packfile/packtest"
 )
-
-const samplePackYAML = `name: sample
-version: "1.10.0"
-title: A sample pack
-status: draft
-publisher: {name: North Society, contact: rules@north.example}
-effective_period: {start: 2026-01-01, end: ""}
-review_due: "2027-01-01"
-library: "1"
-terminology: {min: "2026.1", max: ""}
-languages: [en, de]
-parameters:
-  max_age: {type: string, format: duration, default: P365D, description: How old a result may be.}
-  limit: {type: number, minimum: 1.50, maximum: 90, default: 30, description: Where the card begins.}
-value_sets:
-  - {id: metformin, title: Metformin, source: RxNorm, version: "2026-09", licence: public domain}
-sources:
-  - {id: fda2016, title: Safety communication, url: "https://www.fda.gov/drugs", date: "2016-04-08", strength: strong}
-`
-
-const sampleRule = `package packs.sample.low
-
-holds := fact.less(fhir.egfr({"max_age": param("max_age")}), param("limit"))
-
-card := {"summary": fhir.text("Low: {egfr}", {"egfr": egfr})}
-
-set := fhir.order_in({"set": "metformin"})
-`
-
-const sampleValueSet = `{"id": "metformin", "kind": "medication", "codes": [
-  {"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "6809", "display": "metformin"}
-]}
-`
-
-const sampleCases = `cases:
-  - name: low
-    vector: "sample 1"
-    time: 2026-03-02T10:00:00-05:00
-    zone: America/New_York
-    parameters: {limit: 45.0}
-    context: &context
-      patientId: p1
-      userId: Practitioner/1
-      draftOrders: {resourceType: Bundle}
-    prefetch:
-      patient: &patient {resourceType: Patient, id: p1, birthDate: 1955-06-15}
-      weight: {value: 81.10}
-      meds: null
-    want:
-      - {rule: low, subject: MedicationRequest/d1, state: "true", reasons: []}
-    want_cards:
-      - {indicator: critical, detail_contains: ["27.0"], suggestions: 1}
-  - name: merged
-    time: "2026-03-02T10:00:00Z"
-    context:
-      <<: *context
-      userId: Practitioner/2
-    prefetch: {patient: *patient}
-    want: []
-`
-
-func sampleFiles() map[string]string {
-	return map[string]string{
-		"pack.yaml":                samplePackYAML,
-		"rules/low.rego":           sampleRule,
-		"valuesets/metformin.json": sampleValueSet,
-		"messages/de.json":         `{"Low: {egfr}": "Niedrig: {egfr}"}`,
-		"cases/low.yaml":           sampleCases,
-		"README.md":                "# Sample\n",
-		"NOTICE":                   "Sample data, no copyright.\n",
-	}
-}
-
-// with returns the sample with changes; an empty content removes the file.
-func with(changes ...string) map[string]string {
-	files := sampleFiles()
-	for i := 0; i < len(changes); i += 2 {
-		files[changes[i]] = changes[i+1]
-		if changes[i+1] == "" {
-			delete(files, changes[i])
-		}
-	}
-	return files
-}
 
 func folder(files map[string]string) fs.FS {
 	out := fstest.MapFS{}
@@ -106,7 +22,7 @@ func folder(files map[string]string) fs.FS {
 
 func sample(t testing.TB) *Pack {
 	t.Helper()
-	p, err := ReadFolder(folder(sampleFiles()))
+	p, err := ReadFolder(folder(packtest.With()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,26 +135,4 @@ func stockTar(t testing.TB, head tar.Header, data string) []byte {
 	w.Write([]byte(data))
 	w.Close()
 	return b.Bytes()
-}
-
-// wantRefusal checks sentinel, place and hint of an error.
-func wantRefusal(t *testing.T, err, kind error, contains ...string) {
-	t.Helper()
-	if !errors.Is(err, kind) {
-		t.Fatalf("error is %v; want one that is %q", err, kind)
-	}
-	found := Problems(err)
-	if len(found) == 0 {
-		t.Fatalf("error %v holds no problem", err)
-	}
-	for _, p := range found {
-		if p.Hint == "" || p.What == "" || strings.ContainsAny(p.Error(), "\x00\x1b") {
-			t.Errorf("problem %q lacks a hint or shows control characters", p.Error())
-		}
-	}
-	for _, part := range contains {
-		if !strings.Contains(err.Error(), part) {
-			t.Errorf("error is %q; want it to contain %q", err, part)
-		}
-	}
 }

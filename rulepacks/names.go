@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/mod/module"
+
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // Names of the fixed files.
@@ -22,22 +25,17 @@ const (
 	maxNameSegments = 8
 )
 
-var (
-	packNamePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{1,62}$`)
-	idPattern       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-	languagePattern = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
-	namePattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
-)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 
 // checkName refuses names that could leave the folder, that file systems spell
 // differently, or that have no place in a pack.
 func checkName(name string) error {
 	if what := unsafeName(name); what != "" {
-		return &Problem{File: printable(name), What: what, Kind: ErrUnsafeName,
+		return &packfile.Problem{File: packfile.Short(name), What: what, Kind: ErrUnsafeName,
 			Hint: "rename it: relative, forward slashes, ASCII letters, digits, '.', '_' and '-'"}
 	}
 	if hint := unknownFile(name); hint != "" {
-		return &Problem{File: name, What: "has no place in a pack", Kind: ErrUnknownFile, Hint: hint}
+		return &packfile.Problem{File: name, What: "has no place in a pack", Kind: ErrUnknownFile, Hint: hint}
 	}
 	return nil
 }
@@ -80,9 +78,9 @@ func unknownFile(name string) string {
 	case folder == "cases" && stem != "" && (ext == ".yaml" || ext == ".json"):
 		return ""
 	case strings.Contains(rest, "/"):
-	case folder == "rules" && ext == ".rego" && idPattern.MatchString(stem),
-		folder == "valuesets" && ext == ".json" && idPattern.MatchString(stem),
-		folder == "messages" && ext == ".json" && languagePattern.MatchString(stem):
+	case folder == "rules" && ext == ".rego" && manifest.IsID(stem),
+		folder == "valuesets" && ext == ".json" && manifest.IsID(stem),
+		folder == "messages" && ext == ".json" && manifest.IsLanguage(stem):
 		return ""
 	}
 	return "a pack holds pack.yaml, rules/<name>.rego, valuesets/<id>.json, tables/products.json, " +
@@ -101,7 +99,7 @@ func newNameSet() *nameSet {
 
 func (s *nameSet) add(name string) error {
 	twin := func(what string) error {
-		return &Problem{File: name, What: what, Kind: ErrDuplicate,
+		return &packfile.Problem{File: name, What: what, Kind: ErrDuplicate,
 			Hint: "every name must be one file on every file system; rename or delete one"}
 	}
 	for i := range name {
@@ -124,22 +122,10 @@ func (s *nameSet) add(name string) error {
 		case !s.isFile[fold]:
 			return twin("is also a folder")
 		case old == name:
-			return twin("is there twice")
+			return twin("appears twice")
 		}
 		return twin("differs from another file only in letter case")
 	}
 	s.spelling[fold], s.isFile[fold] = name, true
 	return nil
-}
-
-// printable makes a hostile name fit for an error message.
-func printable(name string) string {
-	if len(name) > 80 {
-		name = name[:80] + "..."
-	}
-	q := fmt.Sprintf("%+q", name)
-	if q == `"`+name+`"` && name != "" {
-		return name
-	}
-	return q
 }

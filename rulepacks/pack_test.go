@@ -8,6 +8,12 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/precept-cds/precept/rulepacks/casefile"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/packfile/packtest"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -34,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 	if _, ok := p.ValueSet("other"); ok {
 		t.Error("a value set was found that is not there")
 	}
-	if _, err := ParseDigest(p.Digest.String()); err != nil {
+	if _, err := ParseDigest(string(p.Digest)); err != nil {
 		t.Error(err)
 	}
 	if _, err := ParseDigest(p.DirHash1); err != nil {
@@ -87,7 +93,7 @@ func TestBuildIsDeterministic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.EqualFunc(r.Files, p.Files, func(a, b File) bool { return a.Name == b.Name && bytes.Equal(a.Data, b.Data) }) {
+		if !slices.EqualFunc(r.Files, p.Files, func(a, b packfile.File) bool { return a.Name == b.Name && bytes.Equal(a.Data, b.Data) }) {
 			t.Fatal("the archive gave other files back")
 		}
 	})
@@ -108,20 +114,20 @@ func TestOneByteChanged(t *testing.T) {
 	})
 }
 
-func drawFiles(t *rapid.T) []File {
-	files := []File{{Name: "pack.yaml", Data: []byte(samplePackYAML)},
-		{Name: "valuesets/metformin.json", Data: []byte(sampleValueSet)}}
+func drawFiles(t *rapid.T) []packfile.File {
+	files := []packfile.File{{Name: "pack.yaml", Data: []byte(packtest.PackYAML)},
+		{Name: "valuesets/metformin.json", Data: []byte(packtest.ValueSet)}}
 	id := rapid.StringMatching(`[a-z][a-z0-9_]{0,12}`)
 	text := rapid.StringMatching(`[ -~\näß]{0,600}`)
 	for _, name := range rapid.SliceOfNDistinct(id, 1, 8, rapid.ID).Draw(t, "rules") {
-		files = append(files, File{Name: "rules/" + name + ".rego", Data: []byte(text.Draw(t, "rule"))})
+		files = append(files, packfile.File{Name: "rules/" + name + ".rego", Data: []byte(text.Draw(t, "rule"))})
 	}
 	for i, name := range rapid.SliceOfNDistinct(rapid.StringMatching(`x[a-z0-9_-]{0,60}(/y[a-z0-9._-]{0,60}z)?`), 0, 5, rapid.ID).Draw(t, "cases") {
 		data := fmt.Sprintf("cases: [{name: c%d, time: 2026-03-02T10:00:00Z, context: {}}]\n", i)
-		files = append(files, File{Name: "cases/" + name + ".yaml", Data: []byte(data)})
+		files = append(files, packfile.File{Name: "cases/" + name + ".yaml", Data: []byte(data)})
 	}
 	if rapid.Bool().Draw(t, "readme") {
-		files = append(files, File{Name: "README.md", Data: []byte(text.Draw(t, "text"))})
+		files = append(files, packfile.File{Name: "README.md", Data: []byte(text.Draw(t, "text"))})
 	}
 	return files
 }
@@ -136,19 +142,19 @@ func TestTerminologyPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	const rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm"
-	if d, ok := p.Terminology.Lookup(rxnorm, "834022"); !ok || d.Form != FormOral || len(d.Ingredients) != 1 ||
-		d.Ingredients[0] != (Code{rxnorm, "35827", "ketorolac"}) {
+	if d, ok := p.Terminology.Lookup(rxnorm, "834022"); !ok || d.Form != vocab.FormOral || len(d.Ingredients) != 1 ||
+		d.Ingredients[0] != (vocab.Code{System: rxnorm, Code: "35827", Display: "ketorolac"}) {
 		t.Errorf("product gives %+v, %v", d, ok)
 	}
-	if d, ok := p.Terminology.Lookup(rxnorm, "6809"); !ok || d.Form != FormUnknown || d.Ingredients[0].Code != "6809" {
+	if d, ok := p.Terminology.Lookup(rxnorm, "6809"); !ok || d.Form != vocab.FormUnknown || d.Ingredients[0].Code != "6809" {
 		t.Errorf("ingredient gives %+v, %v", d, ok)
 	}
-	for _, c := range []Code{{System: rxnorm, Code: "1"}, {System: "http://loinc.org", Code: "6809"}, {}} {
+	for _, c := range []vocab.Code{{System: rxnorm, Code: "1"}, {System: "http://loinc.org", Code: "6809"}, {}} {
 		if _, ok := p.Terminology.Lookup(c.System, c.Code); ok {
 			t.Errorf("%v is known", c)
 		}
 	}
-	var none *Terminology
+	var none *vocab.Terminology
 	if _, ok := none.Lookup(rxnorm, "6809"); ok {
 		t.Error("no terminology knows a code")
 	}
@@ -164,93 +170,14 @@ func TestTerminologyPack(t *testing.T) {
 		{"wrong release", "2026.1", "latest"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ParseTerminology(File{"tables/products.json", []byte(strings.Replace(table, test.old, test.new, 1))})
-			wantRefusal(t, err, ErrTerminology, "tables/products.json:")
+			_, err := vocab.ReadTerminology(packfile.File{Name: "tables/products.json", Data: []byte(strings.Replace(table, test.old, test.new, 1))})
+			packtest.Refused(t, err, vocab.ErrTerminology, "tables/products.json:")
 		})
 	}
 	_, err = ReadFolder(folder(map[string]string{"pack.yaml": packYAML}))
-	wantRefusal(t, err, ErrManifest, "tables/products.json")
+	packtest.Refused(t, err, manifest.ErrManifest, "tables/products.json")
 	_, err = ReadFolder(folder(map[string]string{"pack.yaml": packYAML, "tables/products.json": table, "rules/x.rego": "x"}))
-	wantRefusal(t, err, ErrUnknownFile, "rules/x.rego")
-}
-
-func TestReleaseRange(t *testing.T) {
-	for _, test := range []struct {
-		r       ReleaseRange
-		release string
-		want    bool
-	}{
-		{ReleaseRange{}, "2026.1", true},
-		{ReleaseRange{}, "", false},
-		{ReleaseRange{Min: "2026.2"}, "2026.10", true},
-		{ReleaseRange{Min: "2026.2"}, "2026.1.9", false},
-		{ReleaseRange{Min: "2026.2"}, "2026.2", true},
-		{ReleaseRange{Max: "2026.2"}, "2026.2.1", false},
-		{ReleaseRange{Min: "2025.1", Max: "2026.2"}, "2027.1", false},
-		{ReleaseRange{Min: "2025.1"}, "latest", false},
-	} {
-		if got := test.r.Includes(test.release); got != test.want {
-			t.Errorf("%v includes %q: %v", test.r, test.release, got)
-		}
-	}
-}
-
-func TestValueSet(t *testing.T) {
-	v, err := ParseValueSet(File{"valuesets/metformin.json", []byte(sampleValueSet)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	const rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm"
-	if c, ok := v.Find(rxnorm, "6809"); !ok || c.Display != "metformin" || !v.Has(rxnorm, "6809") {
-		t.Errorf("Find gives %v, %v", c, ok)
-	}
-	if v.Has(rxnorm, "680") || v.Has("", "6809") || v.Has("http://loinc.org", "6809") {
-		t.Error("the set has what it has not")
-	}
-	code := func(member, value string) string {
-		c := map[string]string{"system": rxnorm, "code": "1", "display": "x"}
-		c[member] = value
-		return `{"id":"a","kind":"condition","codes":[` + "\n" + `{"system":"` + c["system"] + `","code":"` + c["code"] + `"}]}`
-	}
-	for _, test := range []struct {
-		name, data string
-		expect     error
-		want       string
-	}{
-		{"good", code("code", "E11.9"), nil, ""},
-		{"kind missing", `{"id":"a","codes":[{"system":"http://loinc.org","code":"1"}]}`, ErrValueSet, "kind"},
-		{"other id", `{"id":"b","kind":"service","codes":[{"system":"http://loinc.org","code":"1"}]}`, ErrValueSet, "id"},
-		{"empty", `{"id":"a","kind":"service","codes":[]}`, ErrValueSet, "empty"},
-		{"code twice", `{"id":"a","kind":"service","codes":[{"system":"http://loinc.org","code":"1"},` + "\n" +
-			`{"system":"http://loinc.org","code":"1"}]}`, ErrValueSet, "valuesets/a.json:2"},
-		{"no code", code("code", ""), ErrValueSet, ":2"},
-		{"stray space", code("code", "E11 "), ErrValueSet, ":2"},
-		{"OID", code("system", "urn:oid:2.16.840.1.113883.6.1"), ErrValueSet, "write http://loinc.org"},
-		{"https", code("system", "https://loinc.org"), ErrValueSet, "write http://loinc.org"},
-		{"slash at the end", code("system", "http://example.org/"), ErrValueSet, "canonical"},
-		{"no URI", code("system", "LOINC"), ErrValueSet, "canonical"},
-		{"unknown member", `{"id":"a","kinds":"service","codes":[]}`, ErrMalformed, `unknown member "kinds"`},
-		{"other case", `{"ID":"a","kind":"service","codes":[]}`, ErrMalformed, `unknown member "ID"`},
-		{"number as code", `{"id":"a","kind":"service","codes":[{"system":"http://loinc.org","code":` + "\n" + `1}]}`, ErrMalformed, "quotes"},
-		{"doubled member", `{"id":"a","kind":"service",` + "\n" + `"kind":"route","codes":[]}`, ErrMalformed, "valuesets/a.json:2"},
-		{"two values", `{"id":"a"} {}`, ErrMalformed, "after"},
-		{"comment", "{\n// no\n}", ErrMalformed, "valuesets/a.json:2"},
-		{"nested too deep", strings.Repeat("[", 200) + strings.Repeat("]", 200), ErrTooLarge, "nested"},
-		{"nothing", "", ErrMalformed, "ends too early"},
-		{"cut", `{"id":`, ErrMalformed, "ends too early"},
-		{"list", `[]`, ErrMalformed, "a list"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, err := ParseValueSet(File{"valuesets/a.json", []byte(test.data)})
-			if test.expect == nil {
-				if err != nil {
-					t.Error(err)
-				}
-				return
-			}
-			wantRefusal(t, err, test.expect, "valuesets/a.json", test.want)
-		})
-	}
+	packtest.Refused(t, err, ErrUnknownFile, "rules/x.rego")
 }
 
 func TestLint(t *testing.T) {
@@ -259,51 +186,52 @@ func TestLint(t *testing.T) {
 			t.Errorf("the sample is a draft, but lint refuses it: %v", p)
 		}
 	}
-	released := strings.Replace(samplePackYAML, "status: draft", "status: active", 1)
+	released := strings.Replace(packtest.PackYAML, "status: draft", "status: active", 1)
 	for _, test := range []struct {
 		name    string
 		changes []string
 		want    string
 		warning bool
 	}{
-		{"funding of a draft", nil, "pack.yaml: funding is missing", true},
+		{"funding of a draft", nil, "pack.yaml: warning: funding is missing", true},
 		{"funding", []string{"pack.yaml", released}, "pack.yaml: funding is missing", false},
 		{"attribute", []string{"pack.yaml", released}, "source_attributes.race is missing", false},
 		{"licence", []string{"pack.yaml", strings.Replace(released, "licence: public domain", "licence: ''", 1)}, "licence of value set metformin is missing", false},
 		{"strength", []string{"pack.yaml", strings.Replace(released, "strength: strong", "strength: ''", 1)}, "strength of source fda2016 is missing", false},
-		{"unused value set", []string{"rules/low.rego", strings.Replace(sampleRule, `"metformin"`, `"metformin_er"`, 1)}, "no rule uses the value set", true},
-		{"display", []string{"valuesets/metformin.json", strings.Replace(sampleValueSet, `, "display": "metformin"`, "", 1)},
-			"valuesets/metformin.json:2: code 6809 has no display", true},
-		{"unused parameter", []string{"rules/low.rego", strings.ReplaceAll(sampleRule, "max_age", "age")}, "pack.yaml:12: no rule uses the parameter max_age", true},
+		{"display", []string{"valuesets/metformin.json", strings.Replace(packtest.ValueSet, `, "display": "metformin"`, "", 1)},
+			"valuesets/metformin.json:2: warning: code 6809 has no display", true},
 		{"placeholders", []string{"messages/de.json", "{\n\"Low: {egfr}\": \"Niedrig: {egrf}\"}"}, "messages/de.json:2: the translation has other placeholders", false},
 		{"lost placeholder", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig"}`}, "other placeholders", false},
 		{"placeholder nobody gives", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {}"}`}, "other placeholders", false},
 		{"open placeholder", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {"}`}, "the translation has { without }", false},
-		{"translation of nothing", []string{"messages/de.json", `{"High: {egfr}": "Hoch: {egfr}"}`}, "no rule has the source text", true},
-		{"no translation", []string{"messages/de.json", `{}`}, `the text "Low: {egfr}" has no translation`, true},
 		{"language without file", []string{"messages/de.json", ""}, "pack.yaml:10: language de has no messages/de.json", false},
 		{"file without language", []string{"messages/fr.json", `{}`}, "messages/fr.json: its language is not declared", false},
-		{"case without want", []string{"cases/low.yaml", strings.Replace(sampleCases, "    want: []\n", "", 1)}, "cases/low.yaml:19: case merged has no want", false},
-		{"case language", []string{"cases/low.yaml", strings.Replace(sampleCases, "name: merged", "name: merged\n    language: fr", 1)}, "asks for language fr", false},
-		{"case parameter", []string{"cases/low.yaml", strings.Replace(sampleCases, "limit: 45.0", "limits: 45", 1)}, "no such parameter", false},
-		{"case parameter value", []string{"cases/low.yaml", strings.Replace(sampleCases, "limit: 45.0", "limit: 91", 1)}, "does not fit", false},
-		{"no cases", []string{"cases/low.yaml", ""}, "holds no case", false},
-		{"line ends", []string{"README.md", "# a\n\nb\r\n"}, "README.md:3: has CRLF", true},
+		{"case without want", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "    want: []\n", "", 1)}, "cases/low.yaml:19: case merged has no want", false},
+		{"case language", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "name: merged", "name: merged\n    language: fr", 1)}, "asks for language fr", false},
+		{"case parameter", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "limit: 45.0", "limits: 45", 1)}, "no such parameter", false},
+		{"case parameter value", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "limit: 45.0", "limit: 91", 1)}, "does not fit", false},
+		{"no cases", []string{"cases/low.yaml", ""}, "has no cases", false},
+		{"line ends", []string{"README.md", "# a\n\nb\r\n"}, "README.md:3: warning: has CRLF", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p, err := ReadFolder(folder(with(test.changes...)))
+			p, err := ReadFolder(folder(packtest.With(test.changes...)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			found := p.Lint()
-			i := slices.IndexFunc(found, func(p *Problem) bool { return strings.Contains(p.Error(), test.want) })
+			i := slices.IndexFunc(found, func(p *packfile.Problem) bool { return strings.Contains(p.Error(), test.want) })
 			if i < 0 {
 				t.Fatalf("lint finds %v; want %q", found, test.want)
 			}
 			if found[i].Warning != test.warning {
 				t.Errorf("warning is %v", found[i].Warning)
 			}
-			wantRefusal(t, found[i], found[i].Kind)
+			packtest.Refused(t, found[i], found[i].Kind)
 		})
 	}
+}
+
+func TestCaseNameTwice(t *testing.T) {
+	_, err := ReadFolder(folder(packtest.With("cases/low.yaml", strings.Replace(packtest.Cases, "name: merged", "name: low", 1))))
+	packtest.Refused(t, err, casefile.ErrCase, "cases/low.yaml:19: case low is also in cases/low.yaml:2")
 }

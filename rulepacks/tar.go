@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 const blockSize = 512
 
 // writeTar writes the canonical tar of files, which are in canonical order.
-func writeTar(w io.Writer, files []File) error {
+func writeTar(w io.Writer, files []packfile.File) error {
 	tw := tar.NewWriter(w)
 	for _, f := range files {
 		if err := tw.WriteHeader(tarHeader(f.Name, int64(len(f.Data)))); err != nil {
@@ -55,7 +57,7 @@ func (p *Pack) Archive() []byte {
 
 // WriteArchive writes the canonical tar as one gzip member. The compressed
 // bytes may differ between Go releases; nothing is signed over them. It refuses
-// with ErrTooLarge what [ReadArchive] would refuse with its default limits.
+// with packfile.ErrTooLarge what [ReadArchive] would refuse with its default limits.
 func (p *Pack) WriteArchive(w io.Writer) error {
 	lim := Limits{}.withDefaults()
 	var packed bytes.Buffer

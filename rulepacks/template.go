@@ -32,7 +32,7 @@ func FillTemplate(template string, value func(name string) (string, error)) (str
 }
 
 // Placeholders returns the names that [FillTemplate] would ask for, each once,
-// sorted, and its error if the template can not be filled.
+// sorted, and its error if the template cannot be filled.
 func Placeholders(template string) ([]string, error) {
 	names := []string{}
 	_, err := FillTemplate(template, func(name string) (string, error) {

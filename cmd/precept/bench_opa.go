@@ -19,7 +19,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // besideOPA measures this program beside the floor and OPA.
@@ -185,7 +185,7 @@ func findings(ctx context.Context, d *demoRegion, body []byte) ([]string, error)
 		}
 		ref := decision.Ref{Name: name, Version: p.Manifest.Version, Digest: string(p.Digest), Seq: 1,
 			Mode: decision.Active}
-		if p.Manifest.Kind == rulepacks.KindTerminology {
+		if p.Manifest.Kind == manifest.KindTerminology {
 			in.Release.Terminology = &ref
 		} else {
 			ref.Library = clinical.Newest().Version()

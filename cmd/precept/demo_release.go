@@ -14,6 +14,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -25,7 +26,7 @@ func (d *demoRegion) makePacks(ctx context.Context) error {
 			return err
 		}
 		d.packs[name] = p
-		if p.Manifest.Kind == rulepacks.KindTerminology {
+		if p.Manifest.Kind == manifest.KindTerminology {
 			terms = p
 			d.say("built    %-20s %s  %d drug products        sha256 %.16s…", name, p.Manifest.Version,
 				len(p.Terminology.Products), p.Digest)
@@ -165,7 +166,7 @@ func (d *demoRegion) activate(ctx context.Context) error {
 	for _, name := range demoPacks {
 		p := d.packs[name]
 		library := ""
-		if p.Manifest.Kind == rulepacks.KindRules {
+		if p.Manifest.Kind == manifest.KindRules {
 			library = clinical.Newest().Version()
 		}
 		for _, t := range demoTenants {

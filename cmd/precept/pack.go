@@ -13,6 +13,7 @@ import (
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // builtinPrefix marks the packs that come with the program.
@@ -45,7 +46,7 @@ func group(c *cobra.Command, of ...*cobra.Command) *cobra.Command {
 }
 
 // openPack reads a pack by what a person calls it. Errors about its content
-// contain *rulepacks.Problem.
+// contain *packfile.Problem.
 func openPack(name string) (*rulepacks.Pack, error) {
 	if builtin, ok := strings.CutPrefix(name, builtinPrefix); ok {
 		folder, err := fs.Sub(rulepacks.Embedded(), builtin)
@@ -90,16 +91,16 @@ type packReport struct {
 	Pack     string              `json:"pack"` // as the caller named it
 	Name     string              `json:"name,omitempty"`
 	Version  string              `json:"version,omitempty"`
-	Problems []workbench.Problem `json:"problems"`
+	Problems []*packfile.Problem `json:"problems"`
 }
 
 // examine reads and checks a pack. Pack is nil if the content cannot be read;
 // the error is for everything that is not about content.
 func examine(name string) (*rulepacks.Pack, *packReport, error) {
-	r := &packReport{Pack: name, Problems: []workbench.Problem{}}
+	r := &packReport{Pack: name, Problems: []*packfile.Problem{}}
 	pack, err := openPack(name)
 	if err != nil {
-		if r.Problems = workbench.FromError(err); len(r.Problems) == 0 {
+		if r.Problems = packfile.Problems(err); len(r.Problems) == 0 {
 			return nil, nil, err
 		}
 		return nil, r, nil
@@ -128,7 +129,7 @@ func (r *packReport) print(w *printer) {
 		} else {
 			place += "/"
 		}
-		w.line("%s", place+p.String())
+		w.line("%s", place+p.Error())
 	}
 }
 
@@ -146,7 +147,7 @@ func checkPack(pack *rulepacks.Pack) error {
 	var stops []error
 	for _, p := range workbench.Check(pack) {
 		if !p.Warning {
-			stops = append(stops, errors.New(p.String()))
+			stops = append(stops, p)
 		}
 	}
 	if len(stops) == 0 {

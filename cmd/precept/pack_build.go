@@ -13,6 +13,7 @@ import (
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // built says what pack build made.
@@ -83,7 +84,7 @@ which is what release, review and activation are signed over.`,
 
 // proveCases refuses a pack whose cases do not hold.
 func proveCases(cmd *cobra.Command, pack *rulepacks.Pack, terminology string) error {
-	if pack.Manifest.Kind == rulepacks.KindTerminology {
+	if pack.Manifest.Kind == manifest.KindTerminology {
 		return nil
 	}
 	terms, err := openTerminology(terminology)

@@ -13,6 +13,9 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/casefile"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // defaultTerminology is the terminology that cases are decided with.
@@ -27,7 +30,7 @@ type testReport struct {
 	Products int                 `json:"products,omitzero"` // of a terminology pack
 	Cases    []caseReport        `json:"cases"`
 	Coverage []workbench.Site    `json:"coverage,omitempty"`
-	Problems []workbench.Problem `json:"problems,omitempty"` // why the cases could not be run
+	Problems []*packfile.Problem `json:"problems,omitempty"` // why the cases could not be run
 }
 
 // caseReport is the outcome of one case.
@@ -88,7 +91,7 @@ func openTerminology(name string) (*rulepacks.Pack, error) {
 	if err != nil {
 		return nil, contentError(err)
 	}
-	if p.Manifest.Kind != rulepacks.KindTerminology {
+	if p.Manifest.Kind != manifest.KindTerminology {
 		return nil, fmt.Errorf("opening terminology: %s is a pack of kind %s; give one of kind terminology, such as %s",
 			name, p.Manifest.Kind, defaultTerminology)
 	}
@@ -128,7 +131,7 @@ func (t *tester) run(ctx context.Context, name string) (*testReport, error) {
 	r := &testReport{Pack: name, Cases: []caseReport{}}
 	pack, err := openPack(name)
 	if err != nil {
-		if r.Problems = workbench.FromError(err); len(r.Problems) == 0 {
+		if r.Problems = packfile.Problems(err); len(r.Problems) == 0 {
 			return nil, err
 		}
 		return r, nil
@@ -177,8 +180,8 @@ func (t *tester) decide(ctx context.Context, pack *rulepacks.Pack, r *testReport
 		}
 	}
 	if len(pack.Cases) == 0 && len(r.Problems) == 0 {
-		r.Problems = append(r.Problems, workbench.Problem{File: "cases", What: "the pack has no cases",
-			Hint: "a pack is released together with cases that show what it does"})
+		r.Problems = append(r.Problems, &packfile.Problem{File: "cases", Kind: casefile.ErrCase,
+			What: "the pack has no cases", Hint: "a pack is released together with cases that show what it does"})
 	}
 	if t.coverage && len(r.Problems) == 0 {
 		r.Coverage, err = workbench.Coverage(pack, facts)
@@ -215,7 +218,7 @@ func (t *tester) print(w *printer, r *testReport) {
 	switch failed := r.failed(); {
 	case len(r.Problems) > 0:
 		w.line("%s: cases could not be run", p.title())
-	case r.Kind == string(rulepacks.KindTerminology):
+	case r.Kind == string(manifest.KindTerminology):
 		w.line("%s: no cases, %s", p.title(), plural(r.Products, "product"))
 	case failed > 0:
 		w.line("%s: %d of %s differ", p.title(), failed, plural(len(r.Cases), "case"))

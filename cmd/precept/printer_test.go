@@ -16,7 +16,7 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // hostile is what a stranger may call a thing. Whoever prints it shows the
@@ -144,7 +144,7 @@ func TestTerminalIsSafe(t *testing.T) {
 		wantSafe(t, strings.Join(args, " "), precept(args...))
 	}
 	// rulepacks imports nothing of ours and so has the rule twice.
-	wantSafe(t, "an error of rulepacks", (&rulepacks.Problem{File: hostile, What: hostile, Hint: hostile}).Error())
+	wantSafe(t, "an error of rulepacks", (&packfile.Problem{File: hostile, What: hostile, Hint: hostile}).Error())
 }
 
 // TestPrinterSplits writes hostile text in pieces that cut its characters.

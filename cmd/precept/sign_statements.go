@@ -8,6 +8,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
 )
 
@@ -29,7 +30,7 @@ pack is read from the pack itself. Another person reviews it.`,
 			fl.StringVar((*string)(&p.Supersedes), "supersedes", "", "sha256 of the previous release, if there is one")
 			fl.StringVar(&p.ChangeSummary, "summary", "", "what changed, for reviewers and users")
 		},
-		make: ofPack(func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error) {
+		make: ofPack(func(m *manifest.Manifest, now time.Time) (signing.Predicate, error) {
 			p.Pack, p.Version, p.PackKind = signing.Pack(m.Name), m.Version, signing.PackKind(m.Kind)
 			p.Library, p.IssuedAt = m.Library, now
 			p.EffectivePeriod = signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
@@ -57,7 +58,7 @@ not have signed the release. One rejection in force blocks every activation.`,
 			fl.StringArrayVar(&p.Conditions, "condition", p.Conditions,
 				"a condition of the approval; repeat it for several")
 		},
-		make: ofPack(func(m *rulepacks.Manifest, now time.Time) (_ signing.Predicate, err error) {
+		make: ofPack(func(m *manifest.Manifest, now time.Time) (_ signing.Predicate, err error) {
 			flag, end := "--valid-until", validUntil
 			if valid != "" {
 				flag, end = "--valid", valid
@@ -91,7 +92,7 @@ older pack; precept status shows both values.`,
 			fl.StringSliceVar(&p.InputsUnknown, "inputs-unknown", p.InputsUnknown,
 				"resource types that no prefetch delivers and whose absence the approvers accept")
 		},
-		make: ofPack(func(m *rulepacks.Manifest, _ time.Time) (_ signing.Predicate, err error) {
+		make: ofPack(func(m *manifest.Manifest, _ time.Time) (_ signing.Predicate, err error) {
 			if p.ActivateAt, err = moment("from", from); err != nil {
 				return nil, err
 			}
@@ -99,7 +100,7 @@ older pack; precept status shows both values.`,
 				return nil, err
 			}
 			p.Pack, p.Version = signing.Pack(m.Name), m.Version
-			if m.Kind == rulepacks.KindRules {
+			if m.Kind == manifest.KindRules {
 				p.Library = clinical.Newest().Version()
 			}
 			return p, nil
@@ -260,7 +261,7 @@ the tenant's root, two persons. FILE is YAML or JSON, for example
 // ofPack makes a statement about the bytes of the pack that the argument
 // names.
 func ofPack(
-	say func(m *rulepacks.Manifest, now time.Time) (signing.Predicate, error),
+	say func(m *manifest.Manifest, now time.Time) (signing.Predicate, error),
 ) func(string, time.Time) (signing.Statement, error) {
 	return func(name string, now time.Time) (signing.Statement, error) {
 		pack, err := openPack(name)

@@ -8,7 +8,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/precept-cds/precept/engine/fact"
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // Use is one call of the library in a pack, as far as it can be read without
@@ -185,7 +186,7 @@ func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Loc
 }
 
 // param gives the declared parameter that a term asks for, as param("name").
-func (w *callWalk) param(t *ast.Term) (p rulepacks.Parameter, ok bool) {
+func (w *callWalk) param(t *ast.Term) (p manifest.Parameter, ok bool) {
 	c, ok := t.Value.(ast.Call)
 	if !ok || len(c) != 2 {
 		return p, false
@@ -308,7 +309,7 @@ func (w *callWalk) valueSet(f *function, o *Option, id string, loc *ast.Location
 	return true
 }
 
-func kinds(list []rulepacks.ValueSetKind) string {
+func kinds(list []vocab.ValueSetKind) string {
 	texts := make([]string, len(list))
 	for i, k := range list {
 		texts[i] = string(k)

@@ -9,7 +9,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/types"
 
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // Function says everything about one function of a library: what authors read,
@@ -111,9 +112,9 @@ type Option struct {
 	Doc     string
 	Unknown string
 
-	Words    []string                 // of KindEnum: those allowed
-	Sets     []rulepacks.ValueSetKind // of KindSet: what its codes may mean
-	Default  bool                     // of KindFlag: what holds where it is not given
+	Words    []string             // of KindEnum: those allowed
+	Sets     []vocab.ValueSetKind // of KindSet: what its codes may mean
+	Default  bool                 // of KindFlag: what holds where it is not given
 	Required bool
 	Param    bool   // it may be param("name"), too
 	Needs    string // the option it goes with
@@ -166,8 +167,8 @@ func (f *Function) problem() string {
 		}
 	}
 	for _, name := range f.Attributes {
-		named := func(a rulepacks.Attribute) bool { return a.Name == name }
-		if !slices.ContainsFunc(rulepacks.SourceAttributes{}.List(), named) {
+		named := func(a manifest.Attribute) bool { return a.Name == name }
+		if !slices.ContainsFunc(manifest.SourceAttributes{}.List(), named) {
 			return fmt.Sprintf("%q is not a source attribute", name)
 		}
 	}

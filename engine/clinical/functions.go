@@ -6,7 +6,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/types"
 
 	"github.com/precept-cds/precept/engine/fact"
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 var (
@@ -16,7 +16,7 @@ var (
 )
 
 // orderKinds are the kinds of value sets that hold what is ordered.
-var orderKinds = []rulepacks.ValueSetKind{rulepacks.KindMedication, rulepacks.KindService}
+var orderKinds = []vocab.ValueSetKind{vocab.KindMedication, vocab.KindService}
 
 // functions describes library 1.0.0, in the order of the documentation. A later
 // version is made from it by [Library.With].
@@ -65,7 +65,7 @@ func comparisons() []Function {
 
 // questions look into the order and the chart.
 func questions() []Function {
-	set := func(doc string, kinds ...rulepacks.ValueSetKind) Option {
+	set := func(doc string, kinds ...vocab.ValueSetKind) Option {
 		return Option{Name: "set", Kind: KindSet, Sets: kinds, Required: true, Doc: doc}
 	}
 	flag := func(name, doc string) Option { return Option{Name: name, Kind: KindFlag, Param: true, Doc: doc} }
@@ -108,7 +108,7 @@ func questions() []Function {
 			Name: "fhir.lab", Doc: "newest final, amended or corrected result, converted to `unit`",
 			Unknown: "results are not all there, the newest is too old, of another status, in words, " +
 				"in a unit that cannot be converted, or implausible: an older one never stands in",
-			Options: []Option{set("what was measured", rulepacks.KindObservation),
+			Options: []Option{set("what was measured", vocab.KindObservation),
 				{Name: "unit", Kind: KindUnit, Required: true, Param: true, Doc: "UCUM code of the unit to compare in"}, maxAge},
 			Result: typeValue, Reads: []string{"Observation"}, Attributes: []string{attributeHealth}, Run: lab,
 		},
@@ -118,7 +118,7 @@ func questions() []Function {
 				"other drafts; never the order at hand nor the one it replaces " +
 				"(with `within`: one of another drug that it replaces counts, it was taken until now)",
 			Unknown: "a source is incomplete, a drug cannot be identified, dates or status leave it open",
-			Options: []Option{set("the drugs", rulepacks.KindMedication),
+			Options: []Option{set("the drugs", vocab.KindMedication),
 				{Name: "within", Kind: KindDuration, Param: true, Doc: "took it at any time in that window up to now"},
 				{Name: "by", Kind: KindEnum, Words: []string{"start"}, Param: true, Needs: "within",
 					Doc: "only starts and handovers in the window (an active order counts)"},
@@ -128,7 +128,7 @@ func questions() []Function {
 		{
 			Name: "fhir.condition", Doc: "has a condition of the set; refuted ones and those entered in error never count",
 			Unknown: "conditions are incomplete, in words only, or unconfirmed",
-			Options: []Option{set("the conditions", rulepacks.KindCondition), flag("ever", "had one at any time")},
+			Options: []Option{set("the conditions", vocab.KindCondition), flag("ever", "had one at any time")},
 			Result:  typeFact, Reads: []string{"Condition"}, Attributes: []string{attributeHealth}, Run: condition,
 		},
 	}

@@ -14,6 +14,9 @@ import (
 
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // TestLibraries holds that versions are found by what names them, and that
@@ -47,10 +50,10 @@ func TestLibraries(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Reads[0], f.Options[0].Sets[0] = "Changed", "changed"
-	if again, _ := second.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != rulepacks.KindObservation {
+	if again, _ := second.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != vocab.KindObservation {
 		t.Errorf("a function of another library was changed from outside: %+v", again)
 	}
-	if again, _ := newest.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != rulepacks.KindObservation {
+	if again, _ := newest.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != vocab.KindObservation {
 		t.Errorf("a function of the library was changed from outside: %+v", again)
 	}
 }
@@ -188,7 +191,7 @@ func TestStray(t *testing.T) {
 // rulePack is a pack of one rule whose holds is an expression, in Rego.
 func rulePack(name, library, holds string) *rulepacks.Pack {
 	return &rulepacks.Pack{
-		Manifest: rulepacks.Manifest{Name: name, Version: "1.0.0", Library: library, Parameters: rulepacks.Parameters{
+		Manifest: manifest.Manifest{Name: name, Version: "1.0.0", Library: library, Parameters: manifest.Parameters{
 			{Name: "days", Type: "string", Format: "duration", Default: []byte(`"P90D"`)},
 			{Name: "free", Type: "string", Default: []byte(`"P90D"`)},
 			{Name: "limit", Type: "number", Default: []byte(`5`)},
@@ -197,10 +200,10 @@ func rulePack(name, library, holds string) *rulepacks.Pack {
 			{Name: "units", Type: "string", Enum: []jsontext.Value{[]byte(`"mmol/L"`), []byte(`"mmol"`)}, Default: []byte(`"mmol/L"`)},
 			{Name: "yes", Type: "boolean", Default: []byte(`true`)},
 		}},
-		ValueSets: []*rulepacks.ValueSet{
-			{ID: "bleed", Kind: rulepacks.KindCondition}, {ID: "potassium", Kind: rulepacks.KindObservation}, {ID: "warfarin", Kind: rulepacks.KindMedication},
+		ValueSets: []*vocab.ValueSet{
+			{ID: "bleed", Kind: vocab.KindCondition}, {ID: "potassium", Kind: vocab.KindObservation}, {ID: "warfarin", Kind: vocab.KindMedication},
 		},
-		Rules: []rulepacks.File{{Name: "rules/r.rego", Data: []byte(`# METADATA
+		Rules: []packfile.File{{Name: "rules/r.rego", Data: []byte(`# METADATA
 # scope: package
 # title: A rule
 # custom:

@@ -8,7 +8,7 @@ import (
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/fact"
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 func order(s *Session, _ *Call) (*ast.Term, error) {
@@ -72,10 +72,10 @@ func local(routes []chart.Coding, form string) fact.State {
 			other = other || !localRoutes[r.Code] && !systemicRoutes[r.Code]
 		}
 	}
-	switch rulepacks.Form(form) {
-	case rulepacks.FormTopical, rulepacks.FormOphthalmic:
+	switch vocab.Form(form) {
+	case vocab.FormTopical, vocab.FormOphthalmic:
 		here, other = true, false
-	case rulepacks.FormOral, rulepacks.FormInjectable, rulepacks.FormTransdermal:
+	case vocab.FormOral, vocab.FormInjectable, vocab.FormTransdermal:
 		everywhere = true
 	}
 	switch {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/chart/units"
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // Call is one call of a function by a rule: what it was given, read and
@@ -127,7 +127,7 @@ func quoted(words []string) []string {
 
 // fits tells whether every value that a parameter may have can stand for the
 // option; why not, if not.
-func (o *Option) fits(p rulepacks.Parameter) *misfit {
+func (o *Option) fits(p manifest.Parameter) *misfit {
 	switch kind := o.Kind; {
 	case kind == KindFlag && p.Type != "boolean":
 		return &misfit{"needs a parameter of type boolean", "declare it so in pack.yaml"}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/chart/units"
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // TestOptionsWhereRead is what is wrong with a call where its pack is read, and
@@ -144,7 +144,7 @@ func TestBind(t *testing.T) {
 		`"P30D"`: "", `"P0D"`: `setting parameter days of pack p: as option within of fhir.takes it must be longer than nothing`, `"soon"`: "setting parameter days", `30`: "setting parameter days",
 	} {
 		_, err := code.Bind(map[string]jsontext.Value{"days": jsontext.Value(value)})
-		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !errors.Is(err, rulepacks.ErrParameter)) {
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !errors.Is(err, manifest.ErrParameter)) {
 			t.Errorf("%s: %v, want %q", value, err, want)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // Pack is what the functions need of a pack, as one tenant has set it: value
@@ -22,7 +24,7 @@ type Pack struct {
 // valueSet is a value set with its name for people and its codes as charts
 // look for them.
 type valueSet struct {
-	*rulepacks.ValueSet
+	*vocab.ValueSet
 	title                        string
 	codings                      []chart.Coding
 	ordered, takes, has, everHad string // labels of facts about it
@@ -60,7 +62,7 @@ func (c *Code) Bind(set map[string]jsontext.Value) (*Pack, error) {
 			}
 			if _, m := o.read(p.params[o.Param].Value); m != nil {
 				return nil, fmt.Errorf("setting parameter %s of pack %s: as option %s of %s it %s; %s: %w", o.Param,
-					pack.Manifest.Name, o.Name, u.Function.Name, m.what, m.hint, rulepacks.ErrParameter)
+					pack.Manifest.Name, o.Name, u.Function.Name, m.what, m.hint, manifest.ErrParameter)
 			}
 		}
 	}

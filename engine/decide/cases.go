@@ -17,6 +17,8 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/casefile"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // casePrefetch is the prefetch that golden cases are written for: which
@@ -38,7 +40,7 @@ func StandardPrefetch() []tenant.Prefetch { return slices.Clone(casePrefetch) }
 
 // CaseResult is the outcome of one golden case.
 type CaseResult struct {
-	Case     *rulepacks.Case
+	Case     *casefile.Case
 	Problems []string // what differs, empty if the case holds
 	Decision *decision.Decision
 	Inputs   *decision.Inputs
@@ -56,7 +58,7 @@ func RunCases(ctx context.Context, pack, terminology *rulepacks.Pack) ([]CaseRes
 			return nil, err
 		}
 	}
-	if pack.Manifest.Kind == rulepacks.KindTerminology {
+	if pack.Manifest.Kind == manifest.KindTerminology {
 		return nil, nil
 	}
 	l, err := m.newestFor(pack)
@@ -109,7 +111,7 @@ func judge(pack *rulepacks.Pack, results []CaseResult) error {
 // caseTenant is the tenant that cases are decided for.
 const caseTenant = "cases"
 
-func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *rulepacks.Case) (CaseResult, error) {
+func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *casefile.Case) (CaseResult, error) {
 	in, err := caseInputs(m, pack, library, terminology, c)
 	if err != nil {
 		return CaseResult{}, err
@@ -126,7 +128,7 @@ func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library st
 	return r, r.compareCards()
 }
 
-func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *rulepacks.Case) (*decision.Inputs, error) {
+func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *casefile.Case) (*decision.Inputs, error) {
 	name := pack.Manifest.Name
 	policy := tenant.Policy{Tenant: caseTenant, Region: "cases", Name: "golden cases",
 		Services: []tenant.Service{{ID: "cases", Hook: c.Hook, Description: "golden cases", Packs: []string{name}, Prefetch: casePrefetch}},

@@ -15,7 +15,7 @@ import (
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // Composing turns findings into cards. What fired is shown unless a stronger
@@ -185,7 +185,7 @@ func (c *composer) detail(r *result) string {
 		b.WriteString("- " + cmp.Or(s.Description, s.Ref) + "\n")
 	}
 	fmt.Fprintf(&b, "- %s %s, %s\n", r.pack.pack.Manifest.Name, r.pack.pack.Manifest.Version, r.rule.ID)
-	if r.pack.pack.Manifest.Status != rulepacks.StatusActive {
+	if r.pack.pack.Manifest.Status != manifest.StatusActive {
 		b.WriteString("\n" + c.say("This rule is a draft and has no clinical approval.") + "\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")

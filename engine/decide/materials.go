@@ -18,6 +18,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // Materials holds the artefacts that decisions are made with, each under its
@@ -75,7 +76,7 @@ func (m *Materials) AddPack(pack *rulepacks.Pack) error {
 	if m.Pack(pack.Digest) != nil {
 		return nil
 	}
-	if pack.Manifest.Kind == rulepacks.KindTerminology {
+	if pack.Manifest.Kind == manifest.KindTerminology {
 		t, err := clinical.NewTerminology(pack)
 		if err != nil {
 			return fmt.Errorf("loading terminology %s: %w (%w)", pack.Manifest.Name, err, ErrPack)

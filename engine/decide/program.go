@@ -20,6 +20,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // OPAVersion is the version of the evaluator, part of every record.
@@ -83,7 +84,7 @@ func (p *Program) Reads(hook string) []string {
 // nothing. The error is [ErrPack].
 func Try(pack *rulepacks.Pack) error {
 	m := NewMaterials()
-	if pack.Manifest.Kind == rulepacks.KindTerminology {
+	if pack.Manifest.Kind == manifest.KindTerminology {
 		return m.AddPack(pack)
 	}
 	l, err := m.newestFor(pack)

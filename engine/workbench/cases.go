@@ -8,6 +8,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/casefile"
 )
 
 // Counts says in how many cases a rule is wanted in each state.
@@ -54,15 +55,16 @@ func (c *check) cases() {
 		switch len(missing) {
 		case 0:
 		case 3:
-			c.add(r.File, r.Line, "write cases that want it true, false and unknown", "no case asks the rule %s", id)
+			c.add(casefile.ErrCase, r.File, r.Line, "write cases that want it true, false and unknown", "no case asks the rule %s", id)
 		default:
-			c.add(r.File, r.Line, "write one", "no case wants the rule %s %s", id, strings.Join(missing, " or "))
+			c.add(casefile.ErrCase, r.File, r.Line, "write one", "no case wants the rule %s %s", id, strings.Join(missing, " or "))
 		}
 	}
 	for _, k := range c.pack.Cases {
 		for _, w := range k.Want {
 			if _, unknown := counts[w.Rule]; unknown && !core(w.Rule) {
-				c.add(k.File, k.Line, "use the id in the rule's metadata", "case %s wants the rule %s, which the pack does not have", k.Name, w.Rule)
+				c.add(casefile.ErrCase, k.File, k.Line, "use the id in the rule's metadata",
+					"case %s wants the rule %s, which the pack does not have", k.Name, w.Rule)
 			}
 		}
 	}

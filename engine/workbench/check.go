@@ -1,10 +1,11 @@
 // Package workbench is for the people who write rule packs: what is wrong with
 // a pack, what is in it, and which of its facts the golden cases have seen.
 //
-// [Check] judges a pack as far as that is possible without running it. What it
-// says is derived from the code as parsed, so a manifest, a translation or a
-// case that contradicts the code is found. It does not run cases (package
-// engine does), and it can not tell whether a rule is clinically right.
+// [Check] judges a pack as far as that is possible without running it. What can
+// be seen in the data alone is found by package rulepacks; what needs the code
+// is derived here from the code as parsed, so a manifest, a translation or a
+// case that contradicts the code is found. Check does not run cases (package
+// engine does), and it cannot tell whether a rule is clinically right.
 package workbench
 
 import (
@@ -14,88 +15,68 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/precept-cds/precept/engine/clinical"
-	"github.com/precept-cds/precept/engine/safetext"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
-// Problem is one thing an author should mend.
-type Problem struct {
-	File    string `json:"file,omitempty"` // inside the pack; "" for the pack as a whole
-	Line    int    `json:"line,omitzero"`  // from 1; 0 if the place in the file is not known
-	What    string `json:"what"`
-	Hint    string `json:"hint,omitempty"`
-	Warning bool   `json:"warning,omitzero"` // does not stop a release
-}
+// What can be wrong with a pack once its code is understood.
+const (
+	// ErrLibrary says that the pack is written for another clinical library.
+	ErrLibrary packfile.Kind = "library-not-available"
+	// ErrCode says that the Rego does not compile, or is not a rule's.
+	ErrCode packfile.Kind = "code-refused"
+	// ErrUnused says that something is declared or given that nothing uses.
+	ErrUnused packfile.Kind = "unused"
+	// ErrText says that a text of a card cannot be shown as it is.
+	ErrText packfile.Kind = "text-refused"
+)
 
-// String formats the problem as "file:line: what (hint)".
-func (p Problem) String() string {
-	var b strings.Builder
-	switch {
-	case p.File != "" && p.Line > 0:
-		fmt.Fprintf(&b, "%s:%d: ", p.File, p.Line)
-	case p.File != "":
-		fmt.Fprintf(&b, "%s: ", p.File)
-	}
-	if p.Warning {
-		b.WriteString("warning: ")
-	}
-	b.WriteString(p.What)
-	if p.Hint != "" {
-		fmt.Fprintf(&b, " (%s)", p.Hint)
-	}
-	return safetext.Line(b.String())
-}
-
-// FromError makes problems of an error that reading a pack gave; empty for
-// errors that are not about the pack's content.
-func FromError(err error) []Problem {
-	var list []Problem
-	for _, p := range rulepacks.Problems(err) {
-		list = append(list, Problem{File: p.File, Line: p.Line, What: p.What, Hint: p.Hint, Warning: p.Warning})
-	}
-	return list
-}
-
-// Check gives everything that a pack should mend, by file and line. A pack
+// Check returns everything that a pack should fix, by file and line. A pack
 // whose code does not compile is not judged further than that.
-func Check(pack *rulepacks.Pack) []Problem {
-	c := &check{pack: pack}
-	for _, p := range pack.Lint() {
-		c.found = append(c.found, Problem{File: p.File, Line: p.Line, What: p.What, Hint: p.Hint, Warning: p.Warning})
-	}
-	if pack.Manifest.Kind == rulepacks.KindTerminology {
+func Check(pack *rulepacks.Pack) []*packfile.Problem {
+	c := &check{pack: pack, found: pack.Lint()}
+	if pack.Manifest.Kind == manifest.KindTerminology {
 		if _, err := clinical.NewTerminology(pack); err != nil {
-			c.add("tables/products.json", 0, "mend the table", "%v", err)
+			c.add(vocab.ErrTerminology, "tables/products.json", 0, "fix the table", "%v", err)
 		}
 	} else {
 		c.code()
 	}
-	slices.SortStableFunc(c.found, func(a, b Problem) int {
+	slices.SortStableFunc(c.found, func(a, b *packfile.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.What, b.What))
 	})
-	return slices.Compact(c.found)
+	return slices.CompactFunc(c.found, func(a, b *packfile.Problem) bool { return *a == *b })
 }
 
 // check collects the problems of one pack.
 type check struct {
 	pack  *rulepacks.Pack
 	read  *clinical.Code
-	found []Problem
+	found []*packfile.Problem
 }
 
-func (c *check) add(file string, line int, hint, format string, args ...any) {
-	c.found = append(c.found, Problem{File: file, Line: line, What: fmt.Sprintf(format, args...), Hint: hint})
+func (c *check) add(kind packfile.Kind, file string, line int, hint, format string, args ...any) *packfile.Problem {
+	p := &packfile.Problem{File: file, Line: line, Kind: kind, What: fmt.Sprintf(format, args...), Hint: hint}
+	c.found = append(c.found, p)
+	return p
 }
 
-func (c *check) warn(file string, line int, hint, format string, args ...any) {
-	c.found = append(c.found, Problem{File: file, Line: line, What: fmt.Sprintf(format, args...), Hint: hint, Warning: true})
+func (c *check) warn(kind packfile.Kind, file string, line int, hint, format string, args ...any) {
+	c.add(kind, file, line, hint, format, args...).Warning = true
 }
 
-// said reports whether a problem of this file with these words is there
-// already: reading the data alone finds some of what reading the code finds.
-func (c *check) said(file, words string) bool {
-	return slices.ContainsFunc(c.found, func(p Problem) bool { return p.File == file && strings.Contains(p.What, words) })
+// declared returns the line of pack.yaml where a member is given.
+func (c *check) declared(member ...string) int {
+	var at jsontext.Pointer
+	for _, token := range member {
+		at = at.AppendToken(token)
+	}
+	return c.pack.Line("pack.yaml", at)
 }
 
 // readCode reads the code of a pack with the newest library that it can run
@@ -112,14 +93,14 @@ func (c *check) code() {
 	m := c.pack.Manifest
 	library, ok := clinical.NewestOf(m.Library)
 	if !ok {
-		c.add("pack.yaml", lineOf(c.pack, "pack.yaml", "library:"), "use a precept that has it, or port the rules",
+		c.add(ErrLibrary, "pack.yaml", c.declared("library"), "use a precept that has it, or port the rules",
 			"the pack needs clinical library %s, this program has %s", m.Library, clinical.Newest().Version())
 		return
 	}
 	code, err := library.ReadCode(c.pack)
 	if list, ok := errors.AsType[clinical.Problems](err); ok {
 		for _, p := range list {
-			c.add(p.File, p.Line, p.Hint, "%s", p.Text)
+			c.add(ErrCode, p.File, p.Line, p.Hint, "%s", p.Text)
 		}
 		return
 	}
@@ -147,13 +128,13 @@ func (c *check) unused() {
 		}
 	}
 	for _, v := range c.pack.ValueSets {
-		if file := "valuesets/" + v.ID + ".json"; !sets[v.ID] && !c.said(file, "no rule uses") {
-			c.warn(file, 0, "remove it, or use it", "no rule uses the value set")
+		if !sets[v.ID] {
+			c.warn(ErrUnused, "valuesets/"+v.ID+".json", 0, "remove it, or use it", "no rule uses the value set")
 		}
 	}
 	for _, p := range c.pack.Manifest.Parameters {
-		if !params[p.Name] && !c.said("pack.yaml", "no rule uses the parameter "+p.Name) {
-			c.warn("pack.yaml", lineOf(c.pack, "pack.yaml", p.Name+":"), `remove it, or read it with param("`+p.Name+`")`,
+		if !params[p.Name] {
+			c.warn(ErrUnused, "pack.yaml", c.declared("parameters", p.Name), `remove it, or read it with param("`+p.Name+`")`,
 				"no rule uses the parameter %s", p.Name)
 		}
 	}
@@ -163,8 +144,8 @@ func (c *check) unused() {
 // they do is the author's to say.
 var social = []string{"sdoh"}
 
-// attributes holds what pack.yaml says about source attributes against what
-// the rules read.
+// attributes compares what pack.yaml says about source attributes with what the
+// rules read.
 func (c *check) attributes() {
 	read := map[string]string{} // attribute -> where it is read
 	for _, u := range c.read.Uses {
@@ -175,14 +156,16 @@ func (c *check) attributes() {
 		}
 	}
 	for _, a := range c.pack.Manifest.SourceAttributes.List() {
-		line := lineOf(c.pack, "pack.yaml", a.Name+":")
+		line := c.declared("source_attributes", a.Name)
 		used := strings.HasPrefix(a.Statement, "used")
 		switch {
 		case a.Statement == "": // Lint asks for it
 		case !used && read[a.Name] != "":
-			c.add("pack.yaml", line, `write "used: why"`, "source_attributes.%s says %q, but %s reads it", a.Name, "not used", read[a.Name])
+			c.add(manifest.ErrManifest, "pack.yaml", line, `write "used: why"`,
+				"source_attributes.%s says %q, but %s reads it", a.Name, "not used", read[a.Name])
 		case used && read[a.Name] == "" && !slices.Contains(social, a.Name):
-			c.add("pack.yaml", line, `write "not used"`, "source_attributes.%s says %q, but no rule reads it", a.Name, "used")
+			c.add(manifest.ErrManifest, "pack.yaml", line, `write "not used"`,
+				"source_attributes.%s says %q, but no rule reads it", a.Name, "used")
 		}
 	}
 }
@@ -190,24 +173,8 @@ func (c *check) attributes() {
 func (c *check) rules() {
 	for _, r := range c.read.Rules {
 		if len(r.Sources) == 0 {
-			c.add(r.File, r.Line, "add related_resources with ref and description to its metadata", "the rule names no source")
+			c.add(ErrCode, r.File, r.Line, "add related_resources with ref and description to its metadata",
+				"the rule names no source")
 		}
 	}
-}
-
-// lineOf gives the line of a file on which, after white space, text starts; 0
-// if there is none.
-func lineOf(pack *rulepacks.Pack, file, text string) int {
-	for _, f := range pack.Files {
-		if f.Name != file {
-			continue
-		}
-		n := 0
-		for line := range strings.Lines(string(f.Data)) {
-			if n++; strings.HasPrefix(strings.TrimSpace(line), text) {
-				return n
-			}
-		}
-	}
-	return 0
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/precept-cds/precept/engine/safetext"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // Summary is what is in a pack: what it declares, and what follows from its
@@ -26,7 +27,7 @@ type Summary struct {
 	DirHash1     string              `json:"dir_hash1"`
 	Publisher    string              `json:"publisher"`
 	Authority    string              `json:"authority,omitempty"`
-	Effective    rulepacks.Period    `json:"effective_period"`
+	Effective    manifest.Period     `json:"effective_period"`
 	ReviewDue    string              `json:"review_due,omitempty"`
 	Library      string              `json:"library,omitempty"`
 	Languages    []string            `json:"languages,omitempty"`
@@ -69,7 +70,7 @@ type RuleSummary struct {
 	Line       int                 `json:"line"`
 	Hooks      []HookSummary       `json:"hooks"`
 	Trigger    string              `json:"trigger"` // value set of the orders, or "patient"
-	Unknown    string              `json:"unknown"` // what is shown when the rule can not tell
+	Unknown    string              `json:"unknown"` // what is shown when the rule cannot tell
 	Supersedes []string            `json:"supersedes,omitempty"`
 	Overrides  []string            `json:"override_reasons,omitempty"`
 	Topic      string              `json:"topic"`
@@ -88,7 +89,7 @@ type HookSummary struct {
 	Severity string `json:"severity"`
 }
 
-// Show gives what is in a pack. Offered is the prefetch that rules' resource
+// Show returns what is in a pack. Offered is the prefetch that rules' resource
 // types are put into terms of. The error says that the pack does not compile.
 func Show(pack *rulepacks.Pack, offered []tenant.Prefetch) (*Summary, error) {
 	m := pack.Manifest

@@ -5,24 +5,22 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 
-	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 //go:embed template
 var template embed.FS
 
-var packName = regexp.MustCompile(`^[a-z][a-z0-9_]{1,62}$`)
-
-// New gives the files of a small pack that passes check and test, under a name
+// New returns the files of a small pack that passes check and test, under a name
 // of the author's choice: something to change instead of an empty folder.
-func New(name string) ([]rulepacks.File, error) {
-	if !packName.MatchString(name) {
-		return nil, fmt.Errorf("naming a pack: the name must match %s, e.g. renal_dosing", packName)
+func New(name string) ([]packfile.File, error) {
+	if !manifest.IsName(name) {
+		return nil, fmt.Errorf("naming a pack: %q is not a name; use 2 to 63 of a-z, 0-9 and _ and begin with a letter, as in renal_dosing", name)
 	}
-	var files []rulepacks.File
+	var files []packfile.File
 	err := fs.WalkDir(template, "template", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -31,7 +29,7 @@ func New(name string) ([]rulepacks.File, error) {
 		if err != nil {
 			return err
 		}
-		files = append(files, rulepacks.File{Name: strings.TrimPrefix(path, "template/"), Data: bytes.ReplaceAll(data, []byte("PACKNAME"), []byte(name))})
+		files = append(files, packfile.File{Name: strings.TrimPrefix(path, "template/"), Data: bytes.ReplaceAll(data, []byte("PACKNAME"), []byte(name))})
 		return nil
 	})
 	if err != nil {

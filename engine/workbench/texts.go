@@ -15,8 +15,8 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 )
 
-// texts holds the texts of the rules against the translations, and the
-// placeholders of templates against what they are given.
+// texts compares the texts of the rules with the translations, and the
+// placeholders of templates with what they are given.
 func (c *check) texts() {
 	used := map[string]bool{}
 	for _, u := range c.read.Uses {
@@ -34,10 +34,9 @@ func (c *check) texts() {
 	for _, language := range slices.Sorted(maps.Keys(c.pack.Messages)) {
 		file := "messages/" + language + ".json"
 		for _, source := range slices.Sorted(maps.Keys(c.pack.Messages[language])) {
-			key, _ := jsontext.AppendQuote(nil, source) // reading checked that it is UTF-8
-			line := lineOf(c.pack, file, string(key))
-			if !used[source] && !slices.ContainsFunc(c.found, func(p Problem) bool { return p.File == file && p.Line == line && line > 0 }) {
-				c.warn(file, line, "copy the text from the rule, or remove the line", "no rule shows the text %s", strconv.Quote(source))
+			if !used[source] {
+				c.warn(ErrUnused, file, c.pack.Line(file, jsontext.Pointer("").AppendToken(source)),
+					"copy the text from the rule, or remove the line", "no rule shows the text %s", strconv.Quote(source))
 			}
 		}
 	}
@@ -46,9 +45,8 @@ func (c *check) texts() {
 // translated asks for the text in every language but the source's.
 func (c *check) translated(u clinical.Use) {
 	for _, language := range c.pack.Manifest.Languages[1:] {
-		file := "messages/" + language + ".json"
-		if _, ok := c.pack.Messages[language][u.Words.Text]; !ok && !c.said(file, strconv.Quote(u.Words.Text)) {
-			c.warn(file, 0, "translate it; until then cards show the source text",
+		if _, ok := c.pack.Messages[language][u.Words.Text]; !ok {
+			c.warn(rulepacks.ErrMessages, "messages/"+language+".json", 0, "translate it; until then cards show the source text",
 				"the text %s of %s:%d has no translation", strconv.Quote(u.Words.Text), u.File, u.Line)
 		}
 	}
@@ -58,21 +56,22 @@ func (c *check) translated(u clinical.Use) {
 func (c *check) placeholders(u clinical.Use) {
 	named, err := rulepacks.Placeholders(u.Words.Text)
 	if err != nil {
-		c.add(u.File, u.Line, "close it", "%v", err)
+		c.add(ErrText, u.File, u.Line, "close it", "%v", err)
 		return
 	}
 	if u.Words.Fills == nil {
-		c.warn(u.File, u.Line, "write them as a literal object", "the placeholders given to %s can not be checked", u.Function.Name)
+		c.warn(ErrText, u.File, u.Line, "write them as a literal object",
+			"the placeholders given to %s cannot be checked", u.Function.Name)
 		return
 	}
 	for _, n := range named {
 		if !slices.Contains(u.Words.Fills, n) {
-			c.add(u.File, u.Line, "give it in the second argument", "the template names {%s}, which is not given", n)
+			c.add(ErrText, u.File, u.Line, "give it in the second argument", "the template names {%s}, which is not given", n)
 		}
 	}
 	for _, n := range u.Words.Fills {
 		if !slices.Contains(named, n) {
-			c.warn(u.File, u.Line, "remove it, or name it in the template", "the template is given %s, which it does not name", n)
+			c.warn(ErrUnused, u.File, u.Line, "remove it, or name it in the template", "the template is given %s, which it does not name", n)
 		}
 	}
 }
@@ -115,7 +114,7 @@ func (c *check) summary(file string, m *ast.Module, s *ast.Term) {
 	})
 }
 
-// values gives what a rule of the module can be, its else branches included.
+// values returns what a rule of the module can be, its else branches included.
 func values(m *ast.Module, name string) []*ast.Term {
 	var list []*ast.Term
 	for _, r := range m.Rules {
@@ -141,7 +140,7 @@ func (c *check) length(file string, line int, template string) {
 	for _, where := range slices.Sorted(maps.Keys(texts)) {
 		bare, err := rulepacks.FillTemplate(texts[where], func(string) (string, error) { return "", nil })
 		if n := utf8.RuneCountInString(bare); err == nil && n > cdshooks.MaxSummary {
-			c.add(file, line, fmt.Sprintf("at most %d with what is filled in; move the rest into detail", cdshooks.MaxSummary),
+			c.add(ErrText, file, line, fmt.Sprintf("at most %d with what is filled in; move the rest into detail", cdshooks.MaxSummary),
 				"the summary%s has %d characters", where, n)
 		}
 	}

@@ -1,20 +1,38 @@
-package rulepacks
+// Package casefile reads golden cases: a request, and everything that a pack
+// must say about it.
+//
+// A file of cases is YAML or JSON:
+//
+//	cases:
+//	  - name: potassium-high
+//	    time: "2026-03-02T10:00:00-05:00"
+//	    context: {patientId: p1, userId: Practitioner/u1, draftOrders: {...}}
+//	    prefetch: {labs: {...}}
+//	    want: [{rule: potassium-high, subject: MedicationRequest/d1, state: "true"}]
+//	    want_cards: [{indicator: warning, summary: "Check spironolactone"}]
+//
+// YAML scalars are kept literally: a time stays a text and 1.10 stays 1.10.
+// Anchors, aliases and merge keys work, within a limit on their expansion. The
+// same case gives the same request, byte for byte, on every machine. Nothing is
+// decided here, and names of rules are not looked up.
+package casefile
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
-// CaseFile is one file of golden cases.
-type CaseFile struct {
-	Name  string // cases/...
-	Cases []Case
-}
+// ErrCase says that a golden case is incomplete or contradicts itself.
+const ErrCase packfile.Kind = "case-refused"
 
 // Case is a golden example: a request, and what the pack must say about it.
 type Case struct {
@@ -81,17 +99,10 @@ func (c *Case) Request() []byte {
 	return append(out, '}')
 }
 
-// ReadCaseFile reads a file of cases, YAML or JSON by its name. The name of the
-// pack only goes into the hook instances that the cases do not give.
-//
-// YAML scalars are kept literally: a time stays a text and 1.10 stays 1.10.
-// Anchors, aliases and merge keys work, within a limit on their expansion.
-func ReadCaseFile(f File, pack string) (*CaseFile, error) {
-	read := readYAML
-	if strings.HasSuffix(f.Name, ".json") {
-		read = readJSON
-	}
-	d, err := read(f)
+// Read reads a file of cases, YAML or JSON by its name. The name of the pack
+// only goes into the hook instances that the cases do not give.
+func Read(f packfile.File, pack string) ([]Case, error) {
+	d, err := packfile.Read(f)
 	if err != nil {
 		return nil, err
 	}
@@ -101,25 +112,24 @@ func ReadCaseFile(f File, pack string) (*CaseFile, error) {
 			Time string `json:"time"`
 		} `json:"cases"`
 	}
-	if err := d.decode(&raw); err != nil {
+	if err := d.Decode(&raw); err != nil {
 		return nil, err
 	}
-	var problems problemList
+	var problems packfile.List
 	if len(raw.Cases) == 0 {
-		problems.add(d.problem(ErrCase, "", "write them under cases:", "the file has no cases"))
+		problems.Add(d.Problem(ErrCase, "", "write them under cases:", "the file has no cases"))
 	}
-	file := &CaseFile{Name: f.Name}
+	lines := d.Lines("/cases")
+	cases := make([]Case, 0, len(raw.Cases))
 	for i, one := range raw.Cases {
-		at := index("/cases", i)
 		c := one.Case
-		c.File = f.Name
-		c.Line = d.line(at)
-		check := caseCheck{d: d, at: at, c: &c, problems: &problems}
+		c.File, c.Line = f.Name, lines[i]
+		check := caseCheck{d: d, at: packfile.Index("/cases", i), c: &c, problems: &problems}
 		check.complete(one.Time, pack)
 		check.wants()
-		file.Cases = append(file.Cases, c)
+		cases = append(cases, c)
 	}
-	return file, problems.err()
+	return cases, problems.Err()
 }
 
 var (
@@ -132,21 +142,21 @@ var (
 
 // caseCheck fills in the defaults of one case and collects what is wrong.
 type caseCheck struct {
-	d        *document
+	d        *packfile.Document
 	at       jsontext.Pointer
 	c        *Case
-	problems *problemList
+	problems *packfile.List
 }
 
 func (k *caseCheck) require(ok bool, member, hint, format string, args ...any) {
-	if ok || len(*k.problems) >= maxProblems {
+	if ok || k.problems.Full() {
 		return
 	}
 	at := k.at
 	for token := range strings.SplitSeq(member, "/") {
 		at = at.AppendToken(token)
 	}
-	k.problems.add(k.d.problem(ErrCase, at, hint, "case "+printable(k.c.Name)+": "+format, args...))
+	k.problems.Add(k.d.Problem(ErrCase, at, hint, "case "+packfile.Short(k.c.Name)+": "+format, args...))
 }
 
 func (k *caseCheck) complete(when, pack string) {
@@ -163,19 +173,19 @@ func (k *caseCheck) complete(when, pack string) {
 	k.require(caseNamePattern.MatchString(c.Name), "name", "such as seventy-man-creatinine-2.5", "name must match %s", caseNamePattern)
 	k.require(hookPattern.MatchString(c.Hook), "hook", "such as order-sign", "hook must match %s", hookPattern)
 	k.require(len(c.HookInstance) <= 64, "hook_instance", "give a UUID or leave it out", "hook_instance is too long")
-	k.require(zonePattern.MatchString(c.Zone), "zone", "such as America/New_York", "zone is no name of a time zone")
-	k.require(c.Language == "" || languagePattern.MatchString(c.Language), "language", "such as en or de-CH", "language is no language")
+	k.require(zonePattern.MatchString(c.Zone), "zone", "such as America/New_York", "zone is not the name of a time zone")
+	k.require(c.Language == "" || manifest.IsLanguage(c.Language), "language", "such as en or de-CH", "language is not a language")
 	var err error
 	c.Time, err = time.Parse(time.RFC3339Nano, when)
-	k.require(err == nil, "time", `such as "2026-03-02T10:00:00-05:00"`, "time is missing or no time with offset")
-	k.require(c.Context.Kind() == '{', "context", "give the context that the hook sends", "context is missing or no object")
+	k.require(err == nil, "time", `such as "2026-03-02T10:00:00-05:00"`, "time is missing or not a time with an offset")
+	k.require(c.Context.Kind() == '{', "context", "give the context that the hook sends", "context is missing or not an object")
 	if c.Prefetch.Kind() == 'n' {
 		c.Prefetch = nil
 	}
-	k.require(len(c.Prefetch) == 0 || c.Prefetch.Kind() == '{', "prefetch", "give an object by prefetch key", "prefetch is no object")
+	k.require(len(c.Prefetch) == 0 || c.Prefetch.Kind() == '{', "prefetch", "give an object by prefetch key", "prefetch is not an object")
 	for _, v := range []*jsontext.Value{&c.Context, &c.Prefetch} {
 		if len(*v) > 0 && v.Compact() != nil {
-			k.require(false, "context", "mend the JSON", "context or prefetch is no JSON")
+			k.require(false, "context", "fix the JSON", "context or prefetch is not JSON")
 		}
 	}
 }
@@ -183,17 +193,17 @@ func (k *caseCheck) complete(when, pack string) {
 func (k *caseCheck) wants() {
 	seen := map[[2]string]bool{}
 	for i, w := range k.c.Want {
-		member := "want/" + index("", i).LastToken()
+		member := "want/" + strconv.Itoa(i)
 		k.require(ruleIDPattern.MatchString(w.Rule), member+"/rule", "the id in the rule's metadata", "want: rule must match %s", ruleIDPattern)
-		k.require(subjectPattern.MatchString(w.Subject), member+"/subject", "patient or MedicationRequest/<id>", "want: subject is no subject")
+		k.require(subjectPattern.MatchString(w.Subject), member+"/subject", "patient or MedicationRequest/<id>", "want: subject is not one")
 		k.require(w.State == "true" || w.State == "false" || w.State == "unknown", member+"/state",
-			`in quotes: "true", "false" or "unknown"`, "want: state is no state")
+			`in quotes: "true", "false" or "unknown"`, "want: state is not one")
 		key := [2]string{w.Rule, w.Subject}
-		k.require(!seen[key], member, "one rule has one finding on one subject", "want: rule and subject are there twice")
+		k.require(!seen[key], member, "one rule has one finding on one subject", "want: this rule and subject appear twice")
 		seen[key] = true
 	}
 	for i, w := range k.c.WantCards {
-		member := "want_cards/" + index("", i).LastToken()
+		member := "want_cards/" + strconv.Itoa(i)
 		k.require(w.Indicator == "" || w.Indicator == "info" || w.Indicator == "warning" || w.Indicator == "critical",
 			member+"/indicator", "info, warning or critical", "want_cards: indicator is unknown")
 		k.require(w.Suggestions == nil || *w.Suggestions >= 0, member+"/suggestions", "give their number", "want_cards: suggestions is negative")

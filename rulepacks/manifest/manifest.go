@@ -1,10 +1,14 @@
-package rulepacks
+// Package manifest reads pack.yaml: what a pack is, who answers for it, what it
+// needs, and which parameters a tenant may set.
+//
+// Reading is strict: unknown members, doubled keys, and numbers where texts
+// belong (version: 1.10) are refused. A draft may lack what readers and
+// regulators ask for; whether a pack may be released is judged elsewhere.
+package manifest
 
 import (
 	"fmt"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +16,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/vocab"
+)
+
+const (
+	// ErrManifest says that a required file or member is missing or has a
+	// wrong value in pack.yaml, or that .manifest is not the generated one.
+	ErrManifest packfile.Kind = "manifest-refused"
+	// ErrParameter says that a value does not fit the schema of a parameter.
+	// The tenant policy, the case or the default has to be changed.
+	ErrParameter packfile.Kind = "parameter-refused"
 )
 
 // Kind says what a pack carries.
@@ -35,26 +51,26 @@ const (
 
 // Manifest is pack.yaml. Texts and dates are as written; dates are YYYY-MM-DD.
 type Manifest struct {
-	Name             string           `json:"name"`    // [a-z][a-z0-9_]{1,62}
-	Version          string           `json:"version"` // semantic version without "v"
-	Kind             Kind             `json:"kind"`    // default rules
-	Title            string           `json:"title"`
-	Status           Status           `json:"status"`
-	Experimental     bool             `json:"experimental"`
-	Publisher        Publisher        `json:"publisher"`
-	Funding          string           `json:"funding"`
-	IntendedUse      string           `json:"intended_use"`
-	IntendedUsers    []string         `json:"intended_users"`
-	Authority        string           `json:"authority"`        // whose guidance the rules follow
-	EffectivePeriod  Period           `json:"effective_period"` // when the guidance applies
-	ReviewDue        string           `json:"review_due"`
-	SourceAttributes SourceAttributes `json:"source_attributes"`
-	Library          string           `json:"library"`     // major version of the clinical library; rules only
-	Terminology      ReleaseRange     `json:"terminology"` // releases tested with
-	Languages        []string         `json:"languages"`   // the first is that of the texts in the rules
-	Parameters       Parameters       `json:"parameters"`
-	ValueSets        []ValueSetSource `json:"value_sets"`
-	Sources          []Source         `json:"sources"`
+	Name             string             `json:"name"`    // [a-z][a-z0-9_]{1,62}
+	Version          string             `json:"version"` // semantic version without "v"
+	Kind             Kind               `json:"kind"`    // default rules
+	Title            string             `json:"title"`
+	Status           Status             `json:"status"`
+	Experimental     bool               `json:"experimental"`
+	Publisher        Publisher          `json:"publisher"`
+	Funding          string             `json:"funding"`
+	IntendedUse      string             `json:"intended_use"`
+	IntendedUsers    []string           `json:"intended_users"`
+	Authority        string             `json:"authority"`        // whose guidance the rules follow
+	EffectivePeriod  Period             `json:"effective_period"` // when the guidance applies
+	ReviewDue        string             `json:"review_due"`
+	SourceAttributes SourceAttributes   `json:"source_attributes"`
+	Library          string             `json:"library"`     // major version of the clinical library; rules only
+	Terminology      vocab.ReleaseRange `json:"terminology"` // releases tested with
+	Languages        []string           `json:"languages"`   // the first is that of the texts in the rules
+	Parameters       Parameters         `json:"parameters"`
+	ValueSets        []ValueSetSource   `json:"value_sets"`
+	Sources          []Source           `json:"sources"`
 }
 
 // Publisher is who answers for the pack.
@@ -93,21 +109,6 @@ func (a SourceAttributes) List() []Attribute {
 		{"age", a.Age}, {"sdoh", a.SDOH}, {"health_status", a.HealthStatus}}
 }
 
-// ReleaseRange is a range of terminology releases such as "2026.1", both ends
-// inclusive; an empty end is open.
-type ReleaseRange struct {
-	Min string `json:"min"`
-	Max string `json:"max"`
-}
-
-// Includes reports whether the release lies in the range. A text that is no
-// release lies in none.
-func (r ReleaseRange) Includes(release string) bool {
-	return releasePattern.MatchString(release) &&
-		(r.Min == "" || compareReleases(r.Min, release) <= 0) &&
-		(r.Max == "" || compareReleases(release, r.Max) <= 0)
-}
-
 // ValueSetSource declares a value set of the pack and says where it is from.
 type ValueSetSource struct {
 	ID      string `json:"id"`
@@ -126,38 +127,18 @@ type Source struct {
 	Strength string `json:"strength"`
 }
 
-var (
-	releasePattern = regexp.MustCompile(`^[0-9]{4}(\.[0-9]{1,4}){1,2}$`)
-	libraryPattern = regexp.MustCompile(`^[1-9][0-9]{0,3}$`)
-)
+var libraryPattern = regexp.MustCompile(`^[1-9][0-9]{0,3}$`)
 
-// compareReleases compares two texts that match releasePattern by number.
-func compareReleases(a, b string) int {
-	parts := func(s string) (n [3]int) {
-		for i, p := range strings.SplitN(s, ".", 3) {
-			n[i], _ = strconv.Atoi(p) // the pattern allows at most four digits
-		}
-		return n
-	}
-	pa, pb := parts(a), parts(b)
-	return slices.Compare(pa[:], pb[:])
-}
-
-// ParseManifest reads pack.yaml strictly: unknown members, doubled keys, and
-// numbers where texts belong (version: 1.10) are refused.
-func ParseManifest(data []byte) (Manifest, error) {
-	m, _, err := parseManifest(File{Name: packFile, Data: data})
-	return m, err
-}
-
-func parseManifest(f File) (Manifest, *document, error) {
+// Read reads pack.yaml and fills in defaults. All problems are reported, not
+// only the first.
+func Read(f packfile.File) (Manifest, error) {
 	var m Manifest
-	d, err := readYAML(f)
+	d, err := packfile.Read(f)
 	if err != nil {
-		return m, nil, err
+		return m, err
 	}
-	if err := d.decode(&m); err != nil {
-		return m, nil, err
+	if err := d.Decode(&m); err != nil {
+		return m, err
 	}
 	if m.Kind == "" {
 		m.Kind = KindRules
@@ -166,26 +147,26 @@ func parseManifest(f File) (Manifest, *document, error) {
 	c.identity()
 	c.dates()
 	c.lists()
-	return m, d, c.problems.err()
+	return m, c.problems.Err()
 }
 
 // manifestCheck collects what is wrong with a manifest.
 type manifestCheck struct {
 	m        *Manifest
-	d        *document
-	problems problemList
+	d        *packfile.Document
+	problems packfile.List
 }
 
 func (c *manifestCheck) require(ok bool, at jsontext.Pointer, hint, format string, args ...any) {
-	if !ok {
-		c.problems.add(c.d.problem(ErrManifest, at, hint, format, args...))
+	if !ok && !c.problems.Full() {
+		c.problems.Add(c.d.Problem(ErrManifest, at, hint, format, args...))
 	}
 }
 
 func (c *manifestCheck) identity() {
 	m := c.m
-	c.require(packNamePattern.MatchString(m.Name) && module.CheckFilePath(m.Name) == nil, "/name",
-		"use a name such as renal_dosing", "name must match %s", packNamePattern)
+	c.require(IsName(m.Name), "/name",
+		"use a name such as renal_dosing", "name must match %s and must not be a device on Windows", namePattern)
 	c.require(isVersion(m.Version), "/version", `write a semantic version in quotes, as in version: "1.0.0"`,
 		"version must be three numbers, perhaps with a pre-release")
 	c.require(m.Kind == KindRules || m.Kind == KindTerminology, "/kind", "leave it out for rules",
@@ -211,10 +192,10 @@ func (c *manifestCheck) dates() {
 		text string
 	}{{"/effective_period/start", c.m.EffectivePeriod.Start}, {"/effective_period/end", c.m.EffectivePeriod.End},
 		{"/review_due", c.m.ReviewDue}} {
-		c.require(day.text == "" || isDay(day.text), day.at, hint, "%s is no day", day.at)
+		c.require(day.text == "" || isDay(day.text), day.at, hint, "%s is not a day", day.at)
 	}
 	for i, s := range c.m.Sources {
-		c.require(s.Date == "" || isDay(s.Date), index("/sources", i).AppendToken("date"), hint, "date of source %q is no day", s.ID)
+		c.require(s.Date == "" || isDay(s.Date), packfile.Index("/sources", i).AppendToken("date"), hint, "date of source %q is not a day", s.ID)
 	}
 	start, end := c.m.EffectivePeriod.Start, c.m.EffectivePeriod.End
 	c.require(end == "" || start <= end, "/effective_period/end", "swap them", "effective_period ends before it starts")
@@ -222,14 +203,14 @@ func (c *manifestCheck) dates() {
 		at   jsontext.Pointer
 		text string
 	}{{"/terminology/min", c.m.Terminology.Min}, {"/terminology/max", c.m.Terminology.Max}} {
-		c.require(r.text == "" || releasePattern.MatchString(r.text), r.at, `write a release in quotes, as in "2026.1"`, "%s is no release", r.at)
+		c.require(r.text == "" || vocab.IsRelease(r.text), r.at, `write a release in quotes, as in "2026.1"`, "%s is not a release", r.at)
 	}
 }
 
 func (c *manifestCheck) lists() {
 	seen := map[string]bool{}
 	once := func(list jsontext.Pointer, i int, id string, pattern *regexp.Regexp) {
-		at := index(list, i)
+		at := packfile.Index(list, i)
 		c.require(pattern.MatchString(id), at, "rename it", "%s: %q must match %s", list, id, pattern)
 		c.require(!seen[string(list)+id], at, "remove one", "%s names %q twice", list, id)
 		seen[string(list)+id] = true
@@ -242,12 +223,12 @@ func (c *manifestCheck) lists() {
 	}
 	for i, s := range c.m.Sources {
 		once("/sources", i, s.ID, citationPattern)
-		c.require(s.URL == "" || isWebURL(s.URL), index("/sources", i).AppendToken("url"), "write a full https URL",
-			"url of source %q is no web address", s.ID)
+		c.require(s.URL == "" || vocab.IsWebURL(s.URL), packfile.Index("/sources", i).AppendToken("url"), "write a full https URL",
+			"url of source %q is not a web address", s.ID)
 	}
 	for _, p := range c.m.Parameters {
 		what := p.checkSchema()
-		c.require(what == "", jsontext.Pointer("/parameters").AppendToken(p.Name), "see JSON Schema", "parameter %q: %s", p.Name, what)
+		c.require(what == "", jsontext.Pointer("/parameters").AppendToken(p.Name), "docs/packs.md lists what a parameter may be", "parameter %q: %s", p.Name, what)
 	}
 	for _, a := range c.m.SourceAttributes.List() {
 		c.require(a.Statement == "" || a.Statement == "not used" || attributePattern.MatchString(a.Statement),
@@ -257,11 +238,12 @@ func (c *manifestCheck) lists() {
 }
 
 var (
+	namePattern      = regexp.MustCompile(`^[a-z][a-z0-9_]{1,62}$`)
+	idPattern        = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+	languagePattern  = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
 	citationPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	attributePattern = regexp.MustCompile(`^(not )?used: *\S`)
 )
-
-func index(list jsontext.Pointer, i int) jsontext.Pointer { return list.AppendToken(strconv.Itoa(i)) }
 
 // isVersion accepts semantic versions in full and without build metadata, which
 // does not take part in ordering and so would let two packs share one version.
@@ -273,6 +255,18 @@ func isDay(s string) bool {
 	_, err := time.Parse(time.DateOnly, s)
 	return err == nil
 }
+
+// IsName reports whether s may name a pack, and so a folder on every system.
+func IsName(s string) bool { return namePattern.MatchString(s) && module.CheckFilePath(s) == nil }
+
+// IsID reports whether s may be the id of a value set or the name of a parameter.
+func IsID(s string) bool { return idPattern.MatchString(s) }
+
+// IsLanguage reports whether s is a language as packs name them, such as en or de-CH.
+func IsLanguage(s string) bool { return languagePattern.MatchString(s) }
+
+// Revision returns "<name>@<version>".
+func (m Manifest) Revision() string { return m.Name + "@" + m.Version }
 
 // opaManifest is .manifest in the order of its members.
 type opaManifest struct {
@@ -289,9 +283,10 @@ type opaManifest struct {
 	} `json:"metadata"`
 }
 
-// opaManifest returns the bytes of .manifest, which follow from pack.yaml.
-func (m Manifest) opaManifest() ([]byte, error) {
-	o := opaManifest{Revision: m.Name + "@" + m.Version, Roots: []string{m.Root()}, RegoVersion: 1}
+// OPAManifest returns the bytes of .manifest, which follow from pack.yaml. A
+// stock OPA reads in it that rules may define nothing outside of packs/<name>.
+func (m Manifest) OPAManifest() ([]byte, error) {
+	o := opaManifest{Revision: m.Revision(), Roots: []string{"packs/" + m.Name}, RegoVersion: 1}
 	o.Metadata.Precept.Pack = m.Name
 	o.Metadata.Precept.Version = m.Version
 	o.Metadata.Precept.Kind = m.Kind
@@ -302,7 +297,3 @@ func (m Manifest) opaManifest() ([]byte, error) {
 	}
 	return append(out, '\n'), nil
 }
-
-// Root returns the OPA root of the pack, "packs/<name>": the only place under
-// data that its rules may define.
-func (m Manifest) Root() string { return "packs/" + m.Name }

@@ -1,10 +1,26 @@
-package rulepacks
+// Package vocab reads what gives codes a meaning in rule packs: value sets, and
+// the table of drug products with their ingredients.
+//
+// A code means nothing without its system, and one system has one spelling: the
+// canonical URI that FHIR uses. A spelling that would silently never match is
+// refused with the right one. Whether a code exists in its system, and whether
+// the display is the right one for it, cannot be told here.
+package vocab
 
 import (
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
+)
+
+const (
+	// ErrValueSet says that a value set is ambiguous, unknown or not declared.
+	ErrValueSet packfile.Kind = "value-set-refused"
+	// ErrTerminology says that a terminology table contradicts itself.
+	ErrTerminology packfile.Kind = "terminology-refused"
 )
 
 // Code is one code of a code system. System is the canonical URI that FHIR uses.
@@ -56,13 +72,14 @@ func systemProblem(system string) (what, hint string) {
 	if ok {
 		return "the system is not the canonical one", "write " + right
 	}
-	if !isWebURL(system) || strings.ContainsAny(system, "?#") || strings.HasSuffix(system, "/") {
-		return "the system is no canonical http URI", "write it as FHIR does, such as http://loinc.org"
+	if !IsWebURL(system) || strings.ContainsAny(system, "?#") || strings.HasSuffix(system, "/") {
+		return "the system is not a canonical http URI", "write it as FHIR does, such as http://loinc.org"
 	}
 	return "", ""
 }
 
-func isWebURL(s string) bool {
+// IsWebURL reports whether s is a full http or https address.
+func IsWebURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
 		u.Host == strings.ToLower(u.Host) && !strings.ContainsAny(s, " \t\r\n") && len(s) <= 2000
@@ -87,7 +104,7 @@ type ValueSet struct {
 	Kind  ValueSetKind `json:"kind"`
 	Codes []Code       `json:"codes"`
 
-	at map[codeKey]int // index into Codes
+	has map[codeKey]bool
 }
 
 type codeKey struct{ system, code string }
@@ -95,56 +112,46 @@ type codeKey struct{ system, code string }
 // Has reports whether the set holds the code of the system, both compared
 // exactly, as FHIR does for code systems that do not say otherwise.
 func (v *ValueSet) Has(system, code string) bool {
-	_, ok := v.at[codeKey{system, code}]
-	return ok
+	return v.has[codeKey{system, code}]
 }
 
-// Find returns the code as the set has it, for its display.
-func (v *ValueSet) Find(system, code string) (Code, bool) {
-	i, ok := v.at[codeKey{system, code}]
-	if !ok {
-		return Code{}, false
-	}
-	return v.Codes[i], true
-}
-
-// ParseValueSet reads the file of one value set, valuesets/<id>.json. Unknown
-// members, doubled codes and systems that are no canonical URI are refused.
-func ParseValueSet(f File) (*ValueSet, error) {
-	v := &ValueSet{at: map[codeKey]int{}}
-	d, err := readJSON(f)
+// ReadValueSet reads the file of one value set, valuesets/<id>.json. Unknown
+// members, doubled codes and systems that are not a canonical URI are refused.
+func ReadValueSet(f packfile.File) (*ValueSet, error) {
+	v := &ValueSet{has: map[codeKey]bool{}}
+	d, err := packfile.Read(f)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.decode(v); err != nil {
+	if err := d.Decode(v); err != nil {
 		return nil, err
 	}
-	var problems problemList
+	var problems packfile.List
 	if stem := strings.TrimSuffix(strings.TrimPrefix(f.Name, "valuesets/"), ".json"); v.ID != stem {
-		problems.add(d.problem(ErrValueSet, "/id", "rename one of them", "the id %q is not the file's name", v.ID))
+		problems.Add(d.Problem(ErrValueSet, "/id", "rename one of them", "the id %q is not the name of the file", v.ID))
 	}
 	if !slices.Contains([]ValueSetKind{KindMedication, KindObservation, KindCondition, KindService, KindRoute}, v.Kind) {
-		problems.add(d.problem(ErrValueSet, "/kind", "say what the codes mean",
+		problems.Add(d.Problem(ErrValueSet, "/kind", "say what the codes mean",
 			"kind must be medication, observation, condition, service or route"))
 	}
 	if len(v.Codes) == 0 {
-		problems.add(d.problem(ErrValueSet, "", "a set without codes never matches; add codes or remove it", "the set is empty"))
+		problems.Add(d.Problem(ErrValueSet, "", "a set without codes never matches; add codes or remove it", "the set is empty"))
 	}
 	for i, c := range v.Codes {
 		key := codeKey{c.System, c.Code}
 		what, hint := systemProblem(c.System)
-		if _, twice := v.at[key]; what == "" && twice {
-			what, hint = "the code is there twice", "remove one"
+		if what == "" && v.has[key] {
+			what, hint = "the code appears twice", "remove one"
 		}
 		if what == "" && !validCode(c.Code) {
 			what, hint = "the code is empty or has stray spaces", "write it as its system does"
 		}
-		if what != "" && len(problems) < maxProblems {
-			problems.add(d.problem(ErrValueSet, index("/codes", i), hint, "code %s of %s: %s", printable(c.Code), printable(c.System), what))
+		if what != "" && !problems.Full() {
+			problems.Add(d.Problem(ErrValueSet, packfile.Index("/codes", i), hint, "code %s of %s: %s", packfile.Short(c.Code), packfile.Short(c.System), what))
 		}
-		v.at[key] = i
+		v.has[key] = true
 	}
-	return v, problems.err()
+	return v, problems.Err()
 }
 
 func validCode(code string) bool { return len(code) <= 128 && codePattern.MatchString(code) }

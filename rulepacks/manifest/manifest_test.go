@@ -1,16 +1,21 @@
-package rulepacks
+package manifest
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/packfile/packtest"
 )
 
-func TestParseManifest(t *testing.T) {
-	m, err := ParseManifest([]byte(samplePackYAML))
+func read(text string) (Manifest, error) {
+	return Read(packfile.File{Name: "pack.yaml", Data: []byte(text)})
+}
+
+func TestRead(t *testing.T) {
+	m, err := read(packtest.PackYAML)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,48 +30,29 @@ func TestParseManifest(t *testing.T) {
 	}
 }
 
-// A manifest written as JSON, for people and tools, reads back as the same.
-func TestManifestJSON(t *testing.T) {
-	m, err := ParseManifest([]byte(samplePackYAML))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := ParseManifest(out) // JSON is YAML
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if again, err := json.Marshal(n); err != nil || !bytes.Equal(again, out) {
-		t.Errorf("written again it is %s, %v; first it was %s", again, err, out)
-	}
-}
-
-func TestParseManifestRefusals(t *testing.T) {
+func TestReadRefusals(t *testing.T) {
 	for _, test := range []struct {
 		name, old, new string
-		expect         error
+		expect         packfile.Kind
 		want           string
 	}{
-		{"unquoted version", `"1.10.0"`, `1.10`, ErrMalformed, `pack.yaml:2: /version is a number where something else is expected (if it is a version or a text write it in quotes`},
+		{"unquoted version", `"1.10.0"`, `1.10`, packfile.ErrMalformed, `pack.yaml:2: /version is a number where something else is expected (if it is a version or a text write it in quotes`},
 		{"short version", `"1.10.0"`, `"1.10"`, ErrManifest, "pack.yaml:2: version"},
 		{"v version", `"1.10.0"`, `v1.10.0`, ErrManifest, "pack.yaml:2: version"},
 		{"build version", `"1.10.0"`, `1.10.0+x`, ErrManifest, "pack.yaml:2: version"},
-		{"unquoted library", `library: "1"`, `library: 1`, ErrMalformed, "pack.yaml:8: /library is a number"},
-		{"unquoted release", `min: "2026.1"`, `min: 2026.1`, ErrMalformed, "pack.yaml:9: /terminology/min is a number"},
-		{"octal", `library: "1"`, `library: 0o1`, ErrMalformed, "no plain decimal number"},
-		{"unknown key", "status:", "state:", ErrMalformed, `pack.yaml:4: unknown member "state"`},
-		{"unknown inner key", "contact:", "mail:", ErrMalformed, `pack.yaml:5: unknown member "mail"`},
-		{"unknown key of a parameter", "format: duration", "formats: duration", ErrMalformed, `unknown member "formats"`},
-		{"key twice", "status: draft", "status: draft\nname: other", ErrMalformed, `pack.yaml:5: the key "name" is there twice`},
-		{"boolean as text", "A sample pack", "true", ErrMalformed, "boolean"},
-		{"text as boolean", "status: draft", "status: draft\nexperimental: maybe", ErrMalformed, "pack.yaml:5: /experimental is a text"},
-		{"colon in a text", "A sample pack", "A sample: pack", ErrMalformed, "pack.yaml:3: is not YAML: mapping values are not allowed"},
-		{"tag", "A sample pack", "!!binary aGk=", ErrMalformed, "tag"},
-		{"own tag", "A sample pack", "!x hi", ErrMalformed, "tag"},
-		{"list as text", "A sample pack", "[a]", ErrMalformed, "a list"},
+		{"unquoted library", `library: "1"`, `library: 1`, packfile.ErrMalformed, "pack.yaml:8: /library is a number"},
+		{"unquoted release", `min: "2026.1"`, `min: 2026.1`, packfile.ErrMalformed, "pack.yaml:9: /terminology/min is a number"},
+		{"octal", `library: "1"`, `library: 0o1`, packfile.ErrMalformed, "not a plain decimal number"},
+		{"unknown key", "status:", "state:", packfile.ErrMalformed, `pack.yaml:4: unknown member "state"`},
+		{"unknown inner key", "contact:", "mail:", packfile.ErrMalformed, `pack.yaml:5: unknown member "mail"`},
+		{"unknown key of a parameter", "format: duration", "formats: duration", packfile.ErrMalformed, `unknown member "formats"`},
+		{"key twice", "status: draft", "status: draft\nname: other", packfile.ErrMalformed, `pack.yaml:5: the key "name" appears twice`},
+		{"boolean as text", "A sample pack", "true", packfile.ErrMalformed, "boolean"},
+		{"text as boolean", "status: draft", "status: draft\nexperimental: maybe", packfile.ErrMalformed, "pack.yaml:5: /experimental is a text"},
+		{"colon in a text", "A sample pack", "A sample: pack", packfile.ErrMalformed, "pack.yaml:3: is not YAML: mapping values are not allowed"},
+		{"tag", "A sample pack", "!!binary aGk=", packfile.ErrMalformed, "tag"},
+		{"own tag", "A sample pack", "!x hi", packfile.ErrMalformed, "tag"},
+		{"list as text", "A sample pack", "[a]", packfile.ErrMalformed, "a list"},
 		{"name", "name: sample", "name: Sample", ErrManifest, "pack.yaml:1: name"},
 		{"device", "name: sample", "name: nul", ErrManifest, "pack.yaml:1: name"},
 		{"long name", "name: sample", "name: " + strings.Repeat("a", 64), ErrManifest, "pack.yaml:1: name"},
@@ -74,35 +60,35 @@ func TestParseManifestRefusals(t *testing.T) {
 		{"status", "draft", "new", ErrManifest, "status"},
 		{"no title", "title: A sample pack\n", "", ErrManifest, "title is missing"},
 		{"no publisher", "North Society", "''", ErrManifest, "publisher.name"},
-		{"day", "2026-01-01", "2026-02-30", ErrManifest, "pack.yaml:6: /effective_period/start is no day"},
+		{"day", "2026-01-01", "2026-02-30", ErrManifest, "pack.yaml:6: /effective_period/start is not a day"},
 		{"ends before it starts", `end: ""`, `end: 2025-01-01`, ErrManifest, "ends before"},
 		{"source day", "2016-04-08", "April 2016", ErrManifest, "fda2016"},
-		{"source url", "https://www.fda.gov/drugs", "javascript:alert(1)", ErrManifest, "no web address"},
+		{"source url", "https://www.fda.gov/drugs", "javascript:alert(1)", ErrManifest, "not a web address"},
 		{"languages", "[en, de]", "[]", ErrManifest, "languages"},
 		{"language", "[en, de]", "[en, ../de]", ErrManifest, "/languages"},
 		{"language twice", "[en, de]", "[en, en]", ErrManifest, "twice"},
-		{"parameter default", "P365D", "365 days", ErrManifest, "the default does not fit"},
+		{"parameter default", "P365D", "365 days", ErrManifest, "the default is not an ISO 8601 duration"},
 		{"parameter without default", "default: P365D, ", "", ErrManifest, "default is missing"},
 		{"parameter without description", "How old a result may be.", "''", ErrManifest, "description"},
 		{"parameter type", "type: number", "type: float", ErrManifest, "type must be"},
 		{"parameter bounds", "maximum: 90", "maximum: 1.49", ErrManifest, "above maximum"},
 		{"parameter bound of another type", "maximum: 90", "maximum: x", ErrManifest, "parameter's type"},
-		{"parameter beyond a bound", "default: 30", "default: 1.4999", ErrManifest, "default does not fit"},
+		{"parameter beyond a bound", "default: 30", "default: 1.4999", ErrManifest, "the default is below the minimum 1.50"},
 		{"huge exponent", "maximum: 90", "maximum: 1e999999999", ErrManifest, "parameter's type"},
 		{"attribute", "library:", "source_attributes: {race: maybe}\nlibrary:", ErrManifest, "race"},
-		{"two documents", "name: sample", "---\na: b\n---\nname: sample", ErrMalformed, "second YAML document"},
-		{"nothing", samplePackYAML, "", ErrMalformed, "empty"},
-		{"only a comment", samplePackYAML, "# hello\n", ErrMalformed, "empty"},
-		{"a text", samplePackYAML, "hello", ErrMalformed, "a text"},
-		{"control character", "A sample pack", "\"a\x01\"", ErrMalformed, "is not YAML"},
+		{"two documents", "name: sample", "---\na: b\n---\nname: sample", packfile.ErrMalformed, "second YAML document"},
+		{"nothing", packtest.PackYAML, "", packfile.ErrMalformed, "empty"},
+		{"only a comment", packtest.PackYAML, "# hello\n", packfile.ErrMalformed, "empty"},
+		{"a text", packtest.PackYAML, "hello", packfile.ErrMalformed, "a text"},
+		{"control character", "A sample pack", "\"a\x01\"", packfile.ErrMalformed, "is not YAML"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			changed := strings.Replace(samplePackYAML, test.old, test.new, 1)
-			if changed == samplePackYAML {
+			changed := strings.Replace(packtest.PackYAML, test.old, test.new, 1)
+			if changed == packtest.PackYAML {
 				t.Fatal("the test changes nothing")
 			}
-			_, err := ParseManifest([]byte(changed))
-			wantRefusal(t, err, test.expect, test.want)
+			_, err := read(changed)
+			packtest.Refused(t, err, test.expect, test.want)
 		})
 	}
 }
@@ -134,7 +120,24 @@ func TestParameterValidate(t *testing.T) {
 			t.Errorf("%s %s %s: %v", test.p.Type, test.p.Format, test.value, err)
 		}
 		if err != nil {
-			wantRefusal(t, err, ErrParameter)
+			packtest.Refused(t, err, ErrParameter)
 		}
 	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(packtest.PackYAML))
+	f.Add([]byte("a: &a {<<: *a}"))
+	f.Add([]byte("version: 1.10\nparameters: {a: {minimum: 1e99}}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := read(string(data))
+		if err != nil {
+			packtest.Fit(t, err)
+			return
+		}
+		out, err := m.OPAManifest()
+		if err != nil || !jsontext.Value(out).IsValid() {
+			t.Fatalf("manifest %s, %v", out, err)
+		}
+	})
 }

@@ -1,15 +1,20 @@
-package rulepacks
+package vocab
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // Form is how a drug product is given, as far as rules care.
 type Form string
 
-// The forms of products. FormUnknown is what an ingredient without product has.
+// The forms of products. FormUnknown is that of an ingredient on its own.
 const (
 	FormUnknown     Form = ""
 	FormOral        Form = "oral"
@@ -81,46 +86,46 @@ func (t *Terminology) code(ingredient string) Code {
 	return Code{System: t.System, Code: ingredient, Display: t.Ingredients[i].Display}
 }
 
-// ParseTerminology reads tables/products.json. Unknown members, doubled codes
+// ReadTerminology reads tables/products.json. Unknown members, doubled codes
 // and ingredients that are not declared are refused.
-func ParseTerminology(f File) (*Terminology, error) {
+func ReadTerminology(f packfile.File) (*Terminology, error) {
 	t := &Terminology{ingredient: map[string]int{}, product: map[string]int{}}
-	d, err := readJSON(f)
+	d, err := packfile.Read(f)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.decode(t); err != nil {
+	if err := d.Decode(t); err != nil {
 		return nil, err
 	}
-	var problems problemList
+	var problems packfile.List
 	refuse := func(at jsontext.Pointer, hint, format string, args ...any) {
-		if len(problems) < maxProblems {
-			problems.add(d.problem(ErrTerminology, at, hint, format, args...))
+		if !problems.Full() {
+			problems.Add(d.Problem(ErrTerminology, at, hint, format, args...))
 		}
 	}
 	if what, hint := systemProblem(t.System); what != "" {
 		refuse("/system", hint, "%s", what)
 	}
-	if !releasePattern.MatchString(t.Release) {
-		refuse("/release", `write it as "2026.1"`, "release is no release")
+	if !IsRelease(t.Release) {
+		refuse("/release", `write it as "2026.1"`, "release is not a release")
 	}
 	for i, in := range t.Ingredients {
 		if _, twice := t.ingredient[in.Code]; twice || !validCode(in.Code) || in.Display == "" {
-			refuse(index("/ingredients", i), "every ingredient once, with code and display",
-				"ingredient %s is doubled or incomplete", printable(in.Code))
+			refuse(packfile.Index("/ingredients", i), "every ingredient once, with code and display",
+				"ingredient %s is incomplete or appears twice", packfile.Short(in.Code))
 		}
 		t.ingredient[in.Code] = i
 	}
 	for i, p := range t.Products {
 		if what, hint := t.productProblem(p); what != "" {
-			refuse(index("/products", i), hint, "product %s: %s", printable(p.Code), what)
+			refuse(packfile.Index("/products", i), hint, "product %s: %s", packfile.Short(p.Code), what)
 		}
 		t.product[p.Code] = i
 	}
 	if len(t.Ingredients) == 0 {
 		refuse("/ingredients", "a release without ingredients identifies no drug", "ingredients is empty")
 	}
-	return t, problems.err()
+	return t, problems.Err()
 }
 
 func (t *Terminology) productProblem(p Product) (what, hint string) {
@@ -130,7 +135,7 @@ func (t *Terminology) productProblem(p Product) (what, hint string) {
 	case !validCode(p.Code) || p.Display == "":
 		return "code or display is missing", "give both"
 	case twice:
-		return "it is there twice", "remove one"
+		return "it appears twice", "remove one"
 	case alsoIngredient:
 		return "it is also an ingredient", "a code is a product or an ingredient"
 	case len(p.Ingredients) == 0:
@@ -148,4 +153,36 @@ func (t *Terminology) productProblem(p Product) (what, hint string) {
 		}
 	}
 	return "", ""
+}
+
+// ReleaseRange is a range of terminology releases such as "2026.1", both ends
+// inclusive; an empty end is open.
+type ReleaseRange struct {
+	Min string `json:"min"`
+	Max string `json:"max"`
+}
+
+// Includes reports whether the release lies in the range. A text that is not
+// a release lies in none.
+func (r ReleaseRange) Includes(release string) bool {
+	return IsRelease(release) &&
+		(r.Min == "" || compareReleases(r.Min, release) <= 0) &&
+		(r.Max == "" || compareReleases(release, r.Max) <= 0)
+}
+
+var releasePattern = regexp.MustCompile(`^[0-9]{4}(\.[0-9]{1,4}){1,2}$`)
+
+// IsRelease reports whether s names a release of a terminology, such as "2026.1".
+func IsRelease(s string) bool { return releasePattern.MatchString(s) }
+
+// compareReleases compares two texts that match releasePattern by number.
+func compareReleases(a, b string) int {
+	parts := func(s string) (n [3]int) {
+		for i, p := range strings.SplitN(s, ".", 3) {
+			n[i], _ = strconv.Atoi(p) // the pattern allows at most four digits
+		}
+		return n
+	}
+	pa, pb := parts(a), parts(b)
+	return slices.Compare(pa[:], pb[:])
 }

@@ -1,4 +1,4 @@
-package rulepacks
+package packfile
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ const (
 // readYAML parses a YAML file of one document and converts it to JSON with the
 // scalars kept literally: 2026-03-02 stays a text, 1.10 stays the number 1.10.
 // What has no exact JSON form (1_000, 0x1f, .5, !tag) is refused.
-func readYAML(f File) (*document, error) {
+func readYAML(f File) (*Document, error) {
 	if len(f.Data) > maxYAMLBytes {
 		return nil, tooLarge(f.Name, 0, fmt.Sprintf("has more than %d bytes", maxYAMLBytes))
 	}
@@ -42,7 +42,7 @@ func readYAML(f File) (*document, error) {
 	if err := c.convert(root.Content[0], 0); err != nil {
 		return nil, err
 	}
-	return &document{name: f.Name, source: f.Data, json: c.out, node: root.Content[0]}, nil
+	return &Document{file: f, json: c.out, node: root.Content[0]}, nil
 }
 
 // yamlSyntax takes the line out of what the YAML reader found.
@@ -151,10 +151,10 @@ func (c *yamlConverter) collect(n *yaml.Node, m *merged, depth int) error {
 			continue
 		}
 		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
-			return c.bad(key, "write the key in quotes", "a key is no text")
+			return c.bad(key, "write the key in quotes", "a key is not a text")
 		}
 		if own[key.Value] {
-			return c.bad(key, "keep one of them", "the key %q is there twice", key.Value)
+			return c.bad(key, "keep one of them", "the key %q appears twice", key.Value)
 		}
 		own[key.Value] = true
 		if _, there := m.values[key.Value]; !there {
@@ -163,7 +163,7 @@ func (c *yamlConverter) collect(n *yaml.Node, m *merged, depth int) error {
 		}
 	}
 	if len(merges) > 1 {
-		return c.bad(merges[1], "merge a list: <<: [*a, *b]", "the merge key << is there twice")
+		return c.bad(merges[1], "merge a list: <<: [*a, *b]", "the merge key << appears twice")
 	}
 	for _, value := range merges {
 		if err := c.merge(value, m, depth+1); err != nil {
@@ -209,12 +209,12 @@ func (c *yamlConverter) scalar(n *yaml.Node) error {
 	case "!!bool":
 		word := strings.ToLower(n.Value)
 		if word != "true" && word != "false" {
-			return c.bad(n, "write true or false", "%q is no boolean", n.Value)
+			return c.bad(n, "write true or false", "%q is not a boolean", n.Value)
 		}
 		c.out = append(c.out, word...)
 	case "!!int", "!!float":
 		if v := jsontext.Value(n.Value); n.Style != 0 || !v.IsValid() || strings.TrimSpace(n.Value) != n.Value {
-			return c.bad(n, "write it as in JSON, or in quotes if it is a text", "%q is no plain decimal number", n.Value)
+			return c.bad(n, "write it as in JSON, or in quotes if it is a text", "%q is not a plain decimal number", n.Value)
 		}
 		c.out = append(c.out, n.Value...)
 	default:

@@ -1,4 +1,4 @@
-package rulepacks
+package manifest
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/precept-cds/precept/rulepacks/duration"
+	"github.com/precept-cds/precept/rulepacks/packfile"
 )
 
 // Parameter is a value that a tenant may set, described by a small part of JSON
@@ -59,54 +60,39 @@ func (ps *Parameters) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo writes the parameters as an object in order of their names.
-func (ps Parameters) MarshalJSONTo(enc *jsontext.Encoder) error {
-	if err := enc.WriteToken(jsontext.BeginObject); err != nil {
-		return err
+// Validate returns nil if value, one JSON value, may be used for the parameter,
+// else an error that is ErrParameter. The error does not repeat the value.
+func (p Parameter) Validate(value jsontext.Value) error {
+	if what := p.refuses(value); what != "" {
+		return &packfile.Problem{What: fmt.Sprintf("parameter %s: the value is %s", p.Name, what),
+			Kind: ErrParameter, Hint: "see parameters in the pack's pack.yaml"}
 	}
-	for _, p := range ps {
-		if err := enc.WriteToken(jsontext.String(p.Name)); err != nil {
-			return err
-		}
-		if err := json.MarshalEncode(enc, p); err != nil {
-			return err
+	return nil
+}
+
+// refuses says what a value is that does not fit, or "".
+func (p Parameter) refuses(value jsontext.Value) string {
+	switch {
+	case !value.IsValid():
+		return "not strict JSON"
+	case !p.typeFits(value):
+		return "not of type " + p.Type
+	case len(p.Enum) > 0 && !slices.ContainsFunc(p.Enum, func(e jsontext.Value) bool { return sameScalar(e, value) }):
+		return "not one of the allowed ones"
+	case len(p.Minimum) > 0 && compareNumbers(value, p.Minimum) < 0:
+		return fmt.Sprintf("below the minimum %s", p.Minimum)
+	case len(p.Maximum) > 0 && compareNumbers(value, p.Maximum) > 0:
+		return fmt.Sprintf("above the maximum %s", p.Maximum)
+	case p.Format == "duration":
+		if _, err := duration.Parse(textOf(value)); err != nil {
+			return err.Error()
 		}
 	}
-	return enc.WriteToken(jsontext.EndObject)
+	return ""
 }
 
 // numberPattern bounds digits and exponent, so that comparing exactly is cheap.
 var numberPattern = regexp.MustCompile(`^-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?$`)
-
-// Validate returns nil if value, one JSON value, may be used for the parameter,
-// else an error that is ErrParameter. The error does not repeat the value.
-func (p Parameter) Validate(value jsontext.Value) error {
-	refuse := func(format string, args ...any) error {
-		return &Problem{What: fmt.Sprintf("parameter %s: %s", p.Name, fmt.Sprintf(format, args...)),
-			Kind: ErrParameter, Hint: "see parameters in the pack's pack.yaml"}
-	}
-	if !value.IsValid() {
-		return refuse("the value is no strict JSON")
-	}
-	if !p.typeFits(value) {
-		return refuse("the value is not of type %s", p.Type)
-	}
-	if len(p.Enum) > 0 && !slices.ContainsFunc(p.Enum, func(e jsontext.Value) bool { return sameScalar(e, value) }) {
-		return refuse("the value is not one of the allowed ones")
-	}
-	if p.Format == "duration" {
-		if _, err := duration.Parse(textOf(value)); err != nil {
-			return refuse("the value is %v", err)
-		}
-	}
-	if len(p.Minimum) > 0 && compareNumbers(value, p.Minimum) < 0 {
-		return refuse("the value is below the minimum %s", p.Minimum)
-	}
-	if len(p.Maximum) > 0 && compareNumbers(value, p.Maximum) > 0 {
-		return refuse("the value is above the maximum %s", p.Maximum)
-	}
-	return nil
-}
 
 func (p Parameter) typeFits(v jsontext.Value) bool {
 	switch kind := v.Kind(); p.Type {
@@ -132,7 +118,7 @@ func (p Parameter) checkSchema() string {
 		}
 	}
 	switch {
-	case !idPattern.MatchString(p.Name):
+	case !IsID(p.Name):
 		return "the name must match " + idPattern.String()
 	case !slices.Contains([]string{"string", "number", "integer", "boolean"}, p.Type):
 		return "type must be string, number, integer or boolean"
@@ -152,8 +138,8 @@ func (p Parameter) checkSchema() string {
 	case strings.TrimSpace(p.Description) == "":
 		return "description is missing"
 	}
-	if err := p.Validate(p.Default); err != nil {
-		return "the default does not fit the schema"
+	if what := p.refuses(p.Default); what != "" {
+		return "the default is " + what
 	}
 	return ""
 }

@@ -1,0 +1,143 @@
+package vocab
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/precept-cds/precept/rulepacks/packfile"
+	"github.com/precept-cds/precept/rulepacks/packfile/packtest"
+)
+
+// TestSystemsThatWouldNeverMatch holds that a value set spells its systems as
+// charts are read, so that no rule is silently never asked.
+func TestSystemsThatWouldNeverMatch(t *testing.T) {
+	for _, right := range foldedSystems {
+		if what, _ := systemProblem(right); what != "" {
+			t.Errorf("%s: %s", right, what)
+		}
+	}
+	for _, wrong := range []string{
+		"https://loinc.org", "http://www.loinc.org", "HTTP://loinc.org", "http://nlm.nih.gov/research/umls/rxnorm", "http://www.snomed.info/sct",
+		"https://hl7.org/fhir/sid/icd-10-cm", "http://whocc.no/atc", "https://www.whocc.no/atc", "http://hl7.org/fhir/sid/NDC", "http://www.unitsofmeasure.org/",
+	} {
+		if what, _ := systemProblem(wrong); what == "" {
+			t.Errorf("%s passes", wrong)
+		}
+	}
+	if what, _ := systemProblem("https://ehr.example/drugs"); what != "" {
+		t.Errorf("a system of its own: %s", what)
+	}
+}
+
+func TestValueSet(t *testing.T) {
+	v, err := ReadValueSet(packfile.File{Name: "valuesets/metformin.json", Data: []byte(packtest.ValueSet)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm"
+	if !v.Has(rxnorm, "6809") || v.Codes[0].Display != "metformin" {
+		t.Errorf("the set is %v", v)
+	}
+	if v.Has(rxnorm, "680") || v.Has("", "6809") || v.Has("http://loinc.org", "6809") {
+		t.Error("the set has what it has not")
+	}
+	code := func(member, value string) string {
+		c := map[string]string{"system": rxnorm, "code": "1", "display": "x"}
+		c[member] = value
+		return `{"id":"a","kind":"condition","codes":[` + "\n" + `{"system":"` + c["system"] + `","code":"` + c["code"] + `"}]}`
+	}
+	for _, test := range []struct {
+		name, data string
+		expect     packfile.Kind
+		want       string
+	}{
+		{"good", code("code", "E11.9"), "", ""},
+		{"kind missing", `{"id":"a","codes":[{"system":"http://loinc.org","code":"1"}]}`, ErrValueSet, "kind"},
+		{"other id", `{"id":"b","kind":"service","codes":[{"system":"http://loinc.org","code":"1"}]}`, ErrValueSet, "id"},
+		{"empty", `{"id":"a","kind":"service","codes":[]}`, ErrValueSet, "empty"},
+		{"code twice", `{"id":"a","kind":"service","codes":[{"system":"http://loinc.org","code":"1"},` + "\n" +
+			`{"system":"http://loinc.org","code":"1"}]}`, ErrValueSet, "valuesets/a.json:2"},
+		{"no code", code("code", ""), ErrValueSet, ":2"},
+		{"stray space", code("code", "E11 "), ErrValueSet, ":2"},
+		{"OID", code("system", "urn:oid:2.16.840.1.113883.6.1"), ErrValueSet, "write http://loinc.org"},
+		{"https", code("system", "https://loinc.org"), ErrValueSet, "write http://loinc.org"},
+		{"slash at the end", code("system", "http://example.org/"), ErrValueSet, "canonical"},
+		{"no URI", code("system", "LOINC"), ErrValueSet, "canonical"},
+		{"unknown member", `{"id":"a","kinds":"service","codes":[]}`, packfile.ErrMalformed, `unknown member "kinds"`},
+		{"other case", `{"ID":"a","kind":"service","codes":[]}`, packfile.ErrMalformed, `unknown member "ID"`},
+		{"number as code", `{"id":"a","kind":"service","codes":[{"system":"http://loinc.org","code":` + "\n" + `1}]}`, packfile.ErrMalformed, "quotes"},
+		{"doubled member", `{"id":"a","kind":"service",` + "\n" + `"kind":"route","codes":[]}`, packfile.ErrMalformed, "valuesets/a.json:2"},
+		{"two values", `{"id":"a"} {}`, packfile.ErrMalformed, "after"},
+		{"comment", "{\n// no\n}", packfile.ErrMalformed, "valuesets/a.json:2"},
+		{"nested too deep", strings.Repeat("[", 200) + strings.Repeat("]", 200), packfile.ErrTooLarge, "nested"},
+		{"nothing", "", packfile.ErrMalformed, "ends too early"},
+		{"cut", `{"id":`, packfile.ErrMalformed, "ends too early"},
+		{"list", `[]`, packfile.ErrMalformed, "a list"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ReadValueSet(packfile.File{Name: "valuesets/a.json", Data: []byte(test.data)})
+			if test.expect == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			packtest.Refused(t, err, test.expect, "valuesets/a.json", test.want)
+		})
+	}
+}
+
+func TestReleaseRange(t *testing.T) {
+	for _, test := range []struct {
+		r       ReleaseRange
+		release string
+		want    bool
+	}{
+		{ReleaseRange{}, "2026.1", true},
+		{ReleaseRange{}, "", false},
+		{ReleaseRange{Min: "2026.2"}, "2026.10", true},
+		{ReleaseRange{Min: "2026.2"}, "2026.1.9", false},
+		{ReleaseRange{Min: "2026.2"}, "2026.2", true},
+		{ReleaseRange{Max: "2026.2"}, "2026.2.1", false},
+		{ReleaseRange{Min: "2025.1", Max: "2026.2"}, "2027.1", false},
+		{ReleaseRange{Min: "2025.1"}, "latest", false},
+	} {
+		if got := test.r.Includes(test.release); got != test.want {
+			t.Errorf("%v includes %q: %v", test.r, test.release, got)
+		}
+	}
+}
+
+func FuzzReadValueSet(f *testing.F) {
+	f.Add([]byte(packtest.ValueSet))
+	f.Add([]byte(`{"id":"metformin","kind":"route","codes":[{"system":"http://a","code":"x"},null]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := ReadValueSet(packfile.File{Name: "valuesets/metformin.json", Data: data})
+		if err != nil {
+			packtest.Fit(t, err)
+			return
+		}
+		for _, c := range v.Codes {
+			if !v.Has(c.System, c.Code) {
+				t.Fatalf("code %v is not found", c)
+			}
+		}
+	})
+}
+
+func FuzzReadTerminology(f *testing.F) {
+	f.Add([]byte(`{"system":"http://a.b","release":"2026.1","ingredients":[{"code":"1","display":"a"}],` +
+		`"products":[{"code":"2","display":"b","ingredients":["1"],"form":"oral"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		terms, err := ReadTerminology(packfile.File{Name: "tables/products.json", Data: data})
+		if err != nil {
+			packtest.Fit(t, err)
+			return
+		}
+		for _, p := range terms.Products {
+			if d, ok := terms.Lookup(terms.System, p.Code); !ok || len(d.Ingredients) != len(p.Ingredients) {
+				t.Fatalf("product %v is not found", p)
+			}
+		}
+	})
+}
