@@ -57,7 +57,8 @@ func (l Limits) check(packed, expanded int64) error {
 	default:
 		return nil
 	}
-	return &packfile.Problem{What: what, Kind: packfile.ErrTooLarge, Hint: "a rule pack is small; split it, or ask its publisher"}
+	return &packfile.Problem{What: what, Kind: packfile.ErrTooLarge,
+		Hint: "a rule pack is small; split it, or ask its publisher"}
 }
 
 // ReadArchive reads a pack archive, a canonical tar or one gzip member holding

@@ -44,7 +44,8 @@ func TestArchiveAttacks(t *testing.T) {
 		{"duplicate JSON key", packfile.ErrMalformed, edited(t, "valuesets/metformin.json", func(e *entry) {
 			e.data = strings.Replace(e.data, `{"id"`, `{"id": "x", "id"`, 1)
 		})},
-		{"symlink pointing outside", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '2', edit: link("../../etc/passwd")})},
+		{"symlink pointing outside", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '2',
+			edit: link("../../etc/passwd")})},
 		{"second gzip member", ErrNotCanonical, append(zip(good), zip([]byte("more"))...)},
 		{"second empty gzip member", ErrNotCanonical, append(zip(good), zip(nil)...)},
 		{"bytes after the gzip member", ErrNotCanonical, append(zip(good), 0)},
@@ -56,8 +57,10 @@ func TestArchiveAttacks(t *testing.T) {
 		{"path from ..", ErrUnsafeName, insert(t, entry{name: "../../x/data.json", data: "{}"})},
 		{"case twins", ErrDuplicate, insert(t, entry{name: "cases/LOW.yaml", data: packtest.Cases})},
 		{"case twin folders", ErrDuplicate, rawTar(entry{name: "cases/A/x.yaml"}, entry{name: "cases/a/y.yaml"})},
-		{"file that is also a folder", ErrDuplicate, rawTar(entry{name: "cases/a.yaml"}, entry{name: "cases/a.yaml/b.yaml"})},
-		{"case twin of a file as folder", ErrDuplicate, rawTar(entry{name: "cases/A.yaml"}, entry{name: "cases/a.yaml/b.yaml"})},
+		{"file that is also a folder", ErrDuplicate, rawTar(entry{name: "cases/a.yaml"},
+			entry{name: "cases/a.yaml/b.yaml"})},
+		{"case twin of a file as folder", ErrDuplicate, rawTar(entry{name: "cases/A.yaml"},
+			entry{name: "cases/a.yaml/b.yaml"})},
 
 		// 1.3: the canonical form.
 		{"absolute name", ErrUnsafeName, insert(t, entry{name: "/NOTICE", data: "x"})},
@@ -85,7 +88,8 @@ func TestArchiveAttacks(t *testing.T) {
 		})},
 		{"old tar", ErrNotCanonical, edited(t, "NOTICE", headerField(257, "\x00\x00\x00\x00\x00\x00\x00\x00"))},
 		{"GNU magic", ErrNotRegular, edited(t, "NOTICE", headerField(257, "ustar  \x00"))},
-		{"size in base 256", ErrNotCanonical, edited(t, "NOTICE", headerField(124, "\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"))},
+		{"size in base 256", ErrNotCanonical, edited(t, "NOTICE", headerField(124,
+			"\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"))},
 		{"negative size", packfile.ErrMalformed, edited(t, "NOTICE", headerField(124, "-0000000001\x00"))},
 		{"wrong checksum", packfile.ErrMalformed, flip(good, 148)},
 		{"bytes in the padding", ErrNotCanonical, flip(good, blockSize*2-1)},
@@ -97,37 +101,50 @@ func TestArchiveAttacks(t *testing.T) {
 
 		// 1.4: known attacks on readers of archives.
 		{"hard link", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '1', edit: link("../pack.yaml")})},
-		{"file through a symlink", ErrNotRegular, rawTar(entry{name: "cases", flag: '2', edit: link("/etc")}, entry{name: "cases/x.yaml", data: "x"})},
+		{"file through a symlink", ErrNotRegular, rawTar(entry{name: "cases", flag: '2', edit: link("/etc")},
+			entry{name: "cases/x.yaml", data: "x"})},
 		{"folder entry", ErrNotRegular, insert(t, entry{name: "rules/", flag: '5'})},
 		{"character device", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '3'})},
 		{"block device", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '4'})},
 		{"pipe", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '6'})},
 		{"contiguous file", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: '7'})},
-		{"type flag zero byte", ErrNotCanonical, edited(t, "NOTICE", func(e *entry) { e.edit = func(h []byte) { h[156] = 0 } })},
-		{"PAX header of 2 MiB", packfile.ErrMalformed, rawTar(entry{name: "NOTICE", flag: 'x', data: strings.Repeat("9 a=bbbb\n", 233017)})},
-		{"PAX header by the library", ErrNotRegular, stockTar(t, tar.Header{Name: "NOTICE", Mode: 0o600, Format: tar.FormatPAX,
-			PAXRecords: map[string]string{"PRECEPT.x": "1"}}, "x")},
+		{"type flag zero byte", ErrNotCanonical, edited(t, "NOTICE", func(e *entry) {
+			e.edit = func(h []byte) { h[156] = 0 }
+		})},
+		{"PAX header of 2 MiB", packfile.ErrMalformed, rawTar(entry{name: "NOTICE", flag: 'x',
+			data: strings.Repeat("9 a=bbbb\n", 233017)})},
+		{"PAX header by the library", ErrNotRegular, stockTar(t, tar.Header{Name: "NOTICE", Mode: 0o600,
+			Format: tar.FormatPAX, PAXRecords: map[string]string{"PRECEPT.x": "1"}}, "x")},
 		{"global PAX header", ErrNotRegular, rawTar(entry{name: "NOTICE", flag: 'g', data: "9 a=bbbb\n"})},
-		{"PAX header over the good name", ErrNotRegular, rawTar(append([]entry{{name: "x", flag: 'x', data: "18 path=.manifest\n"}}, entries(t)...)...)},
-		{"GNU long name", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'L', data: ".manifest\x00"}}, entries(t)...)...)},
-		{"GNU long link", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'K', data: "/etc/passwd\x00"}}, entries(t)...)...)},
+		{"PAX header over the good name", ErrNotRegular, rawTar(append([]entry{{name: "x", flag: 'x',
+			data: "18 path=.manifest\n"}}, entries(t)...)...)},
+		{"GNU long name", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'L', data: ".manifest\x00"}},
+			entries(t)...)...)},
+		{"GNU long link", ErrNotCanonical, rawTar(append([]entry{{name: "././@LongLink", flag: 'K',
+			data: "/etc/passwd\x00"}}, entries(t)...)...)},
 		{"GNU sparse file of 1 GiB", ErrNotRegular, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseFile})},
-		{"GNU sparse file with a huge map", packfile.ErrMalformed, insert(t, entry{name: "rules/x.rego", flag: 'S', edit: sparseMap})},
+		{"GNU sparse file with a huge map", packfile.ErrMalformed, insert(t,
+			entry{name: "rules/x.rego", flag: 'S', edit: sparseMap})},
 		{"size larger than the archive", packfile.ErrMalformed, rawTar(entry{name: "NOTICE", data: "x", size: 200 << 20})},
-		{"size larger than any limit", packfile.ErrTooLarge, zip(append(entry{name: "NOTICE", size: 300 << 20}.bytes(), bytes.Repeat([]byte(" "), 2<<20)...))},
+		{"size larger than any limit", packfile.ErrTooLarge, zip(append(entry{name: "NOTICE", size: 300 << 20}.bytes(),
+			bytes.Repeat([]byte(" "), 2<<20)...))},
 		{"nested gzip", packfile.ErrMalformed, zip(zip(good))},
 		{"too many entries", packfile.ErrTooLarge, rawTar(manyFiles(5001, "")...)},
 		{"BOM", packfile.ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = "\xef\xbb\xbf" + e.data })},
-		{"lone surrogate", packfile.ErrMalformed, edited(t, "messages/de.json", func(e *entry) { e.data = `{"a": "\ud800"}` })},
+		{"lone surrogate", packfile.ErrMalformed, edited(t, "messages/de.json",
+			func(e *entry) { e.data = `{"a": "\ud800"}` })},
 		{"null value set", vocab.ErrValueSet, edited(t, "valuesets/metformin.json", func(e *entry) { e.data = "null" })},
 		{"null pack", manifest.ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = "null" })},
-		{"changed .manifest", manifest.ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "1.10.0", "1.10.1", 1) })},
-		{"empty root in .manifest", manifest.ErrManifest, edited(t, ".manifest", func(e *entry) { e.data = strings.Replace(e.data, "packs/sample", "", 1) })},
+		{"changed .manifest", manifest.ErrManifest, edited(t, ".manifest",
+			func(e *entry) { e.data = strings.Replace(e.data, "1.10.0", "1.10.1", 1) })},
+		{"empty root in .manifest", manifest.ErrManifest, edited(t, ".manifest",
+			func(e *entry) { e.data = strings.Replace(e.data, "packs/sample", "", 1) })},
 		{"reformatted .manifest", manifest.ErrManifest, edited(t, ".manifest", func(e *entry) { e.data += "\n" })},
 		{"no .manifest", ErrNotCanonical, rawTar(entries(t)[1:]...)},
 		{"file unknown to pack.yaml", vocab.ErrValueSet, insert(t, entry{name: "valuesets/other.json",
 			data: strings.Replace(packtest.ValueSet, `"metformin"`, `"other"`, 1)})},
-		{"pack named by path", manifest.ErrManifest, edited(t, "pack.yaml", func(e *entry) { e.data = strings.Replace(e.data, "sample", "../sample", 1) })},
+		{"pack named by path", manifest.ErrManifest, edited(t, "pack.yaml",
+			func(e *entry) { e.data = strings.Replace(e.data, "sample", "../sample", 1) })},
 
 		// Cut and broken archives.
 		{"nothing", packfile.ErrMalformed, nil},
@@ -137,7 +154,8 @@ func TestArchiveAttacks(t *testing.T) {
 		{"cut gzip", packfile.ErrMalformed, zip(good)[:200]},
 		{"cut gzip checksum", packfile.ErrMalformed, zip(good)[:len(zip(good))-3]},
 		{"wrong gzip checksum", packfile.ErrMalformed, flip(zip(good), len(zip(good))-6)},
-		{"broken deflate", packfile.ErrMalformed, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff\xff\xff")},
+		{"broken deflate", packfile.ErrMalformed,
+			[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff\xff\xff")},
 		{"empty tar", manifest.ErrManifest, make([]byte, 2*blockSize)},
 		{"zip file", packfile.ErrMalformed, bytes.Repeat([]byte("PK\x03\x04\x00\x00\x01\x02"), 100)},
 	} {
@@ -187,7 +205,8 @@ func TestArchiveLimits(t *testing.T) {
 // An endless stream must be given up at the limit, not read to its end.
 func TestArchiveEndless(t *testing.T) {
 	head := entry{name: "NOTICE", size: 1 << 32}.bytes()
-	endless := &countingReader{r: io.MultiReader(bytes.NewReader(head), forever{}), max: 1 << 40, lim: Limits{Expanded: 1 << 40}}
+	endless := &countingReader{r: io.MultiReader(bytes.NewReader(head), forever{}), max: 1 << 40,
+		lim: Limits{Expanded: 1 << 40}}
 	_, err := ReadArchive(endless, Limits{Expanded: 1 << 20})
 	packtest.Refused(t, err, packfile.ErrTooLarge)
 	if endless.n > 2<<20 {
@@ -289,16 +308,24 @@ func TestReadFolderRefusals(t *testing.T) {
 		}, "rules/x.rego"},
 		{"backup file", ErrUnsafeName, func(m fstest.MapFS) { m["rules/low.rego~"] = &fstest.MapFile{} }, "rules/low.rego~"},
 		{"nested rule", ErrUnknownFile, func(m fstest.MapFS) { m["rules/a/b.rego"] = &fstest.MapFile{} }, "rules/a/b.rego"},
-		{"NUL byte", packfile.ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\x00")} }, "NOTICE:2"},
-		{"Latin-1", packfile.ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\n\xfc")} }, "NOTICE:3"},
+		{"NUL byte", packfile.ErrMalformed, func(m fstest.MapFS) { m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\x00")} },
+			"NOTICE:2"},
+		{"Latin-1", packfile.ErrMalformed, func(m fstest.MapFS) {
+			m["NOTICE"] = &fstest.MapFile{Data: []byte("a\nb\n\xfc")}
+		}, "NOTICE:3"},
 		{"empty translation", ErrMessages, func(m fstest.MapFS) {
 			m["messages/de.json"] = &fstest.MapFile{Data: []byte("{\n\"Low: {egfr}\": \" \"}")}
 		}, "messages/de.json:2"},
-		{"stale manifest", manifest.ErrManifest, func(m fstest.MapFS) { m[".manifest"] = &fstest.MapFile{Data: []byte("{}")} }, ".manifest"},
+		{"stale manifest", manifest.ErrManifest, func(m fstest.MapFS) {
+			m[".manifest"] = &fstest.MapFile{Data: []byte("{}")}
+		}, ".manifest"},
 		{"no pack.yaml", manifest.ErrManifest, func(m fstest.MapFS) { delete(m, "pack.yaml") }, "pack.yaml"},
 		{"no rules", manifest.ErrManifest, func(m fstest.MapFS) { delete(m, "rules/low.rego") }, "rules"},
-		{"value set without file", vocab.ErrValueSet, func(m fstest.MapFS) { delete(m, "valuesets/metformin.json") }, "pack.yaml:15"},
-		{"table in a rules pack", ErrUnknownFile, func(m fstest.MapFS) { m["tables/products.json"] = &fstest.MapFile{Data: []byte("{}")} }, "tables"},
+		{"value set without file", vocab.ErrValueSet, func(m fstest.MapFS) { delete(m, "valuesets/metformin.json") },
+			"pack.yaml:15"},
+		{"table in a rules pack", ErrUnknownFile, func(m fstest.MapFS) {
+			m["tables/products.json"] = &fstest.MapFile{Data: []byte("{}")}
+		}, "tables"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := folder(packtest.With()).(fstest.MapFS)

@@ -59,7 +59,7 @@ func ExampleReadFolder() {
 	}
 	fmt.Println(errors.Is(err, packfile.ErrMalformed))
 	// Output:
-	// pack.yaml:2: /version is a number where something else is expected (if it is a version or a text write it in quotes, as in "1.10")
+	// pack.yaml:2: /version is a number where something else is expected (put versions and texts in quotes, as in "1.10")
 	// true
 }
 

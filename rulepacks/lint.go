@@ -51,7 +51,8 @@ func (l *linter) warn(p *packfile.Problem) {
 }
 
 // at makes a problem at a place of a file.
-func (l *linter) at(file string, at jsontext.Pointer, kind packfile.Kind, hint, format string, args ...any) *packfile.Problem {
+func (l *linter) at(file string, at jsontext.Pointer, kind packfile.Kind, hint, format string,
+	args ...any) *packfile.Problem {
 	line := 0
 	if len(l.found) < maxFound {
 		line = l.p.Line(file, at)
@@ -86,7 +87,8 @@ func (l *linter) disclosures() {
 		missing(a.Statement != "", "source_attributes."+a.Name)
 	}
 	for _, v := range m.ValueSets {
-		for _, member := range [][2]string{{"title", v.Title}, {"source", v.Source}, {"version", v.Version}, {"licence", v.Licence}} {
+		for _, member := range [][2]string{{"title", v.Title}, {"source", v.Source}, {"version", v.Version},
+			{"licence", v.Licence}} {
 			missing(member[1] != "", member[0]+" of value set "+v.ID)
 		}
 	}
@@ -101,7 +103,8 @@ func (l *linter) disclosures() {
 func (l *linter) lineEnds() {
 	for _, f := range l.p.Files {
 		if at := bytes.Index(f.Data, []byte("\r\n")); at >= 0 {
-			l.warn(&packfile.Problem{File: f.Name, Line: f.LineAt(int64(at)), What: "has CRLF line ends, so its digest depends on the checkout",
+			l.warn(&packfile.Problem{File: f.Name, Line: f.LineAt(int64(at)),
+				What: "has CRLF line ends, so its digest depends on the checkout",
 				Kind: packfile.ErrMalformed, Hint: "save it with LF, and set eol=lf in .gitattributes"})
 		}
 	}
@@ -144,7 +147,8 @@ func (l *linter) placeholders(file string, m Messages) {
 		case sourceErr == nil && err != nil:
 			what, hint = "the translation has { without }", "close it"
 		case !slices.Equal(want, have) && len(want) > 0:
-			what, hint = "the translation has other placeholders than its source", fmt.Sprintf("use {%s}, and no other", strings.Join(want, "}, {"))
+			what, hint = "the translation has other placeholders than its source",
+				fmt.Sprintf("use {%s}, and no other", strings.Join(want, "}, {"))
 		case !slices.Equal(want, have):
 			what, hint = "the translation has other placeholders than its source", "use no placeholder"
 		default:
@@ -156,16 +160,20 @@ func (l *linter) placeholders(file string, m Messages) {
 
 func (l *linter) cases() {
 	if len(l.p.Cases) == 0 {
-		l.add(&packfile.Problem{File: "cases", What: "has no cases", Kind: casefile.ErrCase, Hint: "a pack is released with the cases that show what it does"})
+		l.add(&packfile.Problem{File: "cases", What: "has no cases", Kind: casefile.ErrCase,
+			Hint: "a pack is released with the cases that show what it does"})
+	}
+	wrong := func(c casefile.Case, hint, format string, args ...any) {
+		l.add(&packfile.Problem{File: c.File, Line: c.Line, Kind: casefile.ErrCase, Hint: hint,
+			What: fmt.Sprintf("case %s %s", c.Name, fmt.Sprintf(format, args...))})
 	}
 	for _, c := range l.p.Cases {
 		if c.Want == nil {
-			l.add(&packfile.Problem{File: c.File, Line: c.Line, What: fmt.Sprintf("case %s has no want", c.Name), Kind: casefile.ErrCase,
-				Hint: "list every finding; want: [] says that no rule is asked"})
+			wrong(c, "list every finding; want: [] says that no rule is asked", "has no want")
 		}
 		if c.Language != "" && !slices.Contains(l.p.Manifest.Languages, c.Language) {
-			l.add(&packfile.Problem{File: c.File, Line: c.Line, What: fmt.Sprintf("case %s asks for language %s, which the pack does not have", c.Name, c.Language),
-				Kind: casefile.ErrCase, Hint: "declare it under languages in pack.yaml"})
+			wrong(c, "declare it under languages in pack.yaml", "asks for language %s, which the pack does not have",
+				c.Language)
 		}
 		for _, name := range slices.Sorted(maps.Keys(c.Parameters)) {
 			what := "the pack has no such parameter"
@@ -175,8 +183,7 @@ func (l *linter) cases() {
 				}
 			}
 			if what != "" {
-				l.add(&packfile.Problem{File: c.File, Line: c.Line, What: fmt.Sprintf("case %s sets %s: %s", c.Name, packfile.Short(name), what),
-					Kind: casefile.ErrCase, Hint: "see parameters in pack.yaml"})
+				wrong(c, "see parameters in pack.yaml", "sets %s: %s", packfile.Short(name), what)
 			}
 		}
 	}

@@ -49,9 +49,9 @@ func unsafeName(name string) string {
 	case len(name) > maxNameBytes:
 		return fmt.Sprintf("the name has more than %d bytes", maxNameBytes)
 	case invalid != nil:
-		return "the name is not a file's on every system: " + invalid.Err.Error()
+		return "the name is not safe on every system: " + invalid.Err.Error()
 	case !namePattern.MatchString(name) && name != manifestFile:
-		return "the name has something other than ASCII letters, digits, '.', '_' and '-', or starts with another sign"
+		return "the name has a character other than ASCII letters, digits, '.', '_' and '-', or a part starts with a sign"
 	case strings.Count(name, "/") >= maxNameSegments:
 		return fmt.Sprintf("the name has more than %d segments", maxNameSegments)
 	case tooLong != nil:

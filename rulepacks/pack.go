@@ -35,7 +35,9 @@ type Pack struct {
 
 // ValueSet returns the value set of an id.
 func (p *Pack) ValueSet(id string) (*vocab.ValueSet, bool) {
-	i, ok := slices.BinarySearchFunc(p.ValueSets, id, func(v *vocab.ValueSet, id string) int { return strings.Compare(v.ID, id) })
+	i, ok := slices.BinarySearchFunc(p.ValueSets, id, func(v *vocab.ValueSet, id string) int {
+		return strings.Compare(v.ID, id)
+	})
 	if !ok {
 		return nil, false
 	}
@@ -111,8 +113,8 @@ func (p *Pack) addManifest() error {
 		return nil
 	}
 	if !bytes.Equal(p.Files[0].Data, data) {
-		return &packfile.Problem{File: manifestFile, What: "is not the one that follows from pack.yaml", Kind: manifest.ErrManifest,
-			Hint: "delete it: it is generated when the pack is built"}
+		return &packfile.Problem{File: manifestFile, What: "is not the one that follows from pack.yaml",
+			Kind: manifest.ErrManifest, Hint: "delete it: it is generated when the pack is built"}
 	}
 	return nil
 }
@@ -190,19 +192,22 @@ func (p *Pack) checkKind(name, folder string) error {
 func (p *Pack) checkComplete(problems *packfile.List) {
 	if p.Manifest.Kind == manifest.KindTerminology {
 		if !p.hasFile(productsFile) {
-			problems.Add(&packfile.Problem{File: productsFile, What: "is missing", Kind: manifest.ErrManifest, Hint: "a terminology pack holds this table"})
+			problems.Add(&packfile.Problem{File: productsFile, What: "is missing", Kind: manifest.ErrManifest,
+				Hint: "a terminology pack holds this table"})
 		}
 		return
 	}
 	if len(p.Rules) == 0 {
-		problems.Add(&packfile.Problem{File: "rules", What: "has no rules", Kind: manifest.ErrManifest, Hint: "write one rule per file as rules/<name>.rego"})
+		problems.Add(&packfile.Problem{File: "rules", What: "has no rules", Kind: manifest.ErrManifest,
+			Hint: "write one rule per file as rules/<name>.rego"})
 	}
 	declared := map[string]bool{}
 	for i, v := range p.Manifest.ValueSets {
 		declared[v.ID] = true
 		if !p.hasFile(setFile(v.ID)) && !problems.Full() {
-			problems.Add(&packfile.Problem{File: packFile, Line: p.Line(packFile, packfile.Index("/value_sets", i)), Kind: vocab.ErrValueSet,
-				What: fmt.Sprintf("value set %s has no file", v.ID), Hint: "add " + setFile(v.ID) + " or remove the line"})
+			problems.Add(&packfile.Problem{File: packFile, Line: p.Line(packFile, packfile.Index("/value_sets", i)),
+				Kind: vocab.ErrValueSet, What: fmt.Sprintf("value set %s has no file", v.ID),
+				Hint: "add " + setFile(v.ID) + " or remove the line"})
 		}
 	}
 	for _, f := range p.Files {
@@ -215,7 +220,8 @@ func (p *Pack) checkComplete(problems *packfile.List) {
 	for i := range p.Cases {
 		c := &p.Cases[i]
 		if old := first[c.Name]; old != nil {
-			problems.Add(&packfile.Problem{File: c.File, Line: c.Line, Kind: casefile.ErrCase, Hint: "rename one: names are unique within the pack",
+			problems.Add(&packfile.Problem{File: c.File, Line: c.Line, Kind: casefile.ErrCase,
+				Hint: "rename one: names are unique within the pack",
 				What: fmt.Sprintf("case %s is also in %s:%d", c.Name, old.File, old.Line)})
 			continue
 		}
@@ -229,7 +235,9 @@ func (p *Pack) hasFile(name string) bool {
 }
 
 func (p *Pack) find(name string) (int, bool) {
-	return slices.BinarySearchFunc(p.Files, name, func(f packfile.File, name string) int { return strings.Compare(f.Name, name) })
+	return slices.BinarySearchFunc(p.Files, name, func(f packfile.File, name string) int {
+		return strings.Compare(f.Name, name)
+	})
 }
 
 func setFile(id string) string        { return "valuesets/" + id + ".json" }

@@ -30,7 +30,8 @@ func TestRoundTrip(t *testing.T) {
 		if q.Digest != p.Digest || q.DirHash1 != p.DirHash1 || !bytes.Equal(q.Archive(), p.Archive()) {
 			t.Errorf("%s: the digests of what was read differ", name)
 		}
-		if len(q.Rules) != 1 || len(q.ValueSets) != 1 || len(q.Cases) != 2 || q.Messages["de"]["Low: {egfr}"] != "Niedrig: {egfr}" {
+		if len(q.Rules) != 1 || len(q.ValueSets) != 1 || len(q.Cases) != 2 ||
+			q.Messages["de"]["Low: {egfr}"] != "Niedrig: {egfr}" {
 			t.Errorf("%s: parts are missing: %+v", name, q)
 		}
 	}
@@ -66,7 +67,8 @@ func TestDigestIsStable(t *testing.T) {
 
 func TestParseDigest(t *testing.T) {
 	good := strings.Repeat("0a", 32)
-	for _, bad := range []string{"", good[1:], good + "0", strings.ToUpper(good), "../" + good[3:], good[:63] + "\x00", "CON"} {
+	for _, bad := range []string{"", good[1:], good + "0", strings.ToUpper(good), "../" + good[3:], good[:63] + "\x00",
+		"CON"} {
 		if _, err := ParseDigest(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
@@ -93,7 +95,10 @@ func TestBuildIsDeterministic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.EqualFunc(r.Files, p.Files, func(a, b packfile.File) bool { return a.Name == b.Name && bytes.Equal(a.Data, b.Data) }) {
+		if !slices.EqualFunc(r.Files, p.Files, func(a, b packfile.File) bool {
+			return a.Name == b.Name &&
+				bytes.Equal(a.Data, b.Data)
+		}) {
 			t.Fatal("the archive gave other files back")
 		}
 	})
@@ -122,7 +127,8 @@ func drawFiles(t *rapid.T) []packfile.File {
 	for _, name := range rapid.SliceOfNDistinct(id, 1, 8, rapid.ID).Draw(t, "rules") {
 		files = append(files, packfile.File{Name: "rules/" + name + ".rego", Data: []byte(text.Draw(t, "rule"))})
 	}
-	for i, name := range rapid.SliceOfNDistinct(rapid.StringMatching(`x[a-z0-9_-]{0,60}(/y[a-z0-9._-]{0,60}z)?`), 0, 5, rapid.ID).Draw(t, "cases") {
+	for i, name := range rapid.SliceOfNDistinct(rapid.StringMatching(`x[a-z0-9_-]{0,60}(/y[a-z0-9._-]{0,60}z)?`), 0, 5,
+		rapid.ID).Draw(t, "cases") {
 		data := fmt.Sprintf("cases: [{name: c%d, time: 2026-03-02T10:00:00Z, context: {}}]\n", i)
 		files = append(files, packfile.File{Name: "cases/" + name + ".yaml", Data: []byte(data)})
 	}
@@ -133,7 +139,8 @@ func drawFiles(t *rapid.T) []packfile.File {
 }
 
 func TestTerminologyPack(t *testing.T) {
-	const packYAML = "name: drugs\nversion: \"2026.1.0\"\nkind: terminology\ntitle: Drugs\nstatus: active\npublisher: {name: North}\n"
+	const packYAML = "name: drugs\nversion: \"2026.1.0\"\nkind: terminology\ntitle: Drugs\nstatus: active\n" +
+		"publisher: {name: North}\n"
 	const table = `{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","release":"2026.1",
 "ingredients":[{"code":"35827","display":"ketorolac"},{"code":"6809","display":"metformin"}],
 "products":[{"code":"834022","display":"ketorolac 10 mg tablet","ingredients":["35827"],"form":"oral"}]}`
@@ -142,41 +149,32 @@ func TestTerminologyPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	const rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm"
-	if d, ok := p.Terminology.Lookup(rxnorm, "834022"); !ok || d.Form != vocab.FormOral || len(d.Ingredients) != 1 ||
-		d.Ingredients[0] != (vocab.Code{System: rxnorm, Code: "35827", Display: "ketorolac"}) {
-		t.Errorf("product gives %+v, %v", d, ok)
-	}
-	if d, ok := p.Terminology.Lookup(rxnorm, "6809"); !ok || d.Form != vocab.FormUnknown || d.Ingredients[0].Code != "6809" {
-		t.Errorf("ingredient gives %+v, %v", d, ok)
-	}
-	for _, c := range []vocab.Code{{System: rxnorm, Code: "1"}, {System: "http://loinc.org", Code: "6809"}, {}} {
-		if _, ok := p.Terminology.Lookup(c.System, c.Code); ok {
-			t.Errorf("%v is known", c)
-		}
-	}
-	var none *vocab.Terminology
-	if _, ok := none.Lookup(rxnorm, "6809"); ok {
-		t.Error("no terminology knows a code")
+	if got := p.Terminology; got.System != rxnorm || got.Release != "2026.1" || len(got.Ingredients) != 2 ||
+		got.Products[0].Form != vocab.FormOral || !slices.Equal(got.Products[0].Ingredients, []string{"35827"}) {
+		t.Errorf("the terminology is %+v", got)
 	}
 	for _, test := range []struct{ name, old, new string }{
 		{"undeclared ingredient", `["35827"]`, `["1"]`},
 		{"ingredient twice in a product", `["35827"]`, `["35827","35827"]`},
 		{"no ingredients", `["35827"]`, `[]`},
 		{"unknown form", `"oral"`, `"tablet"`},
-		{"product twice", `"products":[`, `"products":[{"code":"834022","display":"x","ingredients":["35827"],"form":"oral"},`},
+		{"product twice", `"products":[`,
+			`"products":[{"code":"834022","display":"x","ingredients":["35827"],"form":"oral"},`},
 		{"product that is an ingredient", `"834022"`, `"6809"`},
 		{"ingredient twice", `"ingredients":[{`, `"ingredients":[{"code":"6809","display":"x"},{`},
 		{"wrong system", rxnorm, "urn:oid:2.16.840.1.113883.6.88"},
 		{"wrong release", "2026.1", "latest"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := vocab.ReadTerminology(packfile.File{Name: "tables/products.json", Data: []byte(strings.Replace(table, test.old, test.new, 1))})
+			_, err := vocab.ReadTerminology(packfile.File{Name: "tables/products.json",
+				Data: []byte(strings.Replace(table, test.old, test.new, 1))})
 			packtest.Refused(t, err, vocab.ErrTerminology, "tables/products.json:")
 		})
 	}
 	_, err = ReadFolder(folder(map[string]string{"pack.yaml": packYAML}))
 	packtest.Refused(t, err, manifest.ErrManifest, "tables/products.json")
-	_, err = ReadFolder(folder(map[string]string{"pack.yaml": packYAML, "tables/products.json": table, "rules/x.rego": "x"}))
+	_, err = ReadFolder(folder(map[string]string{"pack.yaml": packYAML, "tables/products.json": table,
+		"rules/x.rego": "x"}))
 	packtest.Refused(t, err, ErrUnknownFile, "rules/x.rego")
 }
 
@@ -196,20 +194,32 @@ func TestLint(t *testing.T) {
 		{"funding of a draft", nil, "pack.yaml: warning: funding is missing", true},
 		{"funding", []string{"pack.yaml", released}, "pack.yaml: funding is missing", false},
 		{"attribute", []string{"pack.yaml", released}, "source_attributes.race is missing", false},
-		{"licence", []string{"pack.yaml", strings.Replace(released, "licence: public domain", "licence: ''", 1)}, "licence of value set metformin is missing", false},
-		{"strength", []string{"pack.yaml", strings.Replace(released, "strength: strong", "strength: ''", 1)}, "strength of source fda2016 is missing", false},
-		{"display", []string{"valuesets/metformin.json", strings.Replace(packtest.ValueSet, `, "display": "metformin"`, "", 1)},
+		{"licence", []string{"pack.yaml", strings.Replace(released, "licence: public domain", "licence: ''", 1)},
+			"licence of value set metformin is missing", false},
+		{"strength", []string{"pack.yaml", strings.Replace(released, "strength: strong", "strength: ''", 1)},
+			"strength of source fda2016 is missing", false},
+		{"display", []string{"valuesets/metformin.json", strings.Replace(packtest.ValueSet, `, "display": "metformin"`, "",
+			1)},
 			"valuesets/metformin.json:2: warning: code 6809 has no display", true},
-		{"placeholders", []string{"messages/de.json", "{\n\"Low: {egfr}\": \"Niedrig: {egrf}\"}"}, "messages/de.json:2: the translation has other placeholders", false},
+		{"placeholders", []string{"messages/de.json", "{\n\"Low: {egfr}\": \"Niedrig: {egrf}\"}"},
+			"messages/de.json:2: the translation has other placeholders", false},
 		{"lost placeholder", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig"}`}, "other placeholders", false},
-		{"placeholder nobody gives", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {}"}`}, "other placeholders", false},
-		{"open placeholder", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {"}`}, "the translation has { without }", false},
-		{"language without file", []string{"messages/de.json", ""}, "pack.yaml:10: language de has no messages/de.json", false},
-		{"file without language", []string{"messages/fr.json", `{}`}, "messages/fr.json: its language is not declared", false},
-		{"case without want", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "    want: []\n", "", 1)}, "cases/low.yaml:19: case merged has no want", false},
-		{"case language", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "name: merged", "name: merged\n    language: fr", 1)}, "asks for language fr", false},
-		{"case parameter", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "limit: 45.0", "limits: 45", 1)}, "no such parameter", false},
-		{"case parameter value", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "limit: 45.0", "limit: 91", 1)}, "does not fit", false},
+		{"placeholder nobody gives", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {}"}`},
+			"other placeholders", false},
+		{"open placeholder", []string{"messages/de.json", `{"Low: {egfr}": "Niedrig: {egfr} {"}`},
+			"the translation has { without }", false},
+		{"language without file", []string{"messages/de.json", ""}, "pack.yaml:10: language de has no messages/de.json",
+			false},
+		{"file without language", []string{"messages/fr.json", `{}`}, "messages/fr.json: its language is not declared",
+			false},
+		{"case without want", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "    want: []\n", "", 1)},
+			"cases/low.yaml:19: case merged has no want", false},
+		{"case language", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "name: merged",
+			"name: merged\n    language: fr", 1)}, "asks for language fr", false},
+		{"case parameter", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "limit: 45.0", "limits: 45", 1)},
+			"no such parameter", false},
+		{"case parameter value", []string{"cases/low.yaml", strings.Replace(packtest.Cases, "limit: 45.0", "limit: 91", 1)},
+			"does not fit", false},
 		{"no cases", []string{"cases/low.yaml", ""}, "has no cases", false},
 		{"line ends", []string{"README.md", "# a\n\nb\r\n"}, "README.md:3: warning: has CRLF", true},
 	} {
@@ -232,6 +242,7 @@ func TestLint(t *testing.T) {
 }
 
 func TestCaseNameTwice(t *testing.T) {
-	_, err := ReadFolder(folder(packtest.With("cases/low.yaml", strings.Replace(packtest.Cases, "name: merged", "name: low", 1))))
+	_, err := ReadFolder(folder(packtest.With("cases/low.yaml", strings.Replace(packtest.Cases, "name: merged",
+		"name: low", 1))))
 	packtest.Refused(t, err, casefile.ErrCase, "cases/low.yaml:19: case low is also in cases/low.yaml:2")
 }

@@ -15,7 +15,8 @@ func TestFillTemplate(t *testing.T) {
 		return "", errNone
 	}
 	for _, tt := range []struct{ template, want string }{
-		{"", ""}, {"plain", "plain"}, {"{a}", "1"}, {"x {a} y {a} z", "x 1 y 1 z"}, {"{b}", "{a}"}, {"a } b", "a } b"}, {"{}", "empty"},
+		{"", ""}, {"plain", "plain"}, {"{a}", "1"}, {"x {a} y {a} z", "x 1 y 1 z"}, {"{b}", "{a}"}, {"a } b", "a } b"},
+		{"{}", "empty"},
 	} {
 		if got, err := FillTemplate(tt.template, value); err != nil || got != tt.want {
 			t.Errorf("FillTemplate(%q) = %q, %v", tt.template, got, err)

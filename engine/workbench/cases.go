@@ -55,9 +55,11 @@ func (c *check) cases() {
 		switch len(missing) {
 		case 0:
 		case 3:
-			c.add(casefile.ErrCase, r.File, r.Line, "write cases that want it true, false and unknown", "no case asks the rule %s", id)
+			c.add(casefile.ErrCase, r.File, r.Line, "write cases that want it true, false and unknown",
+				"no case asks the rule %s", id)
 		default:
-			c.add(casefile.ErrCase, r.File, r.Line, "write one", "no case wants the rule %s %s", id, strings.Join(missing, " or "))
+			c.add(casefile.ErrCase, r.File, r.Line, "write one", "no case wants the rule %s %s", id,
+				strings.Join(missing, " or "))
 		}
 	}
 	for _, k := range c.pack.Cases {
@@ -142,7 +144,8 @@ func Coverage(pack *rulepacks.Pack, facts []*fact.Fact) ([]Site, error) {
 		})
 	}
 	slices.SortFunc(sites, func(a, b Site) int {
-		return strings.Compare(fmt.Sprintf("%s:%09d %s", a.File, a.Line, a.Function), fmt.Sprintf("%s:%09d %s", b.File, b.Line, b.Function))
+		return strings.Compare(fmt.Sprintf("%s:%09d %s", a.File, a.Line, a.Function),
+			fmt.Sprintf("%s:%09d %s", b.File, b.Line, b.Function))
 	})
 	return sites, nil
 }

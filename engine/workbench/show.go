@@ -93,11 +93,13 @@ type HookSummary struct {
 // types are put into terms of. The error says that the pack does not compile.
 func Show(pack *rulepacks.Pack, offered []tenant.Prefetch) (*Summary, error) {
 	m := pack.Manifest
-	s := &Summary{Name: m.Name, Version: m.Version, Kind: string(m.Kind), Title: m.Title, Status: string(m.Status), Experimental: m.Experimental,
-		Digest: string(pack.Digest), DirHash1: pack.DirHash1, Publisher: m.Publisher.Name, Authority: m.Authority, Effective: m.EffectivePeriod,
-		ReviewDue: m.ReviewDue, Library: m.Library, Languages: m.Languages, Cases: len(pack.Cases)}
+	s := &Summary{Name: m.Name, Version: m.Version, Kind: string(m.Kind), Title: m.Title, Status: string(m.Status),
+		Experimental: m.Experimental, Digest: string(pack.Digest), DirHash1: pack.DirHash1, Publisher: m.Publisher.Name,
+		Authority: m.Authority, Effective: m.EffectivePeriod, ReviewDue: m.ReviewDue, Library: m.Library,
+		Languages: m.Languages, Cases: len(pack.Cases)}
 	if t := pack.Terminology; t != nil {
-		s.Terminology = &TerminologySummary{System: t.System, Release: t.Release, Ingredients: len(t.Ingredients), Products: len(t.Products)}
+		s.Terminology = &TerminologySummary{System: t.System, Release: t.Release, Ingredients: len(t.Ingredients),
+			Products: len(t.Products)}
 		return s, nil
 	}
 	s.Attributes = map[string]string{}
@@ -128,8 +130,8 @@ func Show(pack *rulepacks.Pack, offered []tenant.Prefetch) (*Summary, error) {
 }
 
 func showRule(pack *rulepacks.Pack, r *clinical.Rule, offered []tenant.Prefetch) RuleSummary {
-	rs := RuleSummary{ID: r.ID, Title: r.Title, File: r.File, Line: r.Line, Trigger: r.Trigger, Unknown: string(r.Unknown),
-		Supersedes: r.Supersedes, Topic: r.Topic, Sources: r.Sources, Reads: r.Reads}
+	rs := RuleSummary{ID: r.ID, Title: r.Title, File: r.File, Line: r.Line, Trigger: r.Trigger,
+		Unknown: string(r.Unknown), Supersedes: r.Supersedes, Topic: r.Topic, Sources: r.Sources, Reads: r.Reads}
 	if r.Trigger == "" {
 		rs.Trigger = "patient"
 	} else {

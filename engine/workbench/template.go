@@ -18,7 +18,8 @@ var template embed.FS
 // of the author's choice: something to change instead of an empty folder.
 func New(name string) ([]packfile.File, error) {
 	if !manifest.IsName(name) {
-		return nil, fmt.Errorf("naming a pack: %q is not a name; use 2 to 63 of a-z, 0-9 and _ and begin with a letter, as in renal_dosing", name)
+		return nil, fmt.Errorf("naming a pack: %q is not a name; use 2 to 63 of a-z, 0-9 and _, a letter first, "+
+			"as in renal_dosing", name)
 	}
 	var files []packfile.File
 	err := fs.WalkDir(template, "template", func(path string, d fs.DirEntry, err error) error {
@@ -29,7 +30,8 @@ func New(name string) ([]packfile.File, error) {
 		if err != nil {
 			return err
 		}
-		files = append(files, packfile.File{Name: strings.TrimPrefix(path, "template/"), Data: bytes.ReplaceAll(data, []byte("PACKNAME"), []byte(name))})
+		files = append(files, packfile.File{Name: strings.TrimPrefix(path, "template/"),
+			Data: bytes.ReplaceAll(data, []byte("PACKNAME"), []byte(name))})
 		return nil
 	})
 	if err != nil {

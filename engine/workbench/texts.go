@@ -71,7 +71,8 @@ func (c *check) placeholders(u clinical.Use) {
 	}
 	for _, n := range u.Words.Fills {
 		if !slices.Contains(named, n) {
-			c.warn(ErrUnused, u.File, u.Line, "remove it, or name it in the template", "the template is given %s, which it does not name", n)
+			c.warn(ErrUnused, u.File, u.Line, "remove it, or name it in the template",
+				"the template is given %s, which it does not name", n)
 		}
 	}
 }
@@ -140,8 +141,8 @@ func (c *check) length(file string, line int, template string) {
 	for _, where := range slices.Sorted(maps.Keys(texts)) {
 		bare, err := rulepacks.FillTemplate(texts[where], func(string) (string, error) { return "", nil })
 		if n := utf8.RuneCountInString(bare); err == nil && n > cdshooks.MaxSummary {
-			c.add(ErrText, file, line, fmt.Sprintf("at most %d with what is filled in; move the rest into detail", cdshooks.MaxSummary),
-				"the summary%s has %d characters", where, n)
+			hint := fmt.Sprintf("at most %d with what is filled in; move the rest into detail", cdshooks.MaxSummary)
+			c.add(ErrText, file, line, hint, "the summary%s has %d characters", where, n)
 		}
 	}
 }

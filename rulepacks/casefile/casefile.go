@@ -119,7 +119,7 @@ func Read(f packfile.File, pack string) ([]Case, error) {
 	if len(raw.Cases) == 0 {
 		problems.Add(d.Problem(ErrCase, "", "write them under cases:", "the file has no cases"))
 	}
-	lines := d.Lines("/cases")
+	lines := d.Lines("/cases", len(raw.Cases))
 	cases := make([]Case, 0, len(raw.Cases))
 	for i, one := range raw.Cases {
 		c := one.Case
@@ -170,19 +170,23 @@ func (k *caseCheck) complete(when, pack string) {
 	if c.HookInstance == "" {
 		c.HookInstance = caseInstance(pack, c.Name)
 	}
-	k.require(caseNamePattern.MatchString(c.Name), "name", "such as seventy-man-creatinine-2.5", "name must match %s", caseNamePattern)
+	k.require(caseNamePattern.MatchString(c.Name), "name", "such as seventy-man-creatinine-2.5", "name must match %s",
+		caseNamePattern)
 	k.require(hookPattern.MatchString(c.Hook), "hook", "such as order-sign", "hook must match %s", hookPattern)
 	k.require(len(c.HookInstance) <= 64, "hook_instance", "give a UUID or leave it out", "hook_instance is too long")
 	k.require(zonePattern.MatchString(c.Zone), "zone", "such as America/New_York", "zone is not the name of a time zone")
-	k.require(c.Language == "" || manifest.IsLanguage(c.Language), "language", "such as en or de-CH", "language is not a language")
+	k.require(c.Language == "" || manifest.IsLanguage(c.Language), "language", "such as en or de-CH",
+		"language is not a language")
 	var err error
 	c.Time, err = time.Parse(time.RFC3339Nano, when)
 	k.require(err == nil, "time", `such as "2026-03-02T10:00:00-05:00"`, "time is missing or not a time with an offset")
-	k.require(c.Context.Kind() == '{', "context", "give the context that the hook sends", "context is missing or not an object")
+	k.require(c.Context.Kind() == '{', "context", "give the context that the hook sends",
+		"context is missing or not an object")
 	if c.Prefetch.Kind() == 'n' {
 		c.Prefetch = nil
 	}
-	k.require(len(c.Prefetch) == 0 || c.Prefetch.Kind() == '{', "prefetch", "give an object by prefetch key", "prefetch is not an object")
+	k.require(len(c.Prefetch) == 0 || c.Prefetch.Kind() == '{', "prefetch", "give an object by prefetch key",
+		"prefetch is not an object")
 	for _, v := range []*jsontext.Value{&c.Context, &c.Prefetch} {
 		if len(*v) > 0 && v.Compact() != nil {
 			k.require(false, "context", "fix the JSON", "context or prefetch is not JSON")
@@ -194,8 +198,10 @@ func (k *caseCheck) wants() {
 	seen := map[[2]string]bool{}
 	for i, w := range k.c.Want {
 		member := "want/" + strconv.Itoa(i)
-		k.require(ruleIDPattern.MatchString(w.Rule), member+"/rule", "the id in the rule's metadata", "want: rule must match %s", ruleIDPattern)
-		k.require(subjectPattern.MatchString(w.Subject), member+"/subject", "patient or MedicationRequest/<id>", "want: subject is not one")
+		k.require(ruleIDPattern.MatchString(w.Rule), member+"/rule", "the id in the rule's metadata",
+			"want: rule must match %s", ruleIDPattern)
+		k.require(subjectPattern.MatchString(w.Subject), member+"/subject", "patient or MedicationRequest/<id>",
+			"want: subject is not one")
 		k.require(w.State == "true" || w.State == "false" || w.State == "unknown", member+"/state",
 			`in quotes: "true", "false" or "unknown"`, "want: state is not one")
 		key := [2]string{w.Rule, w.Subject}
@@ -206,7 +212,8 @@ func (k *caseCheck) wants() {
 		member := "want_cards/" + strconv.Itoa(i)
 		k.require(w.Indicator == "" || w.Indicator == "info" || w.Indicator == "warning" || w.Indicator == "critical",
 			member+"/indicator", "info, warning or critical", "want_cards: indicator is unknown")
-		k.require(w.Suggestions == nil || *w.Suggestions >= 0, member+"/suggestions", "give their number", "want_cards: suggestions is negative")
+		k.require(w.Suggestions == nil || *w.Suggestions >= 0, member+"/suggestions", "give their number",
+			"want_cards: suggestions is negative")
 	}
 }
 

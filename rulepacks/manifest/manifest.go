@@ -1,7 +1,7 @@
 // Package manifest reads pack.yaml: what a pack is, who answers for it, what it
 // needs, and which parameters a tenant may set.
 //
-// Reading is strict: unknown members, doubled keys, and numbers where texts
+// Reading is strict: unknown members, repeated keys, and numbers where texts
 // belong (version: 1.10) are refused. A draft may lack what readers and
 // regulators ask for; whether a pack may be released is judged elsewhere.
 package manifest
@@ -174,7 +174,8 @@ func (c *manifestCheck) identity() {
 	c.require(strings.TrimSpace(m.Title) != "", "/title", "say in a few words what the pack is about", "title is missing")
 	c.require(m.Status == StatusDraft || m.Status == StatusActive || m.Status == StatusRetired, "/status",
 		"a pack that is being written is a draft", "status must be draft, active or retired")
-	c.require(strings.TrimSpace(m.Publisher.Name) != "", "/publisher", "name who answers for the pack", "publisher.name is missing")
+	c.require(strings.TrimSpace(m.Publisher.Name) != "", "/publisher", "name who answers for the pack",
+		"publisher.name is missing")
 	if m.Kind == KindTerminology {
 		c.require(len(m.ValueSets)+len(m.Parameters) == 0, "", "move them to the pack of the rules that use them",
 			"a terminology pack has no value_sets or parameters")
@@ -182,7 +183,8 @@ func (c *manifestCheck) identity() {
 	}
 	c.require(libraryPattern.MatchString(m.Library), "/library", `write the major version in quotes, as in library: "1"`,
 		"library must be the major version of the clinical library")
-	c.require(len(m.Languages) > 0, "/languages", "name the language of the rules' texts first, as in [en, de]", "languages is missing")
+	c.require(len(m.Languages) > 0, "/languages", "name the language of the rules' texts first, as in [en, de]",
+		"languages is missing")
 }
 
 func (c *manifestCheck) dates() {
@@ -195,7 +197,8 @@ func (c *manifestCheck) dates() {
 		c.require(day.text == "" || isDay(day.text), day.at, hint, "%s is not a day", day.at)
 	}
 	for i, s := range c.m.Sources {
-		c.require(s.Date == "" || isDay(s.Date), packfile.Index("/sources", i).AppendToken("date"), hint, "date of source %q is not a day", s.ID)
+		c.require(s.Date == "" || isDay(s.Date), packfile.Index("/sources", i).AppendToken("date"), hint,
+			"date of source %q is not a day", s.ID)
 	}
 	start, end := c.m.EffectivePeriod.Start, c.m.EffectivePeriod.End
 	c.require(end == "" || start <= end, "/effective_period/end", "swap them", "effective_period ends before it starts")
@@ -203,7 +206,8 @@ func (c *manifestCheck) dates() {
 		at   jsontext.Pointer
 		text string
 	}{{"/terminology/min", c.m.Terminology.Min}, {"/terminology/max", c.m.Terminology.Max}} {
-		c.require(r.text == "" || vocab.IsRelease(r.text), r.at, `write a release in quotes, as in "2026.1"`, "%s is not a release", r.at)
+		c.require(r.text == "" || vocab.IsRelease(r.text), r.at, `write a release in quotes, as in "2026.1"`,
+			"%s is not a release", r.at)
 	}
 }
 
@@ -223,12 +227,14 @@ func (c *manifestCheck) lists() {
 	}
 	for i, s := range c.m.Sources {
 		once("/sources", i, s.ID, citationPattern)
-		c.require(s.URL == "" || vocab.IsWebURL(s.URL), packfile.Index("/sources", i).AppendToken("url"), "write a full https URL",
+		c.require(s.URL == "" || vocab.IsWebURL(s.URL), packfile.Index("/sources", i).AppendToken("url"),
+			"write a full https URL",
 			"url of source %q is not a web address", s.ID)
 	}
 	for _, p := range c.m.Parameters {
 		what := p.checkSchema()
-		c.require(what == "", jsontext.Pointer("/parameters").AppendToken(p.Name), "docs/packs.md lists what a parameter may be", "parameter %q: %s", p.Name, what)
+		c.require(what == "", jsontext.Pointer("/parameters").AppendToken(p.Name),
+			"docs/packs.md lists what a parameter may be", "parameter %q: %s", p.Name, what)
 	}
 	for _, a := range c.m.SourceAttributes.List() {
 		c.require(a.Statement == "" || a.Statement == "not used" || attributePattern.MatchString(a.Statement),

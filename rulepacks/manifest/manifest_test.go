@@ -19,7 +19,8 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Version != "1.10.0" || m.Kind != KindRules || m.EffectivePeriod.Start != "2026-01-01" || m.Revision() != "sample@1.10.0" {
+	if m.Version != "1.10.0" || m.Kind != KindRules || m.EffectivePeriod.Start != "2026-01-01" ||
+		m.Revision() != "sample@1.10.0" {
 		t.Errorf("manifest is %+v", m)
 	}
 	if p, ok := m.Parameters.Get("limit"); !ok || string(p.Minimum) != "1.50" || p.Type != "number" {
@@ -36,20 +37,26 @@ func TestReadRefusals(t *testing.T) {
 		expect         packfile.Kind
 		want           string
 	}{
-		{"unquoted version", `"1.10.0"`, `1.10`, packfile.ErrMalformed, `pack.yaml:2: /version is a number where something else is expected (if it is a version or a text write it in quotes`},
+		{"unquoted version", `"1.10.0"`, `1.10`, packfile.ErrMalformed,
+			`pack.yaml:2: /version is a number where something else is expected (put versions and texts in quotes`},
 		{"short version", `"1.10.0"`, `"1.10"`, ErrManifest, "pack.yaml:2: version"},
 		{"v version", `"1.10.0"`, `v1.10.0`, ErrManifest, "pack.yaml:2: version"},
 		{"build version", `"1.10.0"`, `1.10.0+x`, ErrManifest, "pack.yaml:2: version"},
 		{"unquoted library", `library: "1"`, `library: 1`, packfile.ErrMalformed, "pack.yaml:8: /library is a number"},
-		{"unquoted release", `min: "2026.1"`, `min: 2026.1`, packfile.ErrMalformed, "pack.yaml:9: /terminology/min is a number"},
+		{"unquoted release", `min: "2026.1"`, `min: 2026.1`, packfile.ErrMalformed,
+			"pack.yaml:9: /terminology/min is a number"},
 		{"octal", `library: "1"`, `library: 0o1`, packfile.ErrMalformed, "not a plain decimal number"},
 		{"unknown key", "status:", "state:", packfile.ErrMalformed, `pack.yaml:4: unknown member "state"`},
 		{"unknown inner key", "contact:", "mail:", packfile.ErrMalformed, `pack.yaml:5: unknown member "mail"`},
-		{"unknown key of a parameter", "format: duration", "formats: duration", packfile.ErrMalformed, `unknown member "formats"`},
-		{"key twice", "status: draft", "status: draft\nname: other", packfile.ErrMalformed, `pack.yaml:5: the key "name" appears twice`},
+		{"unknown key of a parameter", "format: duration", "formats: duration", packfile.ErrMalformed,
+			`unknown member "formats"`},
+		{"key twice", "status: draft", "status: draft\nname: other", packfile.ErrMalformed,
+			`pack.yaml:5: the key "name" appears twice`},
 		{"boolean as text", "A sample pack", "true", packfile.ErrMalformed, "boolean"},
-		{"text as boolean", "status: draft", "status: draft\nexperimental: maybe", packfile.ErrMalformed, "pack.yaml:5: /experimental is a text"},
-		{"colon in a text", "A sample pack", "A sample: pack", packfile.ErrMalformed, "pack.yaml:3: is not YAML: mapping values are not allowed"},
+		{"text as boolean", "status: draft", "status: draft\nexperimental: maybe", packfile.ErrMalformed,
+			"pack.yaml:5: /experimental is a text"},
+		{"colon in a text", "A sample pack", "A sample: pack", packfile.ErrMalformed,
+			"pack.yaml:3: is not YAML: mapping values are not allowed"},
 		{"tag", "A sample pack", "!!binary aGk=", packfile.ErrMalformed, "tag"},
 		{"own tag", "A sample pack", "!x hi", packfile.ErrMalformed, "tag"},
 		{"list as text", "A sample pack", "[a]", packfile.ErrMalformed, "a list"},
@@ -105,9 +112,12 @@ func TestParameterValidate(t *testing.T) {
 		value string
 		ok    bool
 	}{
-		{duration, `"P365D"`, true}, {duration, `"PT12H"`, true}, {duration, `"P1Y2M3DT4H5M6S"`, true}, {duration, `"P2W"`, true},
-		{duration, `"P"`, false}, {duration, `"PT"`, false}, {duration, `"P1DT"`, false}, {duration, `"1D"`, false}, {duration, `"P1Y2W"`, true}, {duration, `"P200000D"`, false},
-		{duration, `"P-1D"`, false}, {duration, `"P0.5D"`, false}, {duration, `""`, false}, {duration, `365`, false}, {duration, `null`, false},
+		{duration, `"P365D"`, true}, {duration, `"PT12H"`, true}, {duration, `"P1Y2M3DT4H5M6S"`, true},
+		{duration, `"P2W"`, true},
+		{duration, `"P"`, false}, {duration, `"PT"`, false}, {duration, `"P1DT"`, false}, {duration, `"1D"`, false},
+		{duration, `"P1Y2W"`, true}, {duration, `"P200000D"`, false},
+		{duration, `"P-1D"`, false}, {duration, `"P0.5D"`, false}, {duration, `""`, false}, {duration, `365`, false},
+		{duration, `null`, false},
 		{number, `-1.5`, true}, {number, `100`, true}, {number, `100.0000000000000000001`, false}, {number, `-1.51`, false},
 		{number, `"1"`, false}, {number, `1e999999999`, false}, {number, `[1]`, false},
 		{integer, `3`, true}, {integer, `3.0`, true}, {integer, `3.5`, false}, {integer, `3e-1`, false},

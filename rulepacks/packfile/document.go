@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,10 +102,10 @@ func (d *Document) Decode(into any) error {
 		return d.Problem(ErrMalformed, at, "check the spelling, or see the format description",
 			"unknown member %q", at.LastToken())
 	case semantic.JSONKind == '0':
-		return d.Problem(ErrMalformed, at, "if it is a version or a text write it in quotes, as in \"1.10\"",
+		return d.Problem(ErrMalformed, at, "put versions and texts in quotes, as in \"1.10\"",
 			"%s is a number where something else is expected", at)
 	case semantic.JSONKind == 't' || semantic.JSONKind == 'f':
-		return d.Problem(ErrMalformed, at, "if it is a text write it in quotes, as in \"true\"",
+		return d.Problem(ErrMalformed, at, "put texts in quotes, as in \"true\"",
 			"%s is a boolean where something else is expected", at)
 	}
 	return d.Problem(ErrMalformed, at, "see the format description",
@@ -159,26 +160,24 @@ func (d *Document) Line(at jsontext.Pointer) int {
 	}
 }
 
-// Lines returns the line of every item of a list. It reads the file once,
-// where asking [Document.Line] for each of n items would read it n times.
-func (d *Document) Lines(list jsontext.Pointer) []int {
-	var lines []int
+// Lines returns the lines of the n items of a list. It reads the file once,
+// where asking [Document.Line] for each of them would read it n times. An item
+// that cannot be found, as behind a merge key, has the line of the list.
+func (d *Document) Lines(list jsontext.Pointer, n int) []int {
+	lines := make([]int, 0, n)
 	if d.node != nil {
-		n, _ := yamlAt(d.node, list)
-		for n.Kind == yaml.AliasNode {
-			n = n.Alias
-		}
-		for _, item := range n.Content {
-			lines = append(lines, item.Line)
+		for i := range n {
+			_, line := yamlAt(d.node, Index(list, i))
+			lines = append(lines, line)
 		}
 		return lines
 	}
 	inside := strings.Count(string(list), "/") + 1 // depth of the list's items
 	line, counted := 1, int64(0)
 	dec := jsontext.NewDecoder(bytes.NewBuffer(d.file.Data))
-	for {
+	for len(lines) < n {
 		if _, err := dec.ReadToken(); err != nil {
-			return lines
+			return append(lines, slices.Repeat([]int{d.Line(list)}, n-len(lines))...)
 		}
 		if depth := dec.StackDepth(); depth != inside && depth != inside+1 {
 			continue
@@ -189,6 +188,7 @@ func (d *Document) Lines(list jsontext.Pointer) []int {
 			lines, counted = append(lines, line), end
 		}
 	}
+	return lines
 }
 
 // yamlAt follows a JSON pointer through the nodes of a YAML file, as far as it

@@ -14,9 +14,8 @@ import (
 // Form is how a drug product is given, as far as rules care.
 type Form string
 
-// The forms of products. FormUnknown is that of an ingredient on its own.
+// The forms of products.
 const (
-	FormUnknown     Form = ""
 	FormOral        Form = "oral"
 	FormTopical     Form = "topical"
 	FormInjectable  Form = "injectable"
@@ -48,48 +47,12 @@ type Terminology struct {
 	Release     string       `json:"release"` // such as "2026.1"
 	Ingredients []Ingredient `json:"ingredients"`
 	Products    []Product    `json:"products"`
-
-	ingredient map[string]int
-	product    map[string]int
 }
 
-// Drug is what a terminology knows about a medication code.
-type Drug struct {
-	Display     string
-	Ingredients []Code
-	Form        Form
-}
-
-// Lookup returns the drug behind a code: a product with its ingredients and
-// form, or an ingredient, which is its own only ingredient and has no form. ok
-// is false for a code that this release does not know.
-func (t *Terminology) Lookup(system, code string) (drug Drug, ok bool) {
-	if t == nil || system != t.System {
-		return Drug{}, false
-	}
-	if i, ok := t.product[code]; ok {
-		p := t.Products[i]
-		drug = Drug{Display: p.Display, Form: p.Form, Ingredients: make([]Code, len(p.Ingredients))}
-		for n, c := range p.Ingredients {
-			drug.Ingredients[n] = t.code(c)
-		}
-		return drug, true
-	}
-	if i, ok := t.ingredient[code]; ok {
-		return Drug{Display: t.Ingredients[i].Display, Ingredients: []Code{t.code(code)}}, true
-	}
-	return Drug{}, false
-}
-
-func (t *Terminology) code(ingredient string) Code {
-	i := t.ingredient[ingredient]
-	return Code{System: t.System, Code: ingredient, Display: t.Ingredients[i].Display}
-}
-
-// ReadTerminology reads tables/products.json. Unknown members, doubled codes
+// ReadTerminology reads tables/products.json. Unknown members, repeated codes
 // and ingredients that are not declared are refused.
 func ReadTerminology(f packfile.File) (*Terminology, error) {
-	t := &Terminology{ingredient: map[string]int{}, product: map[string]int{}}
+	t := &Terminology{}
 	d, err := packfile.Read(f)
 	if err != nil {
 		return nil, err
@@ -109,18 +72,19 @@ func ReadTerminology(f packfile.File) (*Terminology, error) {
 	if !IsRelease(t.Release) {
 		refuse("/release", `write it as "2026.1"`, "release is not a release")
 	}
+	ingredients, products := map[string]bool{}, map[string]bool{}
 	for i, in := range t.Ingredients {
-		if _, twice := t.ingredient[in.Code]; twice || !validCode(in.Code) || in.Display == "" {
+		if ingredients[in.Code] || !validCode(in.Code) || in.Display == "" {
 			refuse(packfile.Index("/ingredients", i), "every ingredient once, with code and display",
 				"ingredient %s is incomplete or appears twice", packfile.Short(in.Code))
 		}
-		t.ingredient[in.Code] = i
+		ingredients[in.Code] = true
 	}
 	for i, p := range t.Products {
-		if what, hint := t.productProblem(p); what != "" {
+		if what, hint := productProblem(p, ingredients, products); what != "" {
 			refuse(packfile.Index("/products", i), hint, "product %s: %s", packfile.Short(p.Code), what)
 		}
-		t.product[p.Code] = i
+		products[p.Code] = true
 	}
 	if len(t.Ingredients) == 0 {
 		refuse("/ingredients", "a release without ingredients identifies no drug", "ingredients is empty")
@@ -128,15 +92,13 @@ func ReadTerminology(f packfile.File) (*Terminology, error) {
 	return t, problems.Err()
 }
 
-func (t *Terminology) productProblem(p Product) (what, hint string) {
-	_, twice := t.product[p.Code]
-	_, alsoIngredient := t.ingredient[p.Code]
+func productProblem(p Product, ingredients, products map[string]bool) (what, hint string) {
 	switch {
 	case !validCode(p.Code) || p.Display == "":
 		return "code or display is missing", "give both"
-	case twice:
+	case products[p.Code]:
 		return "it appears twice", "remove one"
-	case alsoIngredient:
+	case ingredients[p.Code]:
 		return "it is also an ingredient", "a code is a product or an ingredient"
 	case len(p.Ingredients) == 0:
 		return "it has no ingredients", "name at least one"
@@ -145,7 +107,7 @@ func (t *Terminology) productProblem(p Product) (what, hint string) {
 		return "its form is unknown", "use oral, topical, injectable, ophthalmic, nasal, inhaled, transdermal or other"
 	}
 	for i, c := range p.Ingredients {
-		if _, ok := t.ingredient[c]; !ok {
+		if !ingredients[c] {
 			return "it names an ingredient that is not declared", "add the ingredient to ingredients"
 		}
 		if slices.Contains(p.Ingredients[:i], c) {

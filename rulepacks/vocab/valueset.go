@@ -51,7 +51,8 @@ var wrongSystems = map[string]string{
 // foldedSystems are the systems whose spellings are folded into one when a
 // chart is read: a code under any other spelling would never match.
 var foldedSystems = []string{
-	"http://www.nlm.nih.gov/research/umls/rxnorm", "http://loinc.org", "http://snomed.info/sct", "http://hl7.org/fhir/sid/icd-10-cm",
+	"http://www.nlm.nih.gov/research/umls/rxnorm", "http://loinc.org", "http://snomed.info/sct",
+	"http://hl7.org/fhir/sid/icd-10-cm",
 	"http://hl7.org/fhir/sid/ndc", "http://www.whocc.no/atc", "http://unitsofmeasure.org",
 }
 
@@ -116,7 +117,7 @@ func (v *ValueSet) Has(system, code string) bool {
 }
 
 // ReadValueSet reads the file of one value set, valuesets/<id>.json. Unknown
-// members, doubled codes and systems that are not a canonical URI are refused.
+// members, repeated codes and systems that are not a canonical URI are refused.
 func ReadValueSet(f packfile.File) (*ValueSet, error) {
 	v := &ValueSet{has: map[codeKey]bool{}}
 	d, err := packfile.Read(f)
@@ -135,7 +136,8 @@ func ReadValueSet(f packfile.File) (*ValueSet, error) {
 			"kind must be medication, observation, condition, service or route"))
 	}
 	if len(v.Codes) == 0 {
-		problems.Add(d.Problem(ErrValueSet, "", "a set without codes never matches; add codes or remove it", "the set is empty"))
+		problems.Add(d.Problem(ErrValueSet, "", "a set without codes never matches; add codes or remove it",
+			"the set is empty"))
 	}
 	for i, c := range v.Codes {
 		key := codeKey{c.System, c.Code}
@@ -147,7 +149,8 @@ func ReadValueSet(f packfile.File) (*ValueSet, error) {
 			what, hint = "the code is empty or has stray spaces", "write it as its system does"
 		}
 		if what != "" && !problems.Full() {
-			problems.Add(d.Problem(ErrValueSet, packfile.Index("/codes", i), hint, "code %s of %s: %s", packfile.Short(c.Code), packfile.Short(c.System), what))
+			problems.Add(d.Problem(ErrValueSet, packfile.Index("/codes", i), hint, "code %s of %s: %s", packfile.Short(c.Code),
+				packfile.Short(c.System), what))
 		}
 		v.has[key] = true
 	}

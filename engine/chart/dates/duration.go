@@ -32,6 +32,7 @@ func (d Duration) add(t time.Time, sign int) time.Time {
 	}
 	h, min, s := t.Clock()
 	t = time.Date(month.Year(), month.Month(), day+sign*d.Days, h, min, s, t.Nanosecond(), t.Location())
-	clock := time.Duration(d.Hours)*time.Hour + time.Duration(d.Minutes)*time.Minute + time.Duration(d.Seconds)*time.Second
+	clock := time.Duration(d.Hours)*time.Hour + time.Duration(d.Minutes)*time.Minute +
+		time.Duration(d.Seconds)*time.Second
 	return t.Add(time.Duration(sign) * clock)
 }
