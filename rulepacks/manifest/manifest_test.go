@@ -50,6 +50,8 @@ func TestReadRefusals(t *testing.T) {
 		{"unknown inner key", "contact:", "mail:", packfile.ErrMalformed, `pack.yaml:5: unknown member "mail"`},
 		{"unknown key of a parameter", "format: duration", "formats: duration", packfile.ErrMalformed,
 			`unknown member "formats"`},
+		{"reference in a parameter", "format: duration", "$ref: https://example.org/schema.json", packfile.ErrMalformed,
+			`unknown member "$ref"`},
 		{"key twice", "status: draft", "status: draft\nname: other", packfile.ErrMalformed,
 			`pack.yaml:5: the key "name" appears twice`},
 		{"boolean as text", "A sample pack", "true", packfile.ErrMalformed, "boolean"},
