@@ -57,7 +57,7 @@ func (p *Problem) Error() string {
 	if p.Hint != "" {
 		fmt.Fprintf(&b, " (%s)", p.Hint)
 	}
-	return Visible(b.String())
+	return visible(b.String())
 }
 
 // Unwrap returns the kind.
@@ -109,9 +109,9 @@ func (l *List) Full() bool { return len(*l) >= maxProblems }
 // Err joins the errors; nil if there are none.
 func (l *List) Err() error { return errors.Join(*l...) }
 
-// Visible makes one line of a text that a stranger may have written: what a
+// visible makes one line of a text that a stranger may have written: what a
 // terminal would act on, or turn around, becomes a replacement character.
-func Visible(text string) string {
+func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
