@@ -10,7 +10,6 @@ package dates
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/precept-cds/precept/engine/fact"
@@ -27,9 +26,6 @@ type Interval struct {
 	From, To time.Time
 	Text     string // as sent
 }
-
-// At is the interval of an exactly known instant.
-func At(t time.Time) Interval { return Interval{From: t, To: t} }
 
 // Known reports whether at least one bound is given.
 func (i Interval) Known() bool { return !i.From.IsZero() || !i.To.IsZero() }
@@ -92,7 +88,8 @@ func Parse(text string, zone *time.Location) (Interval, error) {
 		return Interval{}, ErrDate
 	}
 	if p.done() {
-		return span(text, time.Date(y, time.Month(m), 1, 0, 0, 0, 0, zone), time.Date(y, time.Month(m+1), 1, 0, 0, 0, 0, zone)), nil
+		return span(text, time.Date(y, time.Month(m), 1, 0, 0, 0, 0, zone),
+			time.Date(y, time.Month(m+1), 1, 0, 0, 0, 0, zone)), nil
 	}
 	p.expect('-')
 	d := p.number(2)
@@ -100,7 +97,8 @@ func Parse(text string, zone *time.Location) (Interval, error) {
 		return Interval{}, ErrDate
 	}
 	if p.done() {
-		return span(text, time.Date(y, time.Month(m), d, 0, 0, 0, 0, zone), time.Date(y, time.Month(m), d+1, 0, 0, 0, 0, zone)), nil
+		return span(text, time.Date(y, time.Month(m), d, 0, 0, 0, 0, zone),
+			time.Date(y, time.Month(m), d+1, 0, 0, 0, 0, zone)), nil
 	}
 	return p.clock(y, m, d, zone)
 }
@@ -216,21 +214,4 @@ func (p *parser) offset(zone *time.Location) *time.Location {
 		return time.UTC
 	}
 	return time.FixedZone("", sign*(h*3600+m*60))
-}
-
-// Period reads the start and end of a FHIR Period as two points. A member
-// that is empty or unreadable is an unknown point; in the second case the
-// error is ErrDate and names the member.
-func Period(start, end string, zone *time.Location) (from, to Interval, err error) {
-	if start != "" {
-		if from, err = Parse(start, zone); err != nil {
-			return Interval{}, Interval{}, fmt.Errorf("start: %w", err)
-		}
-	}
-	if end != "" {
-		if to, err = Parse(end, zone); err != nil {
-			return from, Interval{}, fmt.Errorf("end: %w", err)
-		}
-	}
-	return from, to, nil
 }

@@ -89,9 +89,12 @@ func TestCompare(t *testing.T) {
 		{"within a week", may.Within(day("2024-05-10"), day("2024-05-17")), fact.Unknown},
 		{"within june", may.Within(day("2024-06-01"), day("2024-06-30")), fact.False},
 		{"nothing known", Interval{}.Within(day("2024-06-01"), day("2024-06-30")), fact.Unknown},
-		{"open end, starts after", Interval{From: day("2024-07-01")}.Within(day("2024-06-01"), day("2024-06-30")), fact.False},
-		{"open start, ends before", Interval{To: day("2024-05-01")}.Within(day("2024-06-01"), day("2024-06-30")), fact.False},
-		{"instant at the edge", At(day("2024-06-01")).Within(day("2024-06-01"), day("2024-06-30")), fact.True},
+		{"open end, starts after", Interval{From: day("2024-07-01")}.Within(day("2024-06-01"), day("2024-06-30")),
+			fact.False},
+		{"open start, ends before", Interval{To: day("2024-05-01")}.Within(day("2024-06-01"), day("2024-06-30")),
+			fact.False},
+		{"instant at the edge",
+			Interval{From: day("2024-06-01"), To: day("2024-06-01")}.Within(day("2024-06-01"), day("2024-06-30")), fact.True},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, tt.got, tt.want)
