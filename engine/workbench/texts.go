@@ -46,7 +46,8 @@ func (c *check) texts() {
 func (c *check) translated(u clinical.Use) {
 	for _, language := range c.pack.Manifest.Languages[1:] {
 		if _, ok := c.pack.Messages[language][u.Words.Text]; !ok {
-			c.warn(rulepacks.ErrMessages, "messages/"+language+".json", 0, "translate it; until then cards show the source text",
+			c.warn(rulepacks.ErrMessages, "messages/"+language+".json", 0,
+				"translate it; until then cards show the source text",
 				"the text %s of %s:%d has no translation", strconv.Quote(u.Words.Text), u.File, u.Line)
 		}
 	}

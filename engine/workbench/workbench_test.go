@@ -245,7 +245,7 @@ func TestShow(t *testing.T) {
 	}
 }
 
-// A pack from a stranger can not write to the reader's terminal.
+// A pack from a stranger cannot write to the reader's terminal.
 func TestShowIsVisible(t *testing.T) {
 	s, err := Show(changed(t, [3]string{"pack.yaml", "A first rule", `A \e[2J\u202egood\u202c rule\n`}), nil)
 	if err != nil {
