@@ -10,7 +10,7 @@ import (
 
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
 )
 
 // How long a token may live, from iat to exp.
@@ -133,7 +133,7 @@ func (s *Server) admitPerson(x *exchange) error {
 	if err := t.valid(now, personLife, s.cfg.PublicURL); err != nil {
 		return err
 	}
-	person, key, err := s.engine.PersonKey(id, signing.KeyID(t.kid), now)
+	person, key, err := s.engine.PersonKey(id, keys.ID(t.kid), now)
 	switch {
 	case errors.Is(err, tenant.ErrResidency):
 		return fmt.Errorf("finding person: %w", err)
@@ -143,7 +143,7 @@ func (s *Server) admitPerson(x *exchange) error {
 		return deniedKeyID
 	case t.claims.Issuer != string(person.ID) || t.claims.Subject != string(person.ID):
 		return deniedIssuer
-	case (t.alg == jose.EdDSA) != (key.Algorithm() == signing.Ed25519):
+	case (t.alg == jose.EdDSA) != (key.Algorithm() == keys.Ed25519):
 		return deniedAlgorithm
 	}
 	if err := t.verify(key.Crypto()); err != nil {

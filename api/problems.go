@@ -27,6 +27,7 @@ import (
 	"github.com/precept-cds/precept/rulepacks/packfile"
 	"github.com/precept-cds/precept/rulepacks/vocab"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // What the door itself refuses.
@@ -177,11 +178,11 @@ func problemTable() problems {
 		{is: engine.ErrStatement, status: 422, code: "statement", detail: true,
 			title: "The statement cannot take effect here."},
 
-		{is: signing.ErrTooLarge, status: 413, code: "statement-too-large", detail: true,
+		{is: statement.ErrTooLarge, status: 413, code: "statement-too-large", detail: true,
 			title: "The statement is too large."},
-		{is: signing.ErrMalformed, status: 400, code: "statement-malformed", detail: true,
+		{is: statement.ErrMalformed, status: 400, code: "statement-malformed", detail: true,
 			title: "The statement cannot be read."},
-		{is: signing.ErrUnsupported, status: 422, code: "unsupported", detail: true,
+		{is: statement.ErrUnsupported, status: 422, code: "unsupported", detail: true,
 			title: "This version does not know this kind of statement."},
 		{is: signing.ErrUnsigned, status: 422, code: "unsigned", detail: true, title: "The statement is not signed."},
 		{is: signing.ErrSignature, status: 422, code: "signature", detail: true, title: "A signature does not match."},

@@ -15,7 +15,8 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/fixtures"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 func TestManagement(t *testing.T) {
@@ -53,10 +54,10 @@ func TestManagement(t *testing.T) {
 	if _, err := otto.Apply(t.Context(), again.Bytes()); problemOf(err).Status != 409 {
 		t.Errorf("the same activation twice: %v", err)
 	}
-	alone := signing.Activation{Tenant: "south", Region: "us-east", Pack: "renal_dosing", Version: "1.0.0", Seq: 2,
-		Mode: signing.Active, InputsUnknown: []string{}}
-	if _, err := otto.Apply(t.Context(), w.say(signing.PackDigest{SHA256: signing.Digest(pack.Digest),
-		DirHash1: signing.Digest(pack.DirHash1)}, alone,
+	alone := statement.Activation{Tenant: "south", Region: "us-east", Pack: "renal_dosing", Version: "1.0.0", Seq: 2,
+		Mode: statement.Active, InputsUnknown: []string{}}
+	if _, err := otto.Apply(t.Context(), w.say(statement.PackDigest{SHA256: trust.Digest(pack.Digest),
+		DirHash1: trust.Digest(pack.DirHash1)}, alone,
 		"amy@north.example").Bytes()); problemOf(err).Code != "wrong-tenant" {
 		t.Errorf("another tenant's statement: %v", err)
 	}

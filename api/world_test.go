@@ -31,6 +31,9 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // world is a region with the tenants north and south on a bbolt store, and its
@@ -43,7 +46,7 @@ type world struct {
 	url    string
 	client *http.Client
 	logged *lockedBuffer
-	people map[signing.PersonID]signing.PrivateKey
+	people map[trust.PersonID]keys.Private
 	keys   map[string]crypto.Signer // of EHRs, by algorithm
 }
 
@@ -89,7 +92,7 @@ func now() time.Time {
 // newWorld starts the region; change may alter the server's configuration.
 func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
-	w := &world{TB: t, dir: t.TempDir(), logged: &lockedBuffer{}, people: map[signing.PersonID]signing.PrivateKey{},
+	w := &world{TB: t, dir: t.TempDir(), logged: &lockedBuffer{}, people: map[trust.PersonID]keys.Private{},
 		keys: map[string]crypto.Signer{}}
 	w.makeKeys()
 	store, err := bolt.Open(filepath.Join(w.dir, "audit.db"), bolt.Options{})
@@ -107,10 +110,10 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		_ = log.Close() // a broken store cannot be closed well
 		_ = store.Close()
 	})
-	publisher := w.say(signing.PackDigest{}, w.publisherRoot(), "pat@heartland.example")
+	publisher := w.say(statement.PackDigest{}, w.publisherRoot(), "pat@heartland.example")
 	var roots []engine.Root
 	for _, id := range []tenant.ID{"north", "south"} {
-		root := w.say(signing.PackDigest{}, w.tenantRoot(id, publisher.Digest()), "rosa@north.example")
+		root := w.say(statement.PackDigest{}, w.tenantRoot(id, publisher.Digest()), "rosa@north.example")
 		roots = append(roots, engine.Root{Tenant: id, Envelope: root.Bytes(), Digest: root.Digest()})
 	}
 	e, err := engine.Open(t.Context(), engine.Config{Region: "us-east", Build: "test", Log: log, Clock: now,
@@ -151,13 +154,13 @@ func (w *world) start(e *engine.Engine, change func(*Config)) {
 }
 
 func (w *world) makeKeys() {
-	for _, id := range []signing.PersonID{"pat@heartland.example", "ann@heartland.example", "rex@heartland.example",
+	for _, id := range []trust.PersonID{"pat@heartland.example", "ann@heartland.example", "rex@heartland.example",
 		"otto@north.example", "amy@north.example", "abe@north.example", "rosa@north.example", "ada@north.example"} {
-		alg := signing.Ed25519
+		alg := keys.Ed25519
 		if id == "otto@north.example" {
-			alg = signing.ECDSAP256
+			alg = keys.ECDSAP256
 		}
-		key, err := signing.GenerateKey(alg, rand.Reader)
+		key, err := keys.Generate(alg, rand.Reader)
 		w.must(err)
 		w.people[id] = key
 	}
@@ -174,18 +177,18 @@ func (w *world) makeEHRKeys() {
 	w.must(err)
 }
 
-func (w *world) person(id signing.PersonID) signing.Person {
-	return signing.Person{ID: id, Name: string(id),
-		Keys: []signing.PersonKey{signing.NewPersonKey(w.people[id].Public(), now().AddDate(0, -6, 0),
+func (w *world) person(id trust.PersonID) trust.Person {
+	return trust.Person{ID: id, Name: string(id),
+		Keys: []trust.PersonKey{trust.NewPersonKey(w.people[id].Public(), now().AddDate(0, -6, 0),
 			now().AddDate(0, 6, 0))}}
 }
 
-func (w *world) root(kind signing.RootKind, name string, roles map[signing.Role][]signing.PersonID) signing.TrustRoot {
-	r := signing.TrustRoot{RootKind: kind, Name: name, Version: 1, IssuedAt: now().AddDate(0, -1, 0),
-		Expires: now().AddDate(1, 0, 0), Roles: map[signing.Role]signing.RoleRule{}}
-	seen := map[signing.PersonID]bool{}
+func (w *world) root(kind trust.RootKind, name string, roles map[trust.Role][]trust.PersonID) trust.Root {
+	r := trust.Root{RootKind: kind, Name: name, Version: 1, IssuedAt: now().AddDate(0, -1, 0),
+		Expires: now().AddDate(1, 0, 0), Roles: map[trust.Role]trust.RoleRule{}}
+	seen := map[trust.PersonID]bool{}
 	for role, ids := range roles {
-		r.Roles[role] = signing.RoleRule{Threshold: 1, Persons: ids}
+		r.Roles[role] = trust.RoleRule{Threshold: 1, Persons: ids}
 		for _, id := range ids {
 			if !seen[id] {
 				seen[id] = true
@@ -196,26 +199,26 @@ func (w *world) root(kind signing.RootKind, name string, roles map[signing.Role]
 	return r
 }
 
-func (w *world) publisherRoot() signing.TrustRoot {
-	return w.root(signing.PublisherRoot, "heartland", map[signing.Role][]signing.PersonID{
-		signing.Author: {"ann@heartland.example"}, signing.ClinicalReviewer: {"rex@heartland.example"},
-		signing.RootAdmin: {"pat@heartland.example"},
+func (w *world) publisherRoot() trust.Root {
+	return w.root(trust.PublisherRoot, "heartland", map[trust.Role][]trust.PersonID{
+		trust.Author: {"ann@heartland.example"}, trust.ClinicalReviewer: {"rex@heartland.example"},
+		trust.RootAdmin: {"pat@heartland.example"},
 	})
 }
 
-func (w *world) tenantRoot(id tenant.ID, publisher signing.Digest) signing.TrustRoot {
-	r := w.root(signing.TenantRoot, string(id), map[signing.Role][]signing.PersonID{
-		signing.Operator: {"otto@north.example"}, signing.Approver: {"amy@north.example", "abe@north.example"},
-		signing.Revoker: {"abe@north.example"},
-		signing.Auditor: {"ada@north.example"}, signing.RootAdmin: {"rosa@north.example"},
+func (w *world) tenantRoot(id tenant.ID, publisher trust.Digest) trust.Root {
+	r := w.root(trust.TenantRoot, string(id), map[trust.Role][]trust.PersonID{
+		trust.Operator: {"otto@north.example"}, trust.Approver: {"amy@north.example", "abe@north.example"},
+		trust.Revoker: {"abe@north.example"},
+		trust.Auditor: {"ada@north.example"}, trust.RootAdmin: {"rosa@north.example"},
 	})
-	r.TrustedPublishers = []signing.TrustedPublisher{{Name: "heartland", Root: publisher}}
+	r.TrustedPublishers = []trust.TrustedPublisher{{Name: "heartland", Root: publisher}}
 	return r
 }
 
-func (w *world) say(about signing.PackDigest, p signing.Predicate, signers ...signing.PersonID) *signing.Envelope {
+func (w *world) say(about statement.PackDigest, p statement.Predicate, signers ...trust.PersonID) *signing.Envelope {
 	w.Helper()
-	payload, err := signing.Statement{Archive: about, Predicate: p}.Payload()
+	payload, err := statement.Statement{Archive: about, Predicate: p}.Payload()
 	w.must(err)
 	var bundles []signing.Bundle
 	for _, id := range signers {
@@ -229,7 +232,7 @@ func (w *world) say(about signing.PackDigest, p signing.Predicate, signers ...si
 }
 
 // as is the client of a person.
-func (w *world) as(t tenant.ID, id signing.PersonID) *client.Client {
+func (w *world) as(t tenant.ID, id trust.PersonID) *client.Client {
 	w.Helper()
 	c, err := client.New(client.Config{URL: w.url, Tenant: string(t), Person: string(id), Key: w.people[id].Crypto(),
 		Clock: now, HTTP: w.client})
@@ -307,7 +310,7 @@ func (w *world) apply(t tenant.ID, env *signing.Envelope) {
 func (w *world) populate(t tenant.ID, publisher *signing.Envelope) {
 	w.Helper()
 	w.apply(t, publisher)
-	w.apply(t, w.say(signing.PackDigest{}, signing.TenantPolicy{Tenant: signing.Tenant(t), Region: "us-east", Seq: 1,
+	w.apply(t, w.say(statement.PackDigest{}, statement.TenantPolicy{Tenant: statement.Tenant(t), Region: "us-east", Seq: 1,
 		Policy: w.policy(t)}, "otto@north.example", "amy@north.example"))
 }
 
@@ -336,19 +339,19 @@ func (w *world) pack(name string) *rulepacks.Pack {
 func (w *world) live(t tenant.ID, pack *rulepacks.Pack) []*signing.Envelope {
 	w.Helper()
 	m := pack.Manifest
-	about := signing.PackDigest{SHA256: signing.Digest(pack.Digest), DirHash1: signing.Digest(pack.DirHash1)}
-	activation := signing.Activation{Tenant: signing.Tenant(t), Region: "us-east", Pack: signing.Pack(m.Name),
-		Version: m.Version, Seq: 1, Mode: signing.Active, InputsUnknown: []string{}}
+	about := statement.PackDigest{SHA256: trust.Digest(pack.Digest), DirHash1: trust.Digest(pack.DirHash1)}
+	activation := statement.Activation{Tenant: statement.Tenant(t), Region: "us-east", Pack: statement.Pack(m.Name),
+		Version: m.Version, Seq: 1, Mode: statement.Active, InputsUnknown: []string{}}
 	if m.Kind == manifest.KindRules {
 		activation.Library = clinical.Newest().Version()
 	}
 	return []*signing.Envelope{
-		w.say(about, signing.PackRelease{Publisher: "heartland", Pack: signing.Pack(m.Name), Version: m.Version,
-			Seq: 1, PackKind: signing.PackKind(m.Kind),
+		w.say(about, statement.PackRelease{Publisher: "heartland", Pack: statement.Pack(m.Name), Version: m.Version,
+			Seq: 1, PackKind: statement.PackKind(m.Kind),
 			Library: m.Library, IssuedAt: now(),
-			EffectivePeriod: signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End},
+			EffectivePeriod: statement.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End},
 			ChangeSummary:   "first release"}, "ann@heartland.example"),
-		w.say(about, signing.ClinicalReview{Pack: signing.Pack(m.Name), Version: m.Version, Decision: signing.Approve,
+		w.say(about, statement.ClinicalReview{Pack: statement.Pack(m.Name), Version: m.Version, Decision: statement.Approve,
 			Role:       "clinical pharmacist",
 			ReviewedAt: now(), ValidUntil: now().AddDate(0, 3, 0), Conditions: []string{}}, "rex@heartland.example"),
 		w.say(about, activation, "amy@north.example", "abe@north.example"),

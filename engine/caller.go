@@ -7,16 +7,16 @@ import (
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // Caller is on whose behalf a verb of the engine runs. The door has proven who
 // it is; what it may do is decided here.
 type Caller struct {
 	Tenant  tenant.ID
-	Client  string           // id of a registered EHR, or
-	Person  signing.PersonID // a person of the tenant's trust root
-	Purpose string           // why a person looks at records, recorded with the access
+	Client  string         // id of a registered EHR, or
+	Person  trust.PersonID // a person of the tenant's trust root
+	Purpose string         // why a person looks at records, recorded with the access
 }
 
 // What the verbs of the engine refuse, one sentinel per fact.

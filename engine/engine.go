@@ -26,7 +26,8 @@ import (
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // Config is what an Engine is made of. All fields but Libraries, Poll and Elsewhere
@@ -54,7 +55,7 @@ type Config struct {
 type Root struct {
 	Tenant   tenant.ID
 	Envelope []byte // read only when the tenant's release log is empty
-	Digest   signing.Digest
+	Digest   trust.Digest
 }
 
 // Engine serves the tenants of one region. It is safe for concurrent use.
@@ -70,7 +71,7 @@ type Engine struct {
 // began with.
 type served struct {
 	id    tenant.ID
-	pin   signing.Digest
+	pin   trust.Digest
 	apply sync.Mutex // held while a statement is checked and logged
 	now   atomic.Pointer[inForce]
 	lag   atomic.Pointer[error] // why the node could not keep up with the release log
@@ -209,10 +210,10 @@ func (e *Engine) Unready() map[tenant.ID]error {
 }
 
 // PersonKey returns the person whose key this is in the tenant's trust root.
-func (e *Engine) PersonKey(id tenant.ID, key signing.KeyID, at time.Time) (signing.Person, signing.PublicKey, error) {
+func (e *Engine) PersonKey(id tenant.ID, key keys.ID, at time.Time) (trust.Person, keys.Public, error) {
 	_, st, err := e.current(context.Background(), id)
 	if err != nil {
-		return signing.Person{}, signing.PublicKey{}, err
+		return trust.Person{}, keys.Public{}, err
 	}
 	return st.trust.Person(key, at)
 }

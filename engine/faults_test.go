@@ -16,7 +16,7 @@ import (
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // clean fails unless a full verification of a tenant finds nothing.
@@ -78,7 +78,7 @@ func TestStatementThatIsNotDurableIsNotLive(t *testing.T) {
 				n.wrap = func(s audit.Store) audit.Store { store = audittest.NewFaulty(s); return store }
 			})
 			size := n.trust("north").Size()
-			env := sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion), Pack: "renal_dosing",
+			env := sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion), Pack: "renal_dosing",
 				Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
 			store.Break(0, fault)
 			_, err := n.apply("north", env)

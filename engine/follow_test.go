@@ -17,7 +17,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // beside starts a second node on the store of n.
@@ -94,7 +94,7 @@ func TestNodesFollow(t *testing.T) {
 			b := node(a)
 			a.suspend("north", "renal_dosing", "", "wrong limit")
 			eventually(t, "the other node knows of the suspension", func() bool { return b.trust("north").Suspended("renal_dosing", "") })
-			a.revoke("south", signing.Target{Type: signing.TargetPerson, Value: "ada@south"}, signing.Suspend)
+			a.revoke("south", statement.Target{Type: statement.TargetPerson, Value: "ada@south"}, statement.Suspend)
 			eventually(t, "the other node turns the person away", func() bool {
 				_, err := b.Status(t.Context(), auditor("south"))
 				return errors.Is(err, ErrForbidden)

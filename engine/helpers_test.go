@@ -25,6 +25,9 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // What the tests of this package stand on: a region as it runs in production,
@@ -33,7 +36,7 @@ import (
 
 const (
 	testRegion = tenant.Region("us-east")
-	publisher  = signing.Publisher("heartland")
+	publisher  = trust.Publisher("heartland")
 	terms      = "terminology_core"
 )
 
@@ -79,7 +82,7 @@ func newNode(t testing.TB) *node {
 	_, err := keyring.CreateFileKMS(filepath.Join(n.dir, "region.key"))
 	decidetest.Must(t, err)
 	for _, id := range []tenant.ID{"north", "south"} {
-		env := sign(t, signing.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
+		env := sign(t, statement.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
 		n.roots = append(n.roots, Root{Tenant: id, Envelope: env.Bytes(), Digest: env.Digest()})
 	}
 	n.open()
@@ -176,7 +179,7 @@ func newRegion(t testing.TB, change ...func(*node)) *node {
 		decidetest.Must(t, os.WriteFile(filepath.Join(n.dir, name), b, 0o600))
 	}
 	for _, id := range []tenant.ID{"north", "south"} {
-		env := sign(t, signing.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
+		env := sign(t, statement.PackDigest{}, tenantRoot(t, id), "rosa@"+string(id))
 		n.roots = append(n.roots, Root{Tenant: id, Envelope: env.Bytes(), Digest: env.Digest()})
 	}
 	for _, f := range change {
@@ -200,70 +203,70 @@ func (n *node) setUp(id tenant.ID) {
 // Keys and persons.
 
 // key makes the same key for the same person, of alternating algorithms.
-func key(t testing.TB, person string) signing.PrivateKey {
+func key(t testing.TB, person string) keys.Private {
 	t.Helper()
 	seed := sha256.Sum256([]byte(person))
-	alg := signing.Ed25519
+	alg := keys.Ed25519
 	if seed[0]&1 == 1 {
-		alg = signing.ECDSAP256
+		alg = keys.ECDSAP256
 	}
-	k, err := signing.GenerateKey(alg, mathrand.NewChaCha8(seed))
+	k, err := keys.Generate(alg, mathrand.NewChaCha8(seed))
 	decidetest.Must(t, err)
 	return k
 }
 
-func persons(t testing.TB, ids ...string) []signing.Person {
-	var list []signing.Person
+func persons(t testing.TB, ids ...string) []trust.Person {
+	var list []trust.Person
 	at := fixtureTime(t)
 	for _, id := range ids {
-		list = append(list, signing.Person{ID: signing.PersonID(id), Name: id,
-			Keys: []signing.PersonKey{signing.NewPersonKey(key(t, id).Public(), at.AddDate(-1, 0, 0), at.AddDate(2, 0, 0))}})
+		list = append(list, trust.Person{ID: trust.PersonID(id), Name: id,
+			Keys: []trust.PersonKey{trust.NewPersonKey(key(t, id).Public(), at.AddDate(-1, 0, 0), at.AddDate(2, 0, 0))}})
 	}
 	return list
 }
 
-func role(ids ...string) signing.RoleRule {
-	r := signing.RoleRule{Threshold: 1}
+func role(ids ...string) trust.RoleRule {
+	r := trust.RoleRule{Threshold: 1}
 	for _, id := range ids {
-		r.Persons = append(r.Persons, signing.PersonID(id))
+		r.Persons = append(r.Persons, trust.PersonID(id))
 	}
 	return r
 }
 
-func publisherRoot(t testing.TB) signing.TrustRoot {
+func publisherRoot(t testing.TB) trust.Root {
 	at := fixtureTime(t)
-	return signing.TrustRoot{RootKind: signing.PublisherRoot, Name: string(publisher), Version: 1,
+	return trust.Root{RootKind: trust.PublisherRoot, Name: string(publisher), Version: 1,
 		IssuedAt: at.AddDate(0, -1, 0), Expires: at.AddDate(2, 0, 0),
 		Persons: persons(t, author, second, reviewer, "pat@heartland.example"),
-		Roles: map[signing.Role]signing.RoleRule{
-			signing.Author:           role(author, second),
-			signing.ClinicalReviewer: role(reviewer, author),
-			signing.RootAdmin:        role("pat@heartland.example"),
+		Roles: map[trust.Role]trust.RoleRule{
+			trust.Author:           role(author, second),
+			trust.ClinicalReviewer: role(reviewer, author),
+			trust.RootAdmin:        role("pat@heartland.example"),
 		}}
 }
 
 // tenantRoot has an operator olga, an approver amy, a revoker rick, an auditor
 // ada and a root-admin rosa, each @<tenant>.
-func tenantRoot(t testing.TB, id tenant.ID) signing.TrustRoot {
+func tenantRoot(t testing.TB, id tenant.ID) trust.Root {
 	at := fixtureTime(t)
 	of := func(name string) string { return name + "@" + string(id) }
-	return signing.TrustRoot{RootKind: signing.TenantRoot, Name: string(id), Version: 1,
+	return trust.Root{RootKind: trust.TenantRoot, Name: string(id), Version: 1,
 		IssuedAt: at.AddDate(0, -1, 0), Expires: at.AddDate(2, 0, 0),
 		Persons: persons(t, of("olga"), of("amy"), of("rick"), of("ada"), of("rosa"), of("nora")),
-		Roles: map[signing.Role]signing.RoleRule{
-			signing.Operator:  role(of("olga")),
-			signing.Approver:  role(of("amy")),
-			signing.Revoker:   role(of("rick")),
-			signing.Auditor:   role(of("ada")),
-			signing.RootAdmin: role(of("rosa")),
+		Roles: map[trust.Role]trust.RoleRule{
+			trust.Operator:  role(of("olga")),
+			trust.Approver:  role(of("amy")),
+			trust.Revoker:   role(of("rick")),
+			trust.Auditor:   role(of("ada")),
+			trust.RootAdmin: role(of("rosa")),
 		},
-		TrustedPublishers: []signing.TrustedPublisher{{Name: publisher, Root: sign(t, signing.PackDigest{}, publisherRoot(t), "pat@heartland.example").Digest()}},
+		TrustedPublishers: []trust.TrustedPublisher{{Name: publisher, Root: sign(t, statement.PackDigest{}, publisherRoot(t), "pat@heartland.example").Digest()}},
 	}
 }
 
-func sign(t testing.TB, about signing.PackDigest, p signing.Predicate, by ...string) *signing.Envelope {
+func sign(t testing.TB, about statement.PackDigest, p statement.Predicate, by ...string) *signing.Envelope {
 	t.Helper()
-	payload, err := signing.Statement{Archive: about, Predicate: p}.Payload()
+	payload, err := statement.Statement{Archive: about, Predicate: p}.Payload()
 	decidetest.Must(t, err)
 	var bundles []signing.Bundle
 	for _, person := range by {
@@ -281,7 +284,7 @@ func sign(t testing.TB, about signing.PackDigest, p signing.Predicate, by ...str
 func ehr(id tenant.ID) Caller { return Caller{Tenant: id, Client: "ehr"} }
 
 func person(id tenant.ID, name string) Caller {
-	return Caller{Tenant: id, Person: signing.PersonID(name + "@" + string(id)), Purpose: "complaint 7"}
+	return Caller{Tenant: id, Person: trust.PersonID(name + "@" + string(id)), Purpose: "complaint 7"}
 }
 
 func auditor(id tenant.ID) Caller { return person(id, "ada") }
@@ -293,12 +296,12 @@ func (n *node) apply(id tenant.ID, env *signing.Envelope) (*Applied, error) {
 }
 
 // say signs and applies a statement that must be taken.
-func (n *node) say(id tenant.ID, p signing.Predicate, by ...string) *Applied {
+func (n *node) say(id tenant.ID, p statement.Predicate, by ...string) *Applied {
 	n.Helper()
-	return n.sayOf(id, signing.PackDigest{}, p, by...)
+	return n.sayOf(id, statement.PackDigest{}, p, by...)
 }
 
-func (n *node) sayOf(id tenant.ID, about signing.PackDigest, p signing.Predicate, by ...string) *Applied {
+func (n *node) sayOf(id tenant.ID, about statement.PackDigest, p statement.Predicate, by ...string) *Applied {
 	n.Helper()
 	a, err := n.apply(id, sign(n, about, p, by...))
 	decidetest.Must(n, err)
@@ -308,16 +311,16 @@ func (n *node) sayOf(id tenant.ID, about signing.PackDigest, p signing.Predicate
 // trust is the state of a tenant's release log.
 func (n *node) trust(id tenant.ID) *signing.State { return n.tenants[id].now.Load().trust }
 
-func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy, change ...func(*signing.TenantPolicy)) *signing.Envelope {
+func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy, change ...func(*statement.TenantPolicy)) *signing.Envelope {
 	n.Helper()
 	raw, err := jsonv2.Marshal(p, jsonv2.Deterministic(true))
 	decidetest.Must(n, err)
 	now, _ := n.trust(id).Policy()
-	s := signing.TenantPolicy{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Seq: now.Seq + 1, Policy: raw}
+	s := statement.TenantPolicy{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Seq: now.Seq + 1, Policy: raw}
 	for _, f := range change {
 		f(&s)
 	}
-	return sign(n, signing.PackDigest{}, s, "olga@"+string(id), "amy@"+string(id))
+	return sign(n, statement.PackDigest{}, s, "olga@"+string(id), "amy@"+string(id))
 }
 
 func (n *node) policy(id tenant.ID, p tenant.Policy) {
@@ -326,8 +329,8 @@ func (n *node) policy(id tenant.ID, p tenant.Policy) {
 	decidetest.Must(n, err)
 }
 
-func about(p *rulepacks.Pack) signing.PackDigest {
-	return signing.PackDigest{SHA256: signing.Digest(p.Digest), DirHash1: signing.Digest(p.DirHash1)}
+func about(p *rulepacks.Pack) statement.PackDigest {
+	return statement.PackDigest{SHA256: trust.Digest(p.Digest), DirHash1: trust.Digest(p.DirHash1)}
 }
 
 func (n *node) put(id tenant.ID, p *rulepacks.Pack) {
@@ -335,22 +338,22 @@ func (n *node) put(id tenant.ID, p *rulepacks.Pack) {
 	decidetest.Must(n, n.PutPack(n.Context(), person(id, "olga"), p.Digest, p.Archive()))
 }
 
-func (n *node) releaseOf(id tenant.ID, p *rulepacks.Pack) signing.PackRelease {
-	seq, latest := n.trust(id).Latest(signing.Pack(p.Manifest.Name))
-	return signing.PackRelease{Publisher: publisher, Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version, Seq: seq + 1, Supersedes: latest,
-		PackKind: signing.PackKind(p.Manifest.Kind), Library: p.Manifest.Library, IssuedAt: n.clock.now(),
-		EffectivePeriod: signing.Period{Start: p.Manifest.EffectivePeriod.Start, End: p.Manifest.EffectivePeriod.End}, ChangeSummary: "for a test"}
+func (n *node) releaseOf(id tenant.ID, p *rulepacks.Pack) statement.PackRelease {
+	seq, latest := n.trust(id).Latest(statement.Pack(p.Manifest.Name))
+	return statement.PackRelease{Publisher: publisher, Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version, Seq: seq + 1, Supersedes: latest,
+		PackKind: statement.PackKind(p.Manifest.Kind), Library: p.Manifest.Library, IssuedAt: n.clock.now(),
+		EffectivePeriod: statement.Period{Start: p.Manifest.EffectivePeriod.Start, End: p.Manifest.EffectivePeriod.End}, ChangeSummary: "for a test"}
 }
 
-func (n *node) reviewOf(p *rulepacks.Pack) signing.ClinicalReview {
-	return signing.ClinicalReview{Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version, Decision: signing.Approve,
+func (n *node) reviewOf(p *rulepacks.Pack) statement.ClinicalReview {
+	return statement.ClinicalReview{Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version, Decision: statement.Approve,
 		Role: "clinical pharmacist", ReviewedAt: n.clock.now(), ValidUntil: n.clock.now().AddDate(1, 0, 0), Conditions: []string{}}
 }
 
-func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) signing.Activation {
-	seq, previous := n.trust(id).Standing(signing.Pack(p.Manifest.Name))
-	a := signing.Activation{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Pack: signing.Pack(p.Manifest.Name), Version: p.Manifest.Version,
-		Seq: seq + 1, Previous: previous, Mode: signing.Active, InputsUnknown: []string{}}
+func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) statement.Activation {
+	seq, previous := n.trust(id).Succession(statement.Pack(p.Manifest.Name))
+	a := statement.Activation{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version,
+		Seq: seq + 1, Previous: previous, Mode: statement.Active, InputsUnknown: []string{}}
 	if p.Manifest.Kind != manifest.KindTerminology {
 		a.Library = clinical.Newest().Version()
 	}
@@ -365,9 +368,9 @@ func (n *node) release(id tenant.ID, p *rulepacks.Pack) {
 	n.sayOf(id, about(p), n.reviewOf(p), reviewer)
 }
 
-func (n *node) activate(id tenant.ID, p *rulepacks.Pack, change ...func(*signing.Activation)) *Applied {
+func (n *node) activate(id tenant.ID, p *rulepacks.Pack, change ...func(*statement.Activation)) *Applied {
 	n.Helper()
-	if _, ok := n.trust(id).Release(signing.Digest(p.Digest)); !ok {
+	if _, ok := n.trust(id).Release(trust.Digest(p.Digest)); !ok {
 		n.release(id, p)
 	}
 	a, err := n.tryActivate(id, p, change...)
@@ -375,7 +378,7 @@ func (n *node) activate(id tenant.ID, p *rulepacks.Pack, change ...func(*signing
 	return a
 }
 
-func (n *node) tryActivate(id tenant.ID, p *rulepacks.Pack, change ...func(*signing.Activation)) (*Applied, error) {
+func (n *node) tryActivate(id tenant.ID, p *rulepacks.Pack, change ...func(*statement.Activation)) (*Applied, error) {
 	n.Helper()
 	a := n.activationOf(id, p)
 	for _, f := range change {
@@ -386,19 +389,19 @@ func (n *node) tryActivate(id tenant.ID, p *rulepacks.Pack, change ...func(*sign
 
 func (n *node) suspend(id tenant.ID, pack, rule, reason string) *Applied {
 	n.Helper()
-	return n.say(id, signing.Suspension{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Pack: signing.Pack(pack), Rule: rule,
+	return n.say(id, statement.Suspension{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Pack: statement.Pack(pack), Rule: rule,
 		Reason: reason, SuspendedAt: n.clock.now()}, "rick@"+string(id))
 }
 
 func (n *node) resume(id tenant.ID, a *Applied) {
 	n.Helper()
-	n.say(id, signing.Resumption{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Lifts: signing.Digest(a.Digest),
+	n.say(id, statement.Resumption{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Lifts: trust.Digest(a.Digest),
 		Reason: "mended", ResumedAt: n.clock.now()}, "amy@"+string(id))
 }
 
-func (n *node) revoke(id tenant.ID, target signing.Target, action signing.Action) *Applied {
+func (n *node) revoke(id tenant.ID, target statement.Target, action statement.Action) *Applied {
 	n.Helper()
-	return n.say(id, signing.Revocation{Tenant: signing.Tenant(id), Region: signing.Region(testRegion), Target: target, Action: action,
+	return n.say(id, statement.Revocation{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Target: target, Action: action,
 		Reason: "recalled", EffectiveAt: n.clock.now().Add(-time.Hour)}, "rick@"+string(id))
 }
 

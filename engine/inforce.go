@@ -16,6 +16,7 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // inForce is what a tenant's release log adds up to.
@@ -32,7 +33,7 @@ type inForce struct {
 // fold rebuilds what is in force from the tenant's release log. It is how a node
 // starts, and nothing else is kept of it.
 func (e *Engine) fold(ctx context.Context, l *served) (*inForce, error) {
-	trust, err := signing.NewState(signing.Tenant(l.id), signing.Region(e.cfg.Region), l.pin)
+	trust, err := signing.NewState(statement.Tenant(l.id), statement.Region(e.cfg.Region), l.pin)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 func TestSuspension(t *testing.T) {
@@ -33,8 +34,8 @@ func TestSuspension(t *testing.T) {
 		}, 1, 1},
 		{"of a pack", func(n *node) *Applied { return n.suspend("north", "renal_dosing", "", "wrong limit") }, 3, 0},
 		{"of an archive", func(n *node) *Applied {
-			_, digest := n.trust("north").Standing("renal_dosing")
-			return n.revoke("north", signing.Target{Type: signing.TargetDigest, Value: string(digest)}, signing.Suspend)
+			_, digest := n.trust("north").Succession("renal_dosing")
+			return n.revoke("north", statement.Target{Type: statement.TargetDigest, Value: string(digest)}, statement.Suspend)
 		}, 3, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,8 +81,8 @@ func TestSuspension(t *testing.T) {
 
 func TestRevokedPackIsGone(t *testing.T) {
 	n := newRegion(t)
-	_, digest := n.trust("north").Standing("renal_dosing")
-	n.revoke("north", signing.Target{Type: signing.TargetDigest, Value: string(digest)}, signing.Revoke)
+	_, digest := n.trust("north").Succession("renal_dosing")
+	n.revoke("north", statement.Target{Type: statement.TargetDigest, Value: string(digest)}, statement.Revoke)
 	a := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	in, d := n.opened("north", a.RecordID)
 	if len(in.Release.Packs) != 2 || len(d.Findings) != 0 || len(decidetest.Cards(t, a.Body)) != 0 {
@@ -95,7 +96,7 @@ func TestTerminologyOutOfServiceIsNotSilence(t *testing.T) {
 	n := newRegion(t)
 	terms := decidetest.ReferencePack(t, terms)
 	a := n.activationOf("north", terms)
-	a.Mode = signing.Off
+	a.Mode = statement.Off
 	n.sayOf("north", about(terms), a, "rick@north")
 	list := decidetest.Cards(t, n.call("north", decidetest.Patient(t, "standard")).Body)
 	if !decidetest.HasCard(list, "could not be") {
@@ -106,7 +107,7 @@ func TestTerminologyOutOfServiceIsNotSilence(t *testing.T) {
 func TestActivationEndsByItself(t *testing.T) {
 	n := newRegion(t)
 	end := n.clock.now().Add(time.Hour)
-	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"), func(a *signing.Activation) { a.DeactivateAt = end })
+	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"), func(a *statement.Activation) { a.DeactivateAt = end })
 	body := decidetest.Patient(t, "metformin-egfr-27")
 	before := n.call("north", body)
 	n.clock.advance(time.Hour - time.Millisecond)
@@ -233,9 +234,9 @@ func TestRaisedLibrary(t *testing.T) {
 	n.suspend("north", "nsaid_anticoagulant", "", "for now")
 	n.suspend("north", "high_priority_ddi", "ssri-maoi", "for now")
 	off := n.activationOf("north", decidetest.ReferencePack(t, "high_priority_ddi"))
-	off.Mode, off.Library = signing.Off, ""
+	off.Mode, off.Library = statement.Off, ""
 	n.sayOf("north", about(decidetest.ReferencePack(t, "high_priority_ddi")), off, "rick@north")
-	again := func(a *signing.Activation) { a.Library = "1.1.0" }
+	again := func(a *statement.Activation) { a.Library = "1.1.0" }
 	_, err = n.tryActivate("north", decidetest.ReferencePack(t, "renal_dosing")) // as it was approved before
 	decidetest.WantError(t, err, decide.ErrLibrary)
 	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"), again)
@@ -280,7 +281,7 @@ func TestCasesThatAnUpgradeBroke(t *testing.T) {
 	n.libs = []*clinical.Library{clinical.Newest(), libs[0]}
 	n.restart()
 	pack := decidetest.ReferencePack(t, "renal_dosing")
-	n.activate("north", pack, func(a *signing.Activation) { a.Library = "1.1.0" })
+	n.activate("north", pack, func(a *statement.Activation) { a.Library = "1.1.0" })
 
 	n.libs = []*clinical.Library{clinical.Newest(), libs[1]}
 	n.restart()
@@ -307,7 +308,7 @@ func TestCasesThatAnUpgradeBroke(t *testing.T) {
 func TestPackThatIsNotLiveIsNoted(t *testing.T) {
 	n := newRegion(t)
 	off := n.activationOf("north", decidetest.ReferencePack(t, "renal_dosing"))
-	off.Mode, off.Library = signing.Off, ""
+	off.Mode, off.Library = statement.Off, ""
 	_, err := n.apply("north", sign(t, about(decidetest.ReferencePack(t, "renal_dosing")), off, "amy@north"))
 	decidetest.Must(t, err)
 	a := n.call("north", fixtures.Standard(1, 0))

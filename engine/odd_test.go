@@ -13,7 +13,7 @@ import (
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/packfile"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 func TestCallWithoutOrders(t *testing.T) {
@@ -96,7 +96,7 @@ func TestPersonsTurnedAway(t *testing.T) {
 		"no purpose": {func() error { _, err := n.Explain(t.Context(), silent, decidetest.RecordID); return err }, ErrPurpose, audit.Refusal, "explain", "purpose"},
 		"no member":  {func() error { _, err := n.Apply(t.Context(), nobody, []byte("{}")); return err }, ErrForbidden, audit.Refusal, "apply", "forbidden"},
 		"no statement": {func() error { _, err := n.Apply(t.Context(), auditor("north"), []byte("{}")); return err },
-			signing.ErrUnsupported, audit.Event, "apply", "refused"},
+			statement.ErrUnsupported, audit.Event, "apply", "refused"},
 		"no pack": {func() error {
 			return n.PutPack(t.Context(), person("north", "olga"), rulepacks.Digest(strings.Repeat("0", 64)), []byte("no archive"))
 		}, packfile.ErrMalformed, audit.Event, "put pack", "refused"},
@@ -118,7 +118,7 @@ func TestPersonsTurnedAway(t *testing.T) {
 func TestSuspensionOfNothing(t *testing.T) {
 	n := newRegion(t)
 	for rule, want := range map[string]error{"metformin-contraindication": ErrStatement, "metformin-contraindicated": nil} {
-		_, err := n.Apply(t.Context(), person("north", "rick"), sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion),
+		_, err := n.Apply(t.Context(), person("north", "rick"), sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion),
 			Pack: "renal_dosing", Rule: rule, Reason: "a doubt", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
 		if !errors.Is(err, want) || (err != nil) != (want != nil) {
 			t.Errorf("%s: %v, want %v", rule, err, want)

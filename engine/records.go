@@ -17,7 +17,8 @@ import (
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // Looking at records is a record itself: who, why, and what was asked for. It
@@ -31,10 +32,10 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 		return err
 	}
 	body, err := jsonv2.Marshal(struct {
-		Client  string           `json:"client,omitempty"`
-		Person  signing.PersonID `json:"person,omitempty"`
-		Purpose string           `json:"purpose,omitempty"`
-		What    any              `json:"what"`
+		Client  string         `json:"client,omitempty"`
+		Person  trust.PersonID `json:"person,omitempty"`
+		Purpose string         `json:"purpose,omitempty"`
+		What    any            `json:"what"`
 	}{c.Client, c.Person, c.Purpose, what}, jsonv2.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", kind, err)
@@ -70,7 +71,7 @@ func (e *Engine) audited(ctx context.Context, c Caller, a access) (*inForce, err
 	if err != nil {
 		return nil, err
 	}
-	if err := e.role(st, c, signing.Auditor); err != nil {
+	if err := e.role(st, c, trust.Auditor); err != nil {
 		return nil, e.turnedAway(ctx, st, c, a, err)
 	}
 	if strings.TrimSpace(c.Purpose) == "" {
@@ -412,7 +413,7 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 		status := PackStatus{Name: p.Name, Kind: "rules", Version: p.Version, Digest: p.Digest, Seq: p.Seq, Library: p.Library,
 			Rules: len(p.Rules()), NotRun: st.notRun(p.Name)}
 		for _, rule := range p.Rules() {
-			if p.Mode == decision.Suspended || st.trust.Suspended(signing.Pack(p.Name), rule) {
+			if p.Mode == decision.Suspended || st.trust.Suspended(statement.Pack(p.Name), rule) {
 				status.Suspended = append(status.Suspended, p.Name+"/"+rule)
 			}
 		}

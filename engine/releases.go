@@ -19,14 +19,16 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // Applied says where a statement stands in the tenant's release log.
 type Applied struct {
-	Index  int64        `json:"index"`
-	Kind   signing.Kind `json:"kind"`
-	Digest string       `json:"digest"` // SHA-256 of the payload
-	Record string       `json:"record"` // id of the audit record
+	Index  int64          `json:"index"`
+	Kind   statement.Kind `json:"kind"`
+	Digest string         `json:"digest"` // SHA-256 of the payload
+	Record string         `json:"record"` // id of the audit record
 }
 
 // Apply takes in a signed statement: it is checked against everything that
@@ -91,7 +93,7 @@ func (e *Engine) take(ctx context.Context, l *served, st *inForce, c Caller, env
 			return nil, nil, err
 		}
 	}
-	a := &Applied{Index: int64(st.trust.Size()), Kind: v.Statement().Predicate.Kind(), Digest: string(v.Digest())}
+	a := &Applied{Index: int64(st.trust.Size()), Kind: v.Statement().Kind(), Digest: string(v.Digest())}
 	a.Record, err = e.logStatement(ctx, l, c, env, a, now)
 	return a, next, err
 }
@@ -102,9 +104,9 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 		return "", err
 	}
 	body, err := jsonv2.Marshal(struct {
-		By     signing.PersonID `json:"by,omitempty"`
-		Kind   signing.Kind     `json:"kind"`
-		Digest string           `json:"digest"`
+		By     trust.PersonID `json:"by,omitempty"`
+		Kind   statement.Kind `json:"kind"`
+		Digest string         `json:"digest"`
 	}{c.Person, a.Kind, a.Digest}, jsonv2.Deterministic(true))
 	if err != nil {
 		return "", fmt.Errorf("recording statement: %w", err)
@@ -121,7 +123,7 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Verified, now time.Time) error {
 	s := v.Statement()
 	switch p := s.Predicate.(type) {
-	case signing.TenantPolicy:
+	case statement.TenantPolicy:
 		policy, err := tenant.Parse(p.Policy)
 		if err != nil {
 			return err
@@ -138,7 +140,7 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 			}
 		}
 		return tenant.Resides(policy.Region, e.cfg.Region)
-	case signing.PackRelease:
+	case statement.PackRelease:
 		pack, err := e.loadPack(ctx, rulepacks.Digest(s.Archive.SHA256))
 		if err != nil {
 			return err
@@ -147,9 +149,9 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 		if string(p.Pack) != m.Name || p.Version != m.Version || string(p.PackKind) != string(m.Kind) || p.Library != m.Library || string(s.Archive.DirHash1) != pack.DirHash1 {
 			return fmt.Errorf("applying release: pack, version, kind, library or dirHash1 are not those of the archive %s: %w", pack.Digest, ErrStatement)
 		}
-	case signing.Activation:
+	case statement.Activation:
 		return e.admitActivation(ctx, st, s, p, now)
-	case signing.Suspension:
+	case statement.Suspension:
 		return admitSuspension(st, p)
 	}
 	return nil
@@ -157,7 +159,7 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 
 // admitSuspension refuses to suspend a rule that a live pack does not have: who
 // mistyped its name would believe that it is out of service.
-func admitSuspension(st *inForce, p signing.Suspension) error {
+func admitSuspension(st *inForce, p statement.Suspension) error {
 	if p.Rule == "" || st.snapshot == nil {
 		return nil
 	}
@@ -173,11 +175,11 @@ func admitSuspension(st *inForce, p signing.Suspension) error {
 	return nil
 }
 
-func (e *Engine) admitActivation(ctx context.Context, st *inForce, s signing.Statement, p signing.Activation, now time.Time) error {
+func (e *Engine) admitActivation(ctx context.Context, st *inForce, s statement.Statement, p statement.Activation, now time.Time) error {
 	switch {
-	case p.Mode == signing.Off:
+	case p.Mode == statement.Off:
 		return nil
-	case p.Mode == signing.Shadow:
+	case p.Mode == statement.Shadow:
 		return fmt.Errorf("applying activation: mode shadow is not offered by this version: %w; use active", ErrStatement)
 	case p.ActivateAt.After(now):
 		return fmt.Errorf("applying activation: it begins in the future: %w; apply it when it is to begin", ErrStatement)
@@ -218,12 +220,12 @@ func (e *Engine) checkInputs(ref decision.Ref, policy *tenant.Policy, accepted [
 
 // removesPower says that a statement can only take away: it is taken whatever
 // this program can or cannot run.
-func removesPower(p signing.Predicate) bool {
+func removesPower(p statement.Predicate) bool {
 	switch p := p.(type) {
-	case signing.Suspension, signing.Revocation:
+	case statement.Suspension, statement.Revocation:
 		return true
-	case signing.Activation:
-		return p.Mode == signing.Off
+	case statement.Activation:
+		return p.Mode == statement.Off
 	}
 	return false
 }
@@ -235,8 +237,8 @@ func removesPower(p signing.Predicate) bool {
 func (e *Engine) checkEffect(ctx context.Context, before, next *inForce, v signing.Verified) error {
 	own := ""
 	switch p := v.Statement().Predicate.(type) {
-	case signing.TenantPolicy, signing.Resumption:
-	case signing.Activation:
+	case statement.TenantPolicy, statement.Resumption:
+	case statement.Activation:
 		own = string(p.Pack)
 		if err := e.checkOwn(ctx, next, v.Statement().Archive.SHA256, p); err != nil {
 			return err
@@ -269,7 +271,7 @@ func (e *Engine) checkEffect(ctx context.Context, before, next *inForce, v signi
 
 // checkOwn checks that what an activation activates can be run, also while the
 // pack is suspended: a resumption must not be the way around its cases.
-func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest signing.Digest, p signing.Activation) error {
+func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest trust.Digest, p statement.Activation) error {
 	if pack := e.materials.Pack(rulepacks.Digest(digest)); next.snapshot == nil || pack == nil || pack.Manifest.Kind == manifest.KindTerminology {
 		return nil
 	}
@@ -308,8 +310,8 @@ func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest,
 		return err
 	}
 	// Uploads fill the store of the whole region: two roles are enough.
-	err = e.role(st, c, signing.Operator)
-	if err != nil && e.role(st, c, signing.Approver) == nil {
+	err = e.role(st, c, trust.Operator)
+	if err != nil && e.role(st, c, trust.Approver) == nil {
 		err = nil
 	}
 	if err != nil {
@@ -353,8 +355,8 @@ func (e *Engine) Pack(ctx context.Context, c Caller, digest rulepacks.Digest) ([
 	if err := e.member(st, c); err != nil {
 		return nil, err
 	}
-	if _, ok := st.trust.Release(signing.Digest(digest)); !ok {
-		if err := e.wasReleased(ctx, c.Tenant, signing.Digest(digest)); err != nil {
+	if _, ok := st.trust.Release(trust.Digest(digest)); !ok {
+		if err := e.wasReleased(ctx, c.Tenant, trust.Digest(digest)); err != nil {
 			return nil, fmt.Errorf("reading pack: %w", err)
 		}
 	}
@@ -363,7 +365,7 @@ func (e *Engine) Pack(ctx context.Context, c Caller, digest rulepacks.Digest) ([
 
 // wasReleased looks for a pack in the whole release log: a release that was
 // withdrawn, as when its author's key was revoked, is no longer in the state.
-func (e *Engine) wasReleased(ctx context.Context, t tenant.ID, digest signing.Digest) error {
+func (e *Engine) wasReleased(ctx context.Context, t tenant.ID, digest trust.Digest) error {
 	for s, err := range e.cfg.Log.Statements(ctx, t, 0) {
 		if err != nil {
 			return err
@@ -419,7 +421,7 @@ func (e *Engine) member(st *inForce, c Caller) error {
 }
 
 // role lets persons of one role through.
-func (e *Engine) role(st *inForce, c Caller, role signing.Role) error {
+func (e *Engine) role(st *inForce, c Caller, role trust.Role) error {
 	if c.Person != "" && st.trust.HasRole(c.Person, role) {
 		return nil
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/precept-cds/precept/rulepacks/manifest"
 	"github.com/precept-cds/precept/rulepacks/packfile"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // editedPack is a reference pack of another version, with one text in one of
@@ -79,17 +81,17 @@ func TestReleaseIsHeldAgainstTheArchive(t *testing.T) {
 	n.put("north", p)
 	for _, c := range []struct {
 		name   string
-		about  func(*signing.PackDigest)
-		change func(*signing.PackRelease)
+		about  func(*statement.PackDigest)
+		change func(*statement.PackRelease)
 		want   error
 	}{
-		{"never uploaded", func(d *signing.PackDigest) { d.SHA256 = signing.DigestOf([]byte("x")) }, nil, ErrStatement},
-		{"other dirHash1", func(d *signing.PackDigest) { d.DirHash1 = signing.DigestOf([]byte("x")) }, nil, ErrStatement},
-		{"other version", nil, func(r *signing.PackRelease) { r.Version = "9.9.9" }, ErrStatement},
-		{"other kind", nil, func(r *signing.PackRelease) { r.PackKind, r.Library = signing.TerminologyPack, "" }, ErrStatement},
-		{"other library", nil, func(r *signing.PackRelease) { r.Library = "2" }, ErrStatement},
-		{"out of order", nil, func(r *signing.PackRelease) { r.Seq = 5 }, signing.ErrSequence},
-		{"another's pack name", nil, func(r *signing.PackRelease) { r.Pack, r.Seq, r.Supersedes = "other", 1, "" }, ErrStatement},
+		{"never uploaded", func(d *statement.PackDigest) { d.SHA256 = trust.DigestOf([]byte("x")) }, nil, ErrStatement},
+		{"other dirHash1", func(d *statement.PackDigest) { d.DirHash1 = trust.DigestOf([]byte("x")) }, nil, ErrStatement},
+		{"other version", nil, func(r *statement.PackRelease) { r.Version = "9.9.9" }, ErrStatement},
+		{"other kind", nil, func(r *statement.PackRelease) { r.PackKind, r.Library = statement.TerminologyPack, "" }, ErrStatement},
+		{"other library", nil, func(r *statement.PackRelease) { r.Library = "2" }, ErrStatement},
+		{"out of order", nil, func(r *statement.PackRelease) { r.Seq = 5 }, signing.ErrSequence},
+		{"another's pack name", nil, func(r *statement.PackRelease) { r.Pack, r.Seq, r.Supersedes = "other", 1, "" }, ErrStatement},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			digest, release := about(p), n.releaseOf("north", p)
@@ -124,7 +126,7 @@ func TestUploads(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			digest := p.Digest
 			if errors.Is(c.want, decide.ErrPack) {
-				digest = rulepacks.Digest(signing.DigestOf(c.archive))
+				digest = rulepacks.Digest(trust.DigestOf(c.archive))
 			}
 			err := n.PutPack(t.Context(), person("north", "olga"), digest, c.archive)
 			decidetest.WantError(t, err, c.want)
@@ -181,7 +183,7 @@ func TestStatementsChangedAfterSigning(t *testing.T) {
 		_, err := n.Apply(t.Context(), person("north", "olga"), mixed)
 		return err
 	})
-	_ = n.unchanged("north", signing.ErrMalformed, func() error {
+	_ = n.unchanged("north", statement.ErrMalformed, func() error {
 		_, err := n.Apply(t.Context(), person("north", "olga"), env.Bytes()[:200])
 		return err
 	})
@@ -226,10 +228,10 @@ func TestActivationNeedsTheChain(t *testing.T) {
 		_, err := n.apply("north", sign(n, about(p), n.activationOf("north", p), "amy@south"))
 		return err
 	})
-	for name, change := range map[string]func(*signing.Activation){
-		"shadow":        func(a *signing.Activation) { a.Mode = signing.Shadow },
-		"in the future": func(a *signing.Activation) { a.ActivateAt = n.clock.now().AddDate(0, 0, 1) },
-		"other library": func(a *signing.Activation) { a.Library = "1.0.9" },
+	for name, change := range map[string]func(*statement.Activation){
+		"shadow":        func(a *statement.Activation) { a.Mode = statement.Shadow },
+		"in the future": func(a *statement.Activation) { a.ActivateAt = n.clock.now().AddDate(0, 0, 1) },
+		"other library": func(a *statement.Activation) { a.Library = "1.0.9" },
 	} {
 		err := n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", p, change); return err })
 		t.Logf("%s: %v", name, err)
@@ -276,11 +278,11 @@ func TestInputsThatNoPrefetchDelivers(t *testing.T) {
 	}
 	renal := decidetest.ReferencePack(t, "renal_dosing")
 	off := n.activationOf("north", renal)
-	off.Mode = signing.Off
+	off.Mode = statement.Off
 	n.sayOf("north", about(renal), off, "rick@north")
 	n.policy("north", without("labs"))
 	_ = n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", renal); return err })
-	n.activate("north", renal, func(a *signing.Activation) { a.InputsUnknown = []string{"Observation"} })
+	n.activate("north", renal, func(a *statement.Activation) { a.InputsUnknown = []string{"Observation"} })
 	// What was signed stays true after a restart, and for the next policy.
 	n.restart()
 	n.policy("north", without("labs"))
@@ -332,9 +334,9 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		stop = n.suspend("north", "nsaid_anticoagulant", "", "wrong")
 		n.activate("north", editedPack(t, terms, "2026.2.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
 			[3]string{"tables/products.json", `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`, `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`}))
-		resumption := signing.Resumption{Tenant: "north", Region: signing.Region(testRegion), Lifts: signing.Digest(stop.Digest), Reason: "mended", ResumedAt: n.clock.now()}
+		resumption := statement.Resumption{Tenant: "north", Region: statement.Region(testRegion), Lifts: trust.Digest(stop.Digest), Reason: "mended", ResumedAt: n.clock.now()}
 		_ = n.unchanged("north", decide.ErrCases, func() error {
-			_, err := n.apply("north", sign(t, signing.PackDigest{}, resumption, "amy@north"))
+			_, err := n.apply("north", sign(t, statement.PackDigest{}, resumption, "amy@north"))
 			return err
 		})
 	})
@@ -345,15 +347,15 @@ func TestPolicyForAnother(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		inner func(*tenant.Policy)
-		outer func(*signing.TenantPolicy)
+		outer func(*statement.TenantPolicy)
 		want  error
 	}{
-		{"statement for another tenant", nil, func(s *signing.TenantPolicy) { s.Tenant = "south" }, signing.ErrWrongTenant},
-		{"statement for another region", nil, func(s *signing.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
+		{"statement for another tenant", nil, func(s *statement.TenantPolicy) { s.Tenant = "south" }, signing.ErrWrongTenant},
+		{"statement for another region", nil, func(s *statement.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
 		{"policy for another tenant", func(p *tenant.Policy) { p.Tenant = "south" }, nil, ErrStatement},
 		{"policy for another region", func(p *tenant.Policy) { p.Region = "eu-central" }, nil, ErrStatement},
-		{"both for another region", func(p *tenant.Policy) { p.Region = "eu-central" }, func(s *signing.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
-		{"an older one again", nil, func(s *signing.TenantPolicy) { s.Seq = 1 }, signing.ErrSequence},
+		{"both for another region", func(p *tenant.Policy) { p.Region = "eu-central" }, func(s *statement.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
+		{"an older one again", nil, func(s *statement.TenantPolicy) { s.Seq = 1 }, signing.ErrSequence},
 		{"parameters that do not fit", func(p *tenant.Policy) {
 			p.Parameters = map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(`"a year"`)}}
 		}, nil, manifest.ErrParameter},
@@ -365,7 +367,7 @@ func TestPolicyForAnother(t *testing.T) {
 				c.inner(&p)
 			}
 			if c.outer == nil {
-				c.outer = func(*signing.TenantPolicy) {}
+				c.outer = func(*statement.TenantPolicy) {}
 			}
 			_ = n.unchanged("north", c.want, func() error { _, err := n.apply("north", n.policyEnvelope("north", p, c.outer)); return err })
 		})
@@ -380,7 +382,7 @@ func TestRollBackIsANewActivation(t *testing.T) {
 	n.activate("north", goodUpdate(t))
 	_ = n.unchanged("north", signing.ErrSequence, func() error { _, err := n.apply("north", sign(n, about(old), first, "amy@north")); return err })
 	n.activate("north", old)
-	if _, digest := n.trust("north").Standing("renal_dosing"); digest != signing.Digest(old.Digest) {
+	if _, digest := n.trust("north").Succession("renal_dosing"); digest != trust.Digest(old.Digest) {
 		t.Error("the roll-back did not take effect")
 	}
 }
@@ -464,7 +466,7 @@ func TestAnotherNodeWasFirst(t *testing.T) {
 	other, err := Open(t.Context(), Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots})
 	decidetest.Must(t, err)
 	defer other.Close()
-	_, err = other.Apply(t.Context(), person("north", "rick"), sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion),
+	_, err = other.Apply(t.Context(), person("north", "rick"), sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion),
 		Pack: "renal_dosing", Rule: "egfr-needed", Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
 	decidetest.Must(t, err)
 	n.policy("north", decidetest.PolicyFor(t, "north"))
@@ -493,8 +495,8 @@ func TestStatementsFoldTheSame(t *testing.T) {
 func TestRevokedPersonIsOut(t *testing.T) {
 	n := newRegion(t)
 	decidetest.Must(t, n.member(n.tenants["north"].now.Load(), person("north", "olga")))
-	n.revoke("north", signing.Target{Type: signing.TargetPerson, Value: "ada@north"}, signing.Suspend)
-	n.revoke("north", signing.Target{Type: signing.TargetPerson, Value: "olga@north"}, signing.Revoke)
+	n.revoke("north", statement.Target{Type: statement.TargetPerson, Value: "ada@north"}, statement.Suspend)
+	n.revoke("north", statement.Target{Type: statement.TargetPerson, Value: "olga@north"}, statement.Revoke)
 	for name, do := range map[string]func() error{
 		"apply":      func() error { _, err := n.Apply(t.Context(), person("north", "olga"), nil); return err },
 		"status":     func() error { _, err := n.Status(t.Context(), person("north", "olga")); return err },

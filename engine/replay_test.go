@@ -18,6 +18,8 @@ import (
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // away is what an auditor elsewhere has: the pinned root, and what the server
@@ -25,7 +27,7 @@ import (
 type away struct {
 	testing.TB
 	*node
-	pin        signing.Digest
+	pin        trust.Digest
 	statements []decide.Logged
 	fetch      func(context.Context, rulepacks.Digest) ([]byte, error)
 }
@@ -110,7 +112,7 @@ func TestReplayAfterEverythingChanged(t *testing.T) {
 	n.resume("north", stop)
 	n.suspend("north", "renal_dosing", "metformin-caution", "noisy")
 	call()
-	n.activate("north", goodUpdate(t), func(a *signing.Activation) { a.DeactivateAt = n.clock.now().Add(time.Minute) })
+	n.activate("north", goodUpdate(t), func(a *statement.Activation) { a.DeactivateAt = n.clock.now().Add(time.Minute) })
 	call()
 	n.clock.advance(time.Minute)
 	call()
@@ -119,7 +121,7 @@ func TestReplayAfterEverythingChanged(t *testing.T) {
 	p.Language = "de"
 	n.policy("north", p)
 	call()
-	n.revoke("north", signing.Target{Type: signing.TargetPerson, Value: author}, signing.Revoke)
+	n.revoke("north", statement.Target{Type: statement.TargetPerson, Value: author}, statement.Revoke)
 	n.restart()
 	if live := n.trust("north").Live(); len(live) != 0 {
 		t.Fatalf("after its author was revoked: %v", live)
@@ -187,7 +189,7 @@ func TestReleaseLogIsNotBelieved(t *testing.T) {
 			last(a).Envelope = string(swapPayload(t, []byte(last(a).Envelope), []byte(a.statements[len(a.statements)-4].Envelope)))
 		}, signing.ErrSignature},
 		{"a time long after", func(a *away) { last(a).Time = last(a).Time.AddDate(10, 0, 0) }, signing.ErrExpired},
-		{"not a statement", func(a *away) { last(a).Envelope = "{}" }, signing.ErrUnsupported},
+		{"not a statement", func(a *away) { last(a).Envelope = "{}" }, statement.ErrUnsupported},
 		{"empty", func(a *away) { a.statements = nil }, decide.ErrNotLive},
 		{"another pack under the digest", func(a *away) {
 			a.fetch = func(context.Context, rulepacks.Digest) ([]byte, error) { return goodUpdate(t).Archive(), nil }

@@ -12,6 +12,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // verbs is everything that can be asked of an engine on behalf of somebody.
@@ -200,7 +201,7 @@ func TestPackOfOneTenantIsHiddenFromTheOther(t *testing.T) {
 // somebody who is trusted there.
 func TestStatementOfAnotherTenant(t *testing.T) {
 	n := newRegion(t)
-	env := sign(t, signing.PackDigest{}, signing.Suspension{Tenant: "north", Region: signing.Region(testRegion), Pack: "renal_dosing",
+	env := sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion), Pack: "renal_dosing",
 		Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
 	_ = n.unchanged("south", signing.ErrWrongTenant, func() error { _, err := n.apply("south", env); return err })
 }

@@ -2,7 +2,6 @@ package signing
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"encoding/asn1"
 	"encoding/base64"
@@ -10,18 +9,17 @@ import (
 	"math/big"
 	"slices"
 
-	"github.com/go-json-experiment/json"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	"github.com/sigstore/sigstore/pkg/signature"
-	sigdsse "github.com/sigstore/sigstore/pkg/signature/dsse"
+
+	"github.com/precept-cds/precept/signing/internal/strict"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 const (
-	// MaxEnvelopeSize is the most bytes an envelope has: the longest entry of a
-	// C2SP tlog-tiles log, where envelopes are stored.
-	MaxEnvelopeSize = 65535
-	// MaxSignatures is the most bundles an envelope has.
-	MaxSignatures = 16
+	maxSignatures = 16
 
 	bundleType   = "application/vnd.dev.sigstore.bundle.v0.3+json"
 	payloadType  = "application/vnd.in-toto+json"
@@ -30,7 +28,7 @@ const (
 
 // Bundle is one signature over one payload. The zero value is no signature.
 type Bundle struct {
-	key     KeyID
+	key     keys.ID
 	payload []byte
 	sig     []byte
 }
@@ -40,7 +38,7 @@ type bundleWire struct {
 	MediaType string `json:"mediaType"`
 	Material  struct {
 		PublicKey struct {
-			Hint KeyID `json:"hint"`
+			Hint keys.ID `json:"hint"`
 		} `json:"publicKey"`
 	} `json:"verificationMaterial"`
 	Envelope struct {
@@ -54,58 +52,44 @@ type sigWire struct {
 	Sig string `json:"sig"`
 }
 
-// Sign signs a payload made by [Statement.Payload] and refuses everything else, so
+// Sign signs a payload made by [statement.Statement.Payload] and refuses everything else, so
 // that a key cannot be made to sign what nobody could read.
-func Sign(payload []byte, key PrivateKey) (Bundle, error) {
-	if _, err := ParseStatement(payload); err != nil {
+func Sign(payload []byte, key keys.Private) (Bundle, error) {
+	if _, err := statement.Parse(payload); err != nil {
 		return Bundle{}, fmt.Errorf("signing: %w", err)
 	}
-	if key.signer == nil {
-		return Bundle{}, fmt.Errorf("signing: %w: no private key", ErrMalformed)
+	id := key.Public().ID()
+	if key.Crypto() == nil {
+		return Bundle{}, fmt.Errorf("signing: %w: no private key", statement.ErrMalformed)
 	}
-	signer, err := signature.LoadSigner(key.signer, crypto.SHA256)
+	signer, err := signature.LoadSigner(key.Crypto(), crypto.SHA256)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("loading key %s: %w: %v", key.public.id, ErrUnsupported, err)
+		return Bundle{}, fmt.Errorf("loading key %s: %w: %v", id, statement.ErrUnsupported, err)
 	}
-	envelope, err := dsse.NewEnvelopeSigner(&sigdsse.SignerAdapter{
-		SignatureSigner: signer,
-		Pub:             key.public.key,
-		PubKeyID:        string(key.public.id),
-	})
+	sig, err := signer.SignMessage(bytes.NewReader(dsse.PAE(payloadType, payload)))
 	if err != nil {
-		return Bundle{}, fmt.Errorf("signing: %w", err)
+		return Bundle{}, fmt.Errorf("signing with key %s: %w", id, err)
 	}
-	signed, err := envelope.SignPayload(context.Background(), payloadType, payload)
-	if err != nil {
-		return Bundle{}, fmt.Errorf("signing with key %s: %w", key.public.id, err)
-	}
-	sig, err := base64.StdEncoding.DecodeString(signed.Signatures[0].Sig)
-	if err != nil {
-		return Bundle{}, fmt.Errorf("signing with key %s: %w", key.public.id, err)
-	}
-	return Bundle{key: key.public.id, payload: bytes.Clone(payload), sig: sig}, nil
+	return Bundle{key: id, payload: bytes.Clone(payload), sig: sig}, nil
 }
 
 // KeyID returns the id the bundle claims. It is a hint until the signature is checked.
-func (b Bundle) KeyID() KeyID { return b.key }
+func (b Bundle) KeyID() keys.ID { return b.key }
 
 // Verify checks the signature over the payload with key, whatever key the bundle
 // claims. It says nothing about whether that key may sign this: ask [State.Check].
 // A signature that does not hold is [ErrSignature].
-func (b Bundle) Verify(key PublicKey) error { return b.verify(key) }
-
-// verify checks the signature with key, whatever the hint says.
-func (b Bundle) verify(key PublicKey) error {
-	verifier, err := key.verifier()
+func (b Bundle) Verify(key keys.Public) error {
+	verifier, err := signature.LoadVerifier(key.Crypto(), crypto.SHA256)
 	if err != nil {
-		return err
+		return fmt.Errorf("loading key %s: %w: %v", key.ID(), statement.ErrUnsupported, err)
 	}
-	if key.alg == ECDSAP256 && !isDER(b.sig) {
-		return fmt.Errorf("%w: signature of key %s is not DER", ErrSignature, key.id)
+	if key.Algorithm() == keys.ECDSAP256 && !isDER(b.sig) {
+		return fmt.Errorf("%w: signature of key %s is not DER", ErrSignature, key.ID())
 	}
 	message := dsse.PAE(payloadType, b.payload)
 	if err := verifier.VerifySignature(bytes.NewReader(b.sig), bytes.NewReader(message)); err != nil {
-		return fmt.Errorf("%w: key %s did not sign these bytes", ErrSignature, key.id)
+		return fmt.Errorf("%w: key %s did not sign these bytes", ErrSignature, key.ID())
 	}
 	return nil
 }
@@ -128,43 +112,43 @@ func (b Bundle) encode() ([]byte, error) {
 	w.Envelope.Payload = base64.StdEncoding.EncodeToString(b.payload)
 	w.Envelope.PayloadType = payloadType
 	w.Envelope.Signatures = []sigWire{{Sig: base64.StdEncoding.EncodeToString(b.sig)}}
-	line, err := json.Marshal(w, codec)
+	line, err := strict.Marshal(w)
 	if err != nil {
-		return nil, fmt.Errorf("writing bundle: %w: %v", ErrMalformed, err)
+		return nil, fmt.Errorf("writing bundle: %w: %v", statement.ErrMalformed, err)
 	}
 	return append(line, '\n'), nil
 }
 
 func readBundle(line []byte) (Bundle, error) {
 	var w bundleWire
-	if err := json.Unmarshal(line, &w, codec); err != nil {
-		return Bundle{}, fmt.Errorf("%w: %w", ErrMalformed, location(err))
+	if err := strict.Unmarshal(line, &w); err != nil {
+		return Bundle{}, fmt.Errorf("%w: %w", statement.ErrMalformed, err)
 	}
 	if w.MediaType != bundleType {
-		return Bundle{}, fmt.Errorf("media type is %w; expected %s", ErrUnsupported, bundleType)
+		return Bundle{}, fmt.Errorf("media type is %w; expected %s", statement.ErrUnsupported, bundleType)
 	}
 	if w.Envelope.PayloadType != payloadType {
-		return Bundle{}, fmt.Errorf("payload type is %w; expected %s", ErrUnsupported, payloadType)
+		return Bundle{}, fmt.Errorf("payload type is %w; expected %s", statement.ErrUnsupported, payloadType)
 	}
-	if !digestPattern.MatchString(string(w.Material.PublicKey.Hint)) {
-		return Bundle{}, fmt.Errorf("%w: publicKey.hint is not a key id", ErrMalformed)
+	if !strict.Digest.MatchString(string(w.Material.PublicKey.Hint)) {
+		return Bundle{}, fmt.Errorf("%w: publicKey.hint is not a key id", statement.ErrMalformed)
 	}
 	switch n := len(w.Envelope.Signatures); {
 	case n == 0 || (n == 1 && w.Envelope.Signatures[0].Sig == ""):
 		return Bundle{}, fmt.Errorf("bundle is %w; sign the payload", ErrUnsigned)
 	case n > 1:
-		return Bundle{}, fmt.Errorf("%w: %d signatures in one bundle; use one bundle for each signer", ErrMalformed, n)
+		return Bundle{}, fmt.Errorf("%w: %d signatures in one bundle; use one bundle for each signer", statement.ErrMalformed, n)
 	}
 	payload, err := base64.StdEncoding.Strict().DecodeString(w.Envelope.Payload)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("%w: payload is not standard base64", ErrMalformed)
+		return Bundle{}, fmt.Errorf("%w: payload is not standard base64", statement.ErrMalformed)
 	}
 	sig, err := base64.StdEncoding.Strict().DecodeString(w.Envelope.Signatures[0].Sig)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("%w: signature is not standard base64", ErrMalformed)
+		return Bundle{}, fmt.Errorf("%w: signature is not standard base64", statement.ErrMalformed)
 	}
 	if len(sig) > maxSignature {
-		return Bundle{}, fmt.Errorf("signature of %d bytes: %w", len(sig), ErrTooLarge)
+		return Bundle{}, fmt.Errorf("signature of %d bytes: %w", len(sig), statement.ErrTooLarge)
 	}
 	return Bundle{key: w.Material.PublicKey.Hint, payload: payload, sig: sig}, nil
 }
@@ -173,10 +157,10 @@ func readBundle(line []byte) (Bundle, error) {
 // changed. That it can be read says nothing about whether to believe it: ask
 // [State.Check].
 type Envelope struct {
-	statement Statement
-	payload   []byte
-	bundles   []Bundle // sorted by key id, each key once
-	encoded   []byte
+	said    statement.Statement
+	payload []byte
+	bundles []Bundle // sorted by key id, each key once
+	encoded []byte
 }
 
 // NewEnvelope joins bundles over identical payload bytes. Two bundles of one key,
@@ -185,8 +169,8 @@ func NewEnvelope(bundles ...Bundle) (*Envelope, error) {
 	if len(bundles) == 0 {
 		return nil, fmt.Errorf("envelope is %w; sign the payload", ErrUnsigned)
 	}
-	if len(bundles) > MaxSignatures {
-		return nil, fmt.Errorf("envelope with %d signatures: %w; at most %d", len(bundles), ErrTooLarge, MaxSignatures)
+	if len(bundles) > maxSignatures {
+		return nil, fmt.Errorf("envelope with %d signatures: %w; at most %d", len(bundles), statement.ErrTooLarge, maxSignatures)
 	}
 	sorted := slices.Clone(bundles)
 	slices.SortFunc(sorted, func(a, b Bundle) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
@@ -196,10 +180,10 @@ func NewEnvelope(bundles ...Bundle) (*Envelope, error) {
 			return nil, fmt.Errorf("bundle is %w; sign the payload", ErrUnsigned)
 		}
 		if i > 0 && b.key == sorted[i-1].key {
-			return nil, fmt.Errorf("%w: key %s signs twice; keep one of its bundles", ErrMalformed, b.key)
+			return nil, fmt.Errorf("%w: key %s signs twice; keep one of its bundles", statement.ErrMalformed, b.key)
 		}
 		if !bytes.Equal(b.payload, e.payload) {
-			return nil, fmt.Errorf("%w: bundles sign different payloads; sign the same bytes", ErrMalformed)
+			return nil, fmt.Errorf("%w: bundles sign different payloads; sign the same bytes", statement.ErrMalformed)
 		}
 		line, err := b.encode()
 		if err != nil {
@@ -207,27 +191,27 @@ func NewEnvelope(bundles ...Bundle) (*Envelope, error) {
 		}
 		e.encoded = append(e.encoded, line...)
 	}
-	if len(e.encoded) > MaxEnvelopeSize {
-		return nil, fmt.Errorf("envelope of %d bytes: %w; at most %d, counting the payload once for each signer", len(e.encoded), ErrTooLarge, MaxEnvelopeSize)
+	if len(e.encoded) > statement.MaxSize {
+		return nil, fmt.Errorf("envelope of %d bytes: %w; at most %d, counting the payload once for each signer", len(e.encoded), statement.ErrTooLarge, statement.MaxSize)
 	}
-	statement, err := ParseStatement(e.payload)
+	said, err := statement.Parse(e.payload)
 	if err != nil {
 		return nil, err
 	}
-	e.statement = statement
+	e.said = said
 	return e, nil
 }
 
 // ReadEnvelope reads exactly what [Envelope.Bytes] writes and refuses every other
 // spelling of it, so that one envelope has one digest in a log.
 func ReadEnvelope(text []byte) (*Envelope, error) {
-	if len(text) > MaxEnvelopeSize {
-		return nil, fmt.Errorf("reading envelope of %d bytes: %w; at most %d", len(text), ErrTooLarge, MaxEnvelopeSize)
+	if len(text) > statement.MaxSize {
+		return nil, fmt.Errorf("reading envelope of %d bytes: %w; at most %d", len(text), statement.ErrTooLarge, statement.MaxSize)
 	}
 	var bundles []Bundle
 	for line := range bytes.Lines(text) {
-		if len(bundles) == MaxSignatures {
-			return nil, fmt.Errorf("reading envelope: %w: more than %d signatures", ErrTooLarge, MaxSignatures)
+		if len(bundles) == maxSignatures {
+			return nil, fmt.Errorf("reading envelope: %w: more than %d signatures", statement.ErrTooLarge, maxSignatures)
 		}
 		b, err := readBundle(line)
 		if err != nil {
@@ -240,7 +224,7 @@ func ReadEnvelope(text []byte) (*Envelope, error) {
 		return nil, fmt.Errorf("reading envelope: %w", err)
 	}
 	if !bytes.Equal(e.encoded, text) {
-		return nil, fmt.Errorf("reading envelope: %w: not in canonical form; write it with this package", ErrMalformed)
+		return nil, fmt.Errorf("reading envelope: %w: not in canonical form; write it with this package", statement.ErrMalformed)
 	}
 	return e, nil
 }
@@ -257,10 +241,10 @@ func (e *Envelope) Bytes() []byte { return bytes.Clone(e.encoded) }
 func (e *Envelope) Payload() []byte { return bytes.Clone(e.payload) }
 
 // Digest returns the SHA-256 of the payload, which names the statement whoever signs it.
-func (e *Envelope) Digest() Digest { return DigestOf(e.payload) }
+func (e *Envelope) Digest() trust.Digest { return trust.DigestOf(e.payload) }
 
 // Statement returns what is said. Nobody vouches for it before [State.Check].
-func (e *Envelope) Statement() Statement { return e.statement }
+func (e *Envelope) Statement() statement.Statement { return e.said }
 
 // Bundles returns the signatures, sorted by key id.
 func (e *Envelope) Bundles() []Bundle { return slices.Clone(e.bundles) }

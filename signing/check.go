@@ -4,29 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // Verified is an envelope that was judged against a state, and the state after it.
 type Verified struct {
 	envelope *Envelope
-	at       time.Time
-	signers  []PersonID
 	base     *State
 	next     *State
 }
 
 // Statement returns what was said.
-func (v Verified) Statement() Statement { return v.envelope.statement }
+func (v Verified) Statement() statement.Statement { return v.envelope.said }
 
 // Digest returns the digest of the payload.
-func (v Verified) Digest() Digest { return v.envelope.Digest() }
-
-// At returns the log's time the envelope was judged at.
-func (v Verified) At() time.Time { return v.at }
-
-// Signers returns the distinct persons whose signatures were checked, sorted; empty
-// for a suspension signed by a node.
-func (v Verified) Signers() []PersonID { return v.signers }
+func (v Verified) Digest() trust.Digest { return v.envelope.Digest() }
 
 // maxClockLead is how far a signer's clock may run ahead of the log's.
 const maxClockLead = 10 * time.Minute
@@ -39,15 +34,15 @@ const maxClockLead = 10 * time.Minute
 // counted, then the rules of the kind apply. Nothing changes before [State.Apply].
 func (s *State) Check(env *Envelope, at time.Time) (Verified, error) {
 	if env == nil || at.IsZero() {
-		return Verified{}, fmt.Errorf("checking statement: %w: no envelope or no time", ErrMalformed)
+		return Verified{}, fmt.Errorf("checking statement: %w: no envelope or no time", statement.ErrMalformed)
 	}
 	e := entry{state: s, env: env, digest: env.Digest(), at: at.UTC()}
-	next, votes, err := e.admit()
+	next, err := e.admit()
 	if err != nil {
-		return Verified{}, fmt.Errorf("checking %s statement: %w", env.statement.Predicate.Kind(), err)
+		return Verified{}, fmt.Errorf("checking %s statement: %w", env.said.Kind(), err)
 	}
 	next.size = s.size + 1
-	return Verified{envelope: env, at: e.at, signers: persons(votes), base: s, next: next}, nil
+	return Verified{envelope: env, base: s, next: next}, nil
 }
 
 // Apply returns the state after v. A v that was judged against another state is
@@ -63,39 +58,39 @@ func (s *State) Apply(v Verified) (*State, error) {
 type entry struct {
 	state  *State
 	env    *Envelope
-	digest Digest
+	digest trust.Digest
 	at     time.Time
 }
 
-func (e entry) admit() (*State, []vote, error) {
+func (e entry) admit() (*State, error) {
 	if e.state.root == nil {
-		r, ok := e.env.statement.Predicate.(TrustRoot)
-		if !ok || r.RootKind != TenantRoot {
-			return nil, nil, fmt.Errorf("%w: the first entry must be the tenant's trust root", ErrUntrustedRoot)
+		r, ok := e.env.said.Predicate.(trust.Root)
+		if !ok || r.RootKind != trust.TenantRoot {
+			return nil, fmt.Errorf("%w: the first entry must be the tenant's trust root", ErrUntrustedRoot)
 		}
 	}
-	switch p := e.env.statement.Predicate.(type) {
-	case TrustRoot:
-		if p.RootKind == TenantRoot {
+	switch p := e.env.said.Predicate.(type) {
+	case trust.Root:
+		if p.RootKind == trust.TenantRoot {
 			return e.tenantRoot(p)
 		}
 		return e.publisherRoot(p)
-	case TenantPolicy:
+	case statement.TenantPolicy:
 		return e.tenantPolicy(p)
-	case PackRelease:
+	case statement.PackRelease:
 		return e.packRelease(p)
-	case ClinicalReview:
+	case statement.ClinicalReview:
 		return e.clinicalReview(p)
-	case Activation:
+	case statement.Activation:
 		return e.activation(p)
-	case Suspension:
+	case statement.Suspension:
 		return e.suspension(p)
-	case Resumption:
+	case statement.Resumption:
 		return e.resumption(p)
-	case Revocation:
+	case statement.Revocation:
 		return e.revocation(p)
 	default:
-		return nil, nil, fmt.Errorf("kind is %w", ErrUnsupported)
+		return nil, fmt.Errorf("kind is %w", statement.ErrUnsupported)
 	}
 }
 
@@ -110,7 +105,7 @@ type signer struct {
 // the envelope: what nobody here can vouch for does not enter the log.
 func (e entry) signers(roots ...*root) ([]signer, error) {
 	var found []signer
-	keys := make([]PublicKey, len(e.env.bundles))
+	keys := make([]keys.Public, len(e.env.bundles))
 	for i, b := range e.env.bundles {
 		reason := fmt.Errorf("%w: key %s is not in the root that decides this kind; add the person or use another key", ErrUntrustedSigner, b.key)
 		known := false
@@ -125,7 +120,7 @@ func (e entry) signers(roots ...*root) ([]signer, error) {
 			}
 			known, keys[i] = true, k.public
 			found = append(found, signer{r, vote{
-				publisher: r.publisher(), person: k.person.ID, names: k.person.names(), key: b.key, at: e.at,
+				publisher: r.publisher(), person: k.person.ID, names: k.person.Names(), key: b.key, at: e.at,
 			}})
 		}
 		if !known {
@@ -133,7 +128,7 @@ func (e entry) signers(roots ...*root) ([]signer, error) {
 		}
 	}
 	for i, b := range e.env.bundles {
-		if err := b.verify(keys[i]); err != nil {
+		if err := b.Verify(keys[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -141,14 +136,14 @@ func (e entry) signers(roots ...*root) ([]signer, error) {
 }
 
 // usable returns a key of a root whose signature counts at this time.
-func (s *State) usable(r *root, id KeyID, at time.Time) (rootKey, error) {
+func (s *State) usable(r *root, id keys.ID, at time.Time) (rootKey, error) {
 	k, ok := r.keys[id]
 	switch {
 	case !ok:
 		return rootKey{}, fmt.Errorf("%w: key %s is not listed", ErrUntrustedSigner, id)
-	case s.stopped(Target{TargetKey, string(id)}):
+	case s.outOfService(keyTarget(id)):
 		return rootKey{}, fmt.Errorf("%w: key %s; use another key", ErrRevoked, id)
-	case s.stoppedPerson(k.person.names()):
+	case s.anyOutOfService(k.person.Names()):
 		return rootKey{}, fmt.Errorf("%w: person %s; another person must sign", ErrRevoked, k.person.ID)
 	case !k.valid(at):
 		return rootKey{}, fmt.Errorf("%w: key %s is not valid at the log's time; list it with a new period", ErrExpired, id)
@@ -158,9 +153,9 @@ func (s *State) usable(r *root, id KeyID, at time.Time) (rootKey, error) {
 
 // holding returns the votes of those signers whom r gives any of the roles, one for
 // each person however many keys they signed with.
-func holding(found []signer, r *root, roles ...Role) []vote {
+func holding(found []signer, r *root, roles ...trust.Role) []vote {
 	var votes []vote
-	counted := map[PersonID]bool{}
+	counted := map[trust.PersonID]bool{}
 	for _, f := range found {
 		if f.root != r || counted[f.person] {
 			continue
@@ -185,19 +180,19 @@ func everyone(found []signer) []vote {
 	return votes
 }
 
-// removers returns the votes that may take something out of service: one suffices.
-func removers(found []signer, r *root) ([]vote, error) {
-	votes := holding(found, r, Revoker, Approver)
-	if len(votes) == 0 {
-		return nil, fmt.Errorf("%w: removing power needs one person with role %s or %s", ErrThreshold, Revoker, Approver)
+// mayRemove requires one person who may take something out of service.
+func mayRemove(found []signer, r *root) error {
+	if len(holding(found, r, trust.Revoker, trust.Approver)) == 0 {
+		return fmt.Errorf("%w: removing power needs one person with role %s or %s",
+			ErrThreshold, trust.Revoker, trust.Approver)
 	}
-	return votes, nil
+	return nil
 }
 
 // threshold returns the votes of a role, or [ErrThreshold] if they are too few. A root
 // cannot have a threshold below 1 (see checkRoles); a role the root lacks has no
 // threshold at all and is refused here.
-func threshold(found []signer, r *root, role Role) ([]vote, error) {
+func threshold(found []signer, r *root, role trust.Role) ([]vote, error) {
 	rule, ok := r.Roles[role]
 	if !ok || rule.Threshold < 1 {
 		return nil, fmt.Errorf("%w: root %q has no role %s; add it", ErrThreshold, r.Name, role)
@@ -211,7 +206,7 @@ func threshold(found []signer, r *root, role Role) ([]vote, error) {
 }
 
 // ours refuses what is meant for another tenant or region.
-func (e entry) ours(tenant Tenant, region Region) error {
+func (e entry) ours(tenant statement.Tenant, region statement.Region) error {
 	if tenant != e.state.tenant {
 		return fmt.Errorf("%w: this log is of tenant %q; make the statement for it", ErrWrongTenant, e.state.tenant)
 	}

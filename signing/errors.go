@@ -2,17 +2,9 @@ package signing
 
 import "errors"
 
-// One sentinel per fact. Messages that wrap them end in a hint how to mend.
+// One sentinel per fact, besides those of statement and keys. Messages that wrap them
+// end in a hint how to fix it.
 var (
-	// ErrMalformed means the bytes are not a statement, bundle, envelope or key of
-	// this version in canonical form. Make it again; do not store it.
-	ErrMalformed = errors.New("malformed")
-	// ErrTooLarge means a limit of size or count was exceeded before anything was
-	// believed. Split or shorten the statement.
-	ErrTooLarge = errors.New("too large")
-	// ErrUnsupported means the kind, format or algorithm is known or plausible but
-	// this version does not act on it. Upgrade, or use a supported one.
-	ErrUnsupported = errors.New("not supported by this version")
 	// ErrUnsigned means there is no signature at all. Sign before submitting.
 	ErrUnsigned = errors.New("unsigned")
 	// ErrSignature means a signature does not belong to these bytes and this key:

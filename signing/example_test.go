@@ -7,43 +7,46 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // A tenant's root is pinned, then its policy is signed by two persons, checked and
 // applied. Real keys come from crypto/rand; this example wants the same ones each time.
 func Example() {
 	source := rand.NewChaCha8([32]byte{})
-	newKey := func(alg signing.Algorithm) signing.PrivateKey {
-		key, err := signing.GenerateKey(alg, source)
+	newKey := func(alg keys.Algorithm) keys.Private {
+		key, err := keys.Generate(alg, source)
 		if err != nil {
 			log.Fatal(err)
 		}
 		return key
 	}
-	otto, amy := newKey(signing.Ed25519), newKey(signing.ECDSAP256)
+	otto, amy := newKey(keys.Ed25519), newKey(keys.ECDSAP256)
 	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC) // the log's time
 
-	person := func(id signing.PersonID, key signing.PrivateKey) signing.Person {
-		return signing.Person{ID: id, Name: string(id), Keys: []signing.PersonKey{
-			signing.NewPersonKey(key.Public(), now, now.AddDate(1, 0, 0)),
+	person := func(id trust.PersonID, key keys.Private) trust.Person {
+		return trust.Person{ID: id, Name: string(id), Keys: []trust.PersonKey{
+			trust.NewPersonKey(key.Public(), now, now.AddDate(1, 0, 0)),
 		}}
 	}
-	one := func(id signing.PersonID) signing.RoleRule {
-		return signing.RoleRule{Threshold: 1, Persons: []signing.PersonID{id}}
+	one := func(id trust.PersonID) trust.RoleRule {
+		return trust.RoleRule{Threshold: 1, Persons: []trust.PersonID{id}}
 	}
-	root := signing.TrustRoot{
-		RootKind: signing.TenantRoot, Name: "north", Version: 1, IssuedAt: now, Expires: now.AddDate(1, 0, 0),
-		Persons: []signing.Person{person("otto@north.example", otto), person("amy@north.example", amy)},
-		Roles: map[signing.Role]signing.RoleRule{
-			signing.Operator:  one("otto@north.example"),
-			signing.Approver:  one("amy@north.example"),
-			signing.RootAdmin: one("amy@north.example"),
+	root := trust.Root{
+		RootKind: trust.TenantRoot, Name: "north", Version: 1, IssuedAt: now, Expires: now.AddDate(1, 0, 0),
+		Persons: []trust.Person{person("otto@north.example", otto), person("amy@north.example", amy)},
+		Roles: map[trust.Role]trust.RoleRule{
+			trust.Operator:  one("otto@north.example"),
+			trust.Approver:  one("amy@north.example"),
+			trust.RootAdmin: one("amy@north.example"),
 		},
 	}
 
 	// Sign: one payload, one bundle for each signer.
-	sign := func(p signing.Predicate, keys ...signing.PrivateKey) *signing.Envelope {
-		payload, err := signing.Statement{Predicate: p}.Payload()
+	sign := func(p statement.Predicate, keys ...keys.Private) *signing.Envelope {
+		payload, err := statement.Statement{Predicate: p}.Payload()
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -61,7 +64,7 @@ func Example() {
 		}
 		return envelope
 	}
-	policy := signing.TenantPolicy{Tenant: "north", Region: "us-east", Seq: 1, Policy: []byte(`{"services":[]}`)}
+	policy := statement.TenantPolicy{Tenant: "north", Region: "us-east", Seq: 1, Policy: []byte(`{"services":[]}`)}
 	entries := []*signing.Envelope{sign(root, amy), sign(policy, otto, amy)}
 
 	// Check and apply: the state is the fold of the log.
@@ -77,7 +80,7 @@ func Example() {
 		if state, err = state.Apply(verified); err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(verified.Statement().Predicate.Kind(), "signed by", verified.Signers())
+		fmt.Println(verified.Statement().Kind(), "applied")
 	}
 	inForce, _ := state.Policy()
 	fmt.Println("policy", inForce.Seq, "of", state.Size(), "entries:", inForce.Raw)
@@ -88,8 +91,8 @@ func Example() {
 	fmt.Println(err)
 
 	// Output:
-	// trust-root signed by [amy@north.example]
-	// tenant-policy signed by [amy@north.example otto@north.example]
+	// trust-root applied
+	// tenant-policy applied
 	// policy 1 of 2 entries: {"services":[]}
 	// checking tenant-policy statement: too few signers: 0 of 1 persons with role approver of root "north"; collect more signatures over the same payload
 }

@@ -17,6 +17,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // forge signs any bytes, as an attacker with a good key can.
@@ -43,7 +46,7 @@ const inToto = "application/vnd.in-toto+json"
 
 // TestForgeIsGoodOtherwise makes sure that the refusals below are not of the forger.
 func TestForgeIsGoodOtherwise(t *testing.T) {
-	body := payload(t, signing.PackDigest{}, policy(1))
+	body := payload(t, statement.PackDigest{}, policy(1))
 	if _, err := signing.ReadEnvelope(forge(t, inToto, body, "otto")); err != nil {
 		t.Fatal(err)
 	}
@@ -51,83 +54,83 @@ func TestForgeIsGoodOtherwise(t *testing.T) {
 
 // TestPayloadVectors are payloads signed with a good key that must not be read.
 func TestPayloadVectors(t *testing.T) {
-	sum := func(s string) string { return string(signing.DigestOf([]byte(s))) }
+	sum := func(s string) string { return string(trust.DigestOf([]byte(s))) }
 	wrap := func(kind, predicate string) string {
 		return `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"` + kind + `","digest":{"sha256":"` + sum(predicate) +
 			`"}}],"predicateType":"https://github.com/precept-cds/precept/statement/` + kind + `/v1","predicate":` + predicate + `}`
 	}
-	good := string(payload(t, signing.PackDigest{}, policy(1)))
-	of := func(predicate signing.Predicate) string { return string(payload(t, archive(1), predicate)) }
+	good := string(payload(t, statement.PackDigest{}, policy(1)))
+	of := func(predicate statement.Predicate) string { return string(payload(t, archive(1), predicate)) }
 	swap := func(s, old, fresh string) string {
 		if !strings.Contains(s, old) {
 			t.Fatalf("vector does not contain %s", old)
 		}
 		return strings.Replace(s, old, fresh, 1)
 	}
-	root := string(payload(t, signing.PackDigest{}, publisherRoot(t)))
+	root := string(payload(t, statement.PackDigest{}, publisherRoot(t)))
 	for name, row := range map[string]struct {
 		payload string
 		want    error
 	}{
-		"nothing":                 {"", signing.ErrMalformed},
-		"null":                    {"null", signing.ErrMalformed},
-		"list":                    {"[]", signing.ErrMalformed},
-		"truncated":               {good[:len(good)-1], signing.ErrMalformed},
-		"text after":              {good + " ", signing.ErrMalformed},
-		"two values":              {good + good, signing.ErrMalformed},
-		"byte order mark":         {"\ufeff" + good, signing.ErrMalformed},
-		"white space":             {swap(good, `"seq":1`, `"seq": 1`), signing.ErrMalformed},
-		"bad UTF-8":               {swap(good, `"north"`, "\"north\xff\""), signing.ErrMalformed},
-		"lone surrogate":          {swap(good, `"services":[]`, `"services":"\ud800"`), signing.ErrMalformed},
-		"escaped spelling":        {swap(good, `"north"`, `"n\u006frth"`), signing.ErrMalformed},
-		"field order":             {swap(good, `"tenant":"north","region":"us-east"`, `"region":"us-east","tenant":"north"`), signing.ErrMalformed},
-		"number spelled 1e0":      {swap(good, `"seq":1`, `"seq":1e0`), signing.ErrMalformed},
-		"number 1e400":            {swap(good, `"seq":1`, `"seq":1e400`), signing.ErrMalformed},
-		"number -0":               {swap(good, `"seq":1`, `"seq":-0`), signing.ErrMalformed},
-		"duplicate field":         {swap(good, `"seq":1`, `"seq":1,"seq":2`), signing.ErrMalformed},
-		"duplicate in policy":     {swap(good, `"services":[]`, `"services":[],"services":[1]`), signing.ErrMalformed},
-		"duplicate predicate":     {swap(good, `,"predicate":`, `,"predicate":{},"predicate":`), signing.ErrMalformed},
-		"unknown predicate field": {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":{},"note":"x"}`), signing.ErrMalformed},
-		"field in another case":   {swap(good, `"seq"`, `"Seq"`), signing.ErrMalformed},
-		"field missing":           {wrap("tenant-policy", `{"tenant":"north","seq":1,"policy":{}}`), signing.ErrMalformed},
-		"field null":              {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":null}`), signing.ErrMalformed},
-		"policy of another type":  {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":[]}`), signing.ErrMalformed},
-		"predicate missing":       {wrap("tenant-policy", `{}`), signing.ErrMalformed},
-		"unknown statement field": {swap(good, `"subject"`, `"extra":1,"subject"`), signing.ErrMalformed},
-		"other statement type":    {swap(good, "Statement/v1", "Statement/v0.1"), signing.ErrMalformed},
+		"nothing":                 {"", statement.ErrMalformed},
+		"null":                    {"null", statement.ErrMalformed},
+		"list":                    {"[]", statement.ErrMalformed},
+		"truncated":               {good[:len(good)-1], statement.ErrMalformed},
+		"text after":              {good + " ", statement.ErrMalformed},
+		"two values":              {good + good, statement.ErrMalformed},
+		"byte order mark":         {"\ufeff" + good, statement.ErrMalformed},
+		"white space":             {swap(good, `"seq":1`, `"seq": 1`), statement.ErrMalformed},
+		"bad UTF-8":               {swap(good, `"north"`, "\"north\xff\""), statement.ErrMalformed},
+		"lone surrogate":          {swap(good, `"services":[]`, `"services":"\ud800"`), statement.ErrMalformed},
+		"escaped spelling":        {swap(good, `"north"`, `"n\u006frth"`), statement.ErrMalformed},
+		"field order":             {swap(good, `"tenant":"north","region":"us-east"`, `"region":"us-east","tenant":"north"`), statement.ErrMalformed},
+		"number spelled 1e0":      {swap(good, `"seq":1`, `"seq":1e0`), statement.ErrMalformed},
+		"number 1e400":            {swap(good, `"seq":1`, `"seq":1e400`), statement.ErrMalformed},
+		"number -0":               {swap(good, `"seq":1`, `"seq":-0`), statement.ErrMalformed},
+		"duplicate field":         {swap(good, `"seq":1`, `"seq":1,"seq":2`), statement.ErrMalformed},
+		"duplicate in policy":     {swap(good, `"services":[]`, `"services":[],"services":[1]`), statement.ErrMalformed},
+		"duplicate predicate":     {swap(good, `,"predicate":`, `,"predicate":{},"predicate":`), statement.ErrMalformed},
+		"unknown predicate field": {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":{},"note":"x"}`), statement.ErrMalformed},
+		"field in another case":   {swap(good, `"seq"`, `"Seq"`), statement.ErrMalformed},
+		"field missing":           {wrap("tenant-policy", `{"tenant":"north","seq":1,"policy":{}}`), statement.ErrMalformed},
+		"field null":              {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":null}`), statement.ErrMalformed},
+		"policy of another type":  {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":[]}`), statement.ErrMalformed},
+		"predicate missing":       {wrap("tenant-policy", `{}`), statement.ErrMalformed},
+		"unknown statement field": {swap(good, `"subject"`, `"extra":1,"subject"`), statement.ErrMalformed},
+		"other statement type":    {swap(good, "Statement/v1", "Statement/v0.1"), statement.ErrMalformed},
 		"right key, wrong predicate type": {swap(swap(good, "statement/tenant-policy/v1", "statement/suspension/v1"),
-			`"name":"tenant-policy"`, `"name":"suspension"`), signing.ErrMalformed},
-		"foreign predicate type": {swap(good, "https://github.com/precept-cds/precept/statement/tenant-policy/v1", "https://in-toto.io/attestation/test-result/v0.1"), signing.ErrMalformed},
-		"unknown kind":           {wrap("coronation", `{}`), signing.ErrMalformed},
-		"unknown version":        {swap(good, "tenant-policy/v1", "tenant-policy/v2"), signing.ErrMalformed},
-		"reserved test-result":   {wrap("test-result", `{}`), signing.ErrUnsupported},
-		"reserved key-operation": {wrap("key-operation", `{}`), signing.ErrUnsupported},
-		"reserved hold":          {wrap("hold", `{}`), signing.ErrUnsupported},
-		"reserved erasure":       {wrap("erasure", `{}`), signing.ErrUnsupported},
-		"reserved retention":     {wrap("retention", `{}`), signing.ErrUnsupported},
-		"no subject":             {swap(of(release(1, 1, "")), `{"name":"pack.tar"`, `]}`), signing.ErrMalformed},
+			`"name":"tenant-policy"`, `"name":"suspension"`), statement.ErrMalformed},
+		"foreign predicate type": {swap(good, "https://github.com/precept-cds/precept/statement/tenant-policy/v1", "https://in-toto.io/attestation/test-result/v0.1"), statement.ErrMalformed},
+		"unknown kind":           {wrap("coronation", `{}`), statement.ErrMalformed},
+		"unknown version":        {swap(good, "tenant-policy/v1", "tenant-policy/v2"), statement.ErrMalformed},
+		"reserved test-result":   {wrap("test-result", `{}`), statement.ErrUnsupported},
+		"reserved key-operation": {wrap("key-operation", `{}`), statement.ErrUnsupported},
+		"reserved hold":          {wrap("hold", `{}`), statement.ErrUnsupported},
+		"reserved erasure":       {wrap("erasure", `{}`), statement.ErrUnsupported},
+		"reserved retention":     {wrap("retention", `{}`), statement.ErrUnsupported},
+		"no subject":             {swap(of(release(1, 1, "")), `{"name":"pack.tar"`, `]}`), statement.ErrMalformed},
 		"two subjects": {swap(of(release(1, 1, "")), `"subject":[`, `"subject":[{"name":"pack.tar","digest":{"sha256":"`+sum("x")+
-			`","dirHash1":"`+sum("y")+`"}},`), signing.ErrMalformed},
-		"subject of another name":    {swap(of(release(1, 1, "")), "pack.tar", "pack.tar.gz"), signing.ErrMalformed},
-		"no dirHash1":                {swap(of(release(1, 1, "")), `,"dirHash1":"`+string(archive(1).DirHash1)+`"`, ""), signing.ErrMalformed},
-		"no sha256":                  {swap(of(release(1, 1, "")), `"sha256":"`+string(archive(1).SHA256)+`",`, ""), signing.ErrMalformed},
-		"digest in upper case":       {swap(of(release(1, 1, "")), string(archive(1).SHA256), strings.ToUpper(string(archive(1).SHA256))), signing.ErrMalformed},
-		"weak digest beside":         {swap(of(release(1, 1, "")), `"digest":{`, `"digest":{"md5":"00",`), signing.ErrMalformed},
-		"subject is not the payload": {swap(good, `"seq":1`, `"seq":2`), signing.ErrMalformed},
-		"pack name with a path":      {swap(of(release(1, 1, "")), `"pack":"renal_dosing"`, `"pack":"../renal"`), signing.ErrMalformed},
-		"pack name with a NUL":       {swap(of(release(1, 1, "")), `"pack":"renal_dosing"`, `"pack":"renal\u0000"`), signing.ErrMalformed},
-		"time with fraction":         {swap(of(release(1, 1, "")), "2026-03-02T12:00:00Z", "2026-03-02T12:00:00.5Z"), signing.ErrMalformed},
-		"time with offset":           {swap(of(release(1, 1, "")), "2026-03-02T12:00:00Z", "2026-03-02T12:00:00+00:00"), signing.ErrMalformed},
-		"time that is none":          {swap(of(release(1, 1, "")), "2026-03-02T12:00:00Z", "2026-02-30T12:00:00Z"), signing.ErrMalformed},
-		"bidirectional override":     {swap(of(release(1, 1, "")), "eGFR", "\u202eRFGe"), signing.ErrMalformed},
-		"escape sequence":            {swap(of(release(1, 1, "")), "eGFR", `\u001b[2J`), signing.ErrMalformed},
-		"threshold 0":                {swap(root, `"author":{"threshold":1`, `"author":{"threshold":0`), signing.ErrMalformed},
-		"threshold -1":               {swap(root, `"author":{"threshold":1`, `"author":{"threshold":-1`), signing.ErrMalformed},
-		"nested without end":         {swap(good, `"services":[]`, `"services":`+strings.Repeat("[", 20000)), signing.ErrMalformed},
-		"too long":                   {good + strings.Repeat(" ", signing.MaxEnvelopeSize), signing.ErrTooLarge},
+			`","dirHash1":"`+sum("y")+`"}},`), statement.ErrMalformed},
+		"subject of another name":    {swap(of(release(1, 1, "")), "pack.tar", "pack.tar.gz"), statement.ErrMalformed},
+		"no dirHash1":                {swap(of(release(1, 1, "")), `,"dirHash1":"`+string(archive(1).DirHash1)+`"`, ""), statement.ErrMalformed},
+		"no sha256":                  {swap(of(release(1, 1, "")), `"sha256":"`+string(archive(1).SHA256)+`",`, ""), statement.ErrMalformed},
+		"digest in upper case":       {swap(of(release(1, 1, "")), string(archive(1).SHA256), strings.ToUpper(string(archive(1).SHA256))), statement.ErrMalformed},
+		"weak digest beside":         {swap(of(release(1, 1, "")), `"digest":{`, `"digest":{"md5":"00",`), statement.ErrMalformed},
+		"subject is not the payload": {swap(good, `"seq":1`, `"seq":2`), statement.ErrMalformed},
+		"pack name with a path":      {swap(of(release(1, 1, "")), `"pack":"renal_dosing"`, `"pack":"../renal"`), statement.ErrMalformed},
+		"pack name with a NUL":       {swap(of(release(1, 1, "")), `"pack":"renal_dosing"`, `"pack":"renal\u0000"`), statement.ErrMalformed},
+		"time with fraction":         {swap(of(release(1, 1, "")), "2026-03-02T12:00:00Z", "2026-03-02T12:00:00.5Z"), statement.ErrMalformed},
+		"time with offset":           {swap(of(release(1, 1, "")), "2026-03-02T12:00:00Z", "2026-03-02T12:00:00+00:00"), statement.ErrMalformed},
+		"time that is none":          {swap(of(release(1, 1, "")), "2026-03-02T12:00:00Z", "2026-02-30T12:00:00Z"), statement.ErrMalformed},
+		"bidirectional override":     {swap(of(release(1, 1, "")), "eGFR", "\u202eRFGe"), statement.ErrMalformed},
+		"escape sequence":            {swap(of(release(1, 1, "")), "eGFR", `\u001b[2J`), statement.ErrMalformed},
+		"threshold 0":                {swap(root, `"author":{"threshold":1`, `"author":{"threshold":0`), statement.ErrMalformed},
+		"threshold -1":               {swap(root, `"author":{"threshold":1`, `"author":{"threshold":-1`), statement.ErrMalformed},
+		"nested without end":         {swap(good, `"services":[]`, `"services":`+strings.Repeat("[", 20000)), statement.ErrMalformed},
+		"too long":                   {good + strings.Repeat(" ", statement.MaxSize), statement.ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := signing.ParseStatement([]byte(row.payload))
+			_, err := statement.Parse([]byte(row.payload))
 			if !errors.Is(err, row.want) {
 				t.Fatalf("payload: got %v, want %v", err, row.want)
 			}
@@ -144,39 +147,39 @@ func TestPayloadVectors(t *testing.T) {
 
 // TestRootVectors are roots whose persons could be counted wrongly.
 func TestRootVectors(t *testing.T) {
-	for name, change := range map[string]func(r *signing.TrustRoot){
-		"threshold 0":                 func(r *signing.TrustRoot) { r.Roles[signing.Author] = role(0, "ann@heartland.example") },
-		"threshold above the persons": func(r *signing.TrustRoot) { r.Roles[signing.Author] = role(2, "ann@heartland.example") },
-		"person twice in a role": func(r *signing.TrustRoot) {
-			r.Roles[signing.Author] = role(2, "ann@heartland.example", "ann@heartland.example")
+	for name, change := range map[string]func(r *trust.Root){
+		"threshold 0":                 func(r *trust.Root) { r.Roles[trust.Author] = role(0, "ann@heartland.example") },
+		"threshold above the persons": func(r *trust.Root) { r.Roles[trust.Author] = role(2, "ann@heartland.example") },
+		"person twice in a role": func(r *trust.Root) {
+			r.Roles[trust.Author] = role(2, "ann@heartland.example", "ann@heartland.example")
 		},
-		"stranger in a role":  func(r *signing.TrustRoot) { r.Roles[signing.Author] = role(1, "eve@heartland.example") },
-		"role of a tenant":    func(r *signing.TrustRoot) { r.Roles[signing.Approver] = role(1, "ann@heartland.example") },
-		"no root-admin":       func(r *signing.TrustRoot) { delete(r.Roles, signing.RootAdmin) },
-		"one id twice":        func(r *signing.TrustRoot) { r.Persons[1].ID = r.Persons[0].ID },
-		"one key, two people": func(r *signing.TrustRoot) { r.Persons[1].Keys = r.Persons[0].Keys },
-		"one identity, two people": func(r *signing.TrustRoot) {
+		"stranger in a role":  func(r *trust.Root) { r.Roles[trust.Author] = role(1, "eve@heartland.example") },
+		"role of a tenant":    func(r *trust.Root) { r.Roles[trust.Approver] = role(1, "ann@heartland.example") },
+		"no root-admin":       func(r *trust.Root) { delete(r.Roles, trust.RootAdmin) },
+		"one id twice":        func(r *trust.Root) { r.Persons[1].ID = r.Persons[0].ID },
+		"one key, two people": func(r *trust.Root) { r.Persons[1].Keys = r.Persons[0].Keys },
+		"one identity, two people": func(r *trust.Root) {
 			r.Persons[0].Identities, r.Persons[1].Identities = []string{"orcid:0000-1"}, []string{"ORCID:0000-1"}
 		},
-		"identity is another's id": func(r *signing.TrustRoot) { r.Persons[1].Identities = []string{"mailto:ann@heartland.example"} },
-		"key id of another key":    func(r *signing.TrustRoot) { r.Persons[0].Keys[0].KeyID = r.Persons[1].Keys[0].KeyID },
-		"key under an invented id": func(r *signing.TrustRoot) { r.Persons[0].Keys[0].KeyID = signing.KeyID(signing.DigestOf(nil)) },
-		"algorithm of another key": func(r *signing.TrustRoot) { r.Persons[0].Keys[0].Algorithm = "none" },
-		"PEM with text around it":  func(r *signing.TrustRoot) { r.Persons[0].Keys[0].PublicKeyPEM += "\n" },
-		"key without a beginning":  func(r *signing.TrustRoot) { r.Persons[0].Keys[0].ValidFrom = noon.AddDate(9, 0, 0) },
-		"publisher that trusts": func(r *signing.TrustRoot) {
-			r.TrustedPublishers = []signing.TrustedPublisher{{Name: "x1", Root: signing.DigestOf(nil)}}
+		"identity is another's id": func(r *trust.Root) { r.Persons[1].Identities = []string{"mailto:ann@heartland.example"} },
+		"key id of another key":    func(r *trust.Root) { r.Persons[0].Keys[0].KeyID = r.Persons[1].Keys[0].KeyID },
+		"key under an invented id": func(r *trust.Root) { r.Persons[0].Keys[0].KeyID = keys.ID(trust.DigestOf(nil)) },
+		"algorithm of another key": func(r *trust.Root) { r.Persons[0].Keys[0].Algorithm = "none" },
+		"PEM with text around it":  func(r *trust.Root) { r.Persons[0].Keys[0].PublicKeyPEM += "\n" },
+		"key without a beginning":  func(r *trust.Root) { r.Persons[0].Keys[0].ValidFrom = noon.AddDate(9, 0, 0) },
+		"publisher that trusts": func(r *trust.Root) {
+			r.TrustedPublishers = []trust.TrustedPublisher{{Name: "x1", Root: trust.DigestOf(nil)}}
 		},
-		"expires before it begins":  func(r *signing.TrustRoot) { r.Expires = r.IssuedAt },
-		"neither kind of root":      func(r *signing.TrustRoot) { r.RootKind = "region" },
-		"person id in upper case":   func(r *signing.TrustRoot) { r.Persons[0].ID = "Ann@heartland.example" },
-		"identity with white space": func(r *signing.TrustRoot) { r.Persons[0].Identities = []string{"ann smith"} },
+		"expires before it begins":  func(r *trust.Root) { r.Expires = r.IssuedAt },
+		"neither kind of root":      func(r *trust.Root) { r.RootKind = "region" },
+		"person id in upper case":   func(r *trust.Root) { r.Persons[0].ID = "Ann@heartland.example" },
+		"identity with white space": func(r *trust.Root) { r.Persons[0].Identities = []string{"ann smith"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := publisherRoot(t)
 			change(&r)
-			_, err := signing.Statement{Predicate: r}.Payload()
-			if !errors.Is(err, signing.ErrMalformed) {
+			_, err := statement.Statement{Predicate: r}.Payload()
+			if !errors.Is(err, statement.ErrMalformed) {
 				t.Fatalf("got %v", err)
 			}
 			t.Logf("refused as it should be: %v", err)
@@ -197,33 +200,33 @@ func TestEnvelopeVectors(t *testing.T) {
 		want error
 	}{
 		"nothing":                     {"", signing.ErrUnsigned},
-		"null":                        {"null\n", signing.ErrUnsupported},
-		"empty object":                {"{}\n", signing.ErrUnsupported},
+		"null":                        {"null\n", statement.ErrUnsupported},
+		"empty object":                {"{}\n", statement.ErrUnsupported},
 		"signature stripped":          {strings.Replace(good, `[{"sig":"`+sig+`"}]`, "[]", 1), signing.ErrUnsigned},
 		"signature emptied":           {strings.Replace(good, sig, "", 1), signing.ErrUnsigned},
 		"signature null":              {strings.Replace(good, `[{"sig":"`+sig+`"}]`, "null", 1), signing.ErrUnsigned},
-		"two signatures in a bundle":  {strings.Replace(good, `{"sig":"`+sig+`"}`, `{"sig":"`+sig+`"},{"sig":"`+sig+`"}`, 1), signing.ErrMalformed},
-		"10,000 signatures":           {strings.Repeat(good, 10000), signing.ErrTooLarge},
-		"17 short lines":              {strings.Repeat("{}\n", 17), signing.ErrUnsupported},
-		"same key twice":              {good + good, signing.ErrMalformed},
-		"signers in another order":    {lines[1] + lines[0], signing.ErrMalformed},
-		"payloads that differ":        {lines[0] + differ[1], signing.ErrMalformed},
-		"no line feed at the end":     {strings.TrimSuffix(good, "\n"), signing.ErrMalformed},
-		"blank line":                  {good + "\n", signing.ErrMalformed},
-		"carriage return":             {strings.Replace(good, "\n", "\r\n", 1), signing.ErrMalformed},
-		"pretty printed":              {strings.Replace(good, `{"mediaType"`, `{ "mediaType"`, 1), signing.ErrMalformed},
-		"bundle v0.2":                 {strings.Replace(good, "v0.3", "v0.2", 1), signing.ErrUnsupported},
-		"certificate":                 {strings.Replace(good, `"publicKey":{"hint":"`+hint+`"}`, `"certificate":{"rawBytes":""}`, 1), signing.ErrMalformed},
-		"hint is no key id":           {strings.Replace(good, hint, "../../etc/passwd", 1), signing.ErrMalformed},
-		"unknown member":              {strings.Replace(good, `"dsseEnvelope"`, `"x":1,"dsseEnvelope"`, 1), signing.ErrMalformed},
-		"duplicate payload":           {strings.Replace(good, `"payload":`, `"payload":"","payload":`, 1), signing.ErrMalformed},
-		"duplicate signatures":        {strings.Replace(good, `"signatures":`, `"signatures":[],"signatures":`, 1), signing.ErrMalformed},
-		"keyid beside sig":            {strings.Replace(good, `{"sig"`, `{"keyid":"","sig"`, 1), signing.ErrMalformed},
-		"other payload type":          {strings.Replace(good, inToto, "application/json", 1), signing.ErrUnsupported},
-		"URL base64":                  {strings.Replace(good, sig, "-_"+sig[2:], 1), signing.ErrMalformed},
-		"base64 with line feeds":      {strings.Replace(good, sig, sig[:4]+`\n`+sig[4:], 1), signing.ErrMalformed},
-		"signature of 4 kB":           {strings.Replace(good, sig, strings.Repeat("A", 4096), 1), signing.ErrTooLarge},
-		"signed for another protocol": {string(forge(t, "application/json", payload(t, signing.PackDigest{}, policy(1)), "otto")), signing.ErrUnsupported},
+		"two signatures in a bundle":  {strings.Replace(good, `{"sig":"`+sig+`"}`, `{"sig":"`+sig+`"},{"sig":"`+sig+`"}`, 1), statement.ErrMalformed},
+		"10,000 signatures":           {strings.Repeat(good, 10000), statement.ErrTooLarge},
+		"17 short lines":              {strings.Repeat("{}\n", 17), statement.ErrUnsupported},
+		"same key twice":              {good + good, statement.ErrMalformed},
+		"signers in another order":    {lines[1] + lines[0], statement.ErrMalformed},
+		"payloads that differ":        {lines[0] + differ[1], statement.ErrMalformed},
+		"no line feed at the end":     {strings.TrimSuffix(good, "\n"), statement.ErrMalformed},
+		"blank line":                  {good + "\n", statement.ErrMalformed},
+		"carriage return":             {strings.Replace(good, "\n", "\r\n", 1), statement.ErrMalformed},
+		"pretty printed":              {strings.Replace(good, `{"mediaType"`, `{ "mediaType"`, 1), statement.ErrMalformed},
+		"bundle v0.2":                 {strings.Replace(good, "v0.3", "v0.2", 1), statement.ErrUnsupported},
+		"certificate":                 {strings.Replace(good, `"publicKey":{"hint":"`+hint+`"}`, `"certificate":{"rawBytes":""}`, 1), statement.ErrMalformed},
+		"hint is no key id":           {strings.Replace(good, hint, "../../etc/passwd", 1), statement.ErrMalformed},
+		"unknown member":              {strings.Replace(good, `"dsseEnvelope"`, `"x":1,"dsseEnvelope"`, 1), statement.ErrMalformed},
+		"duplicate payload":           {strings.Replace(good, `"payload":`, `"payload":"","payload":`, 1), statement.ErrMalformed},
+		"duplicate signatures":        {strings.Replace(good, `"signatures":`, `"signatures":[],"signatures":`, 1), statement.ErrMalformed},
+		"keyid beside sig":            {strings.Replace(good, `{"sig"`, `{"keyid":"","sig"`, 1), statement.ErrMalformed},
+		"other payload type":          {strings.Replace(good, inToto, "application/json", 1), statement.ErrUnsupported},
+		"URL base64":                  {strings.Replace(good, sig, "-_"+sig[2:], 1), statement.ErrMalformed},
+		"base64 with line feeds":      {strings.Replace(good, sig, sig[:4]+`\n`+sig[4:], 1), statement.ErrMalformed},
+		"signature of 4 kB":           {strings.Replace(good, sig, strings.Repeat("A", 4096), 1), statement.ErrTooLarge},
+		"signed for another protocol": {string(forge(t, "application/json", payload(t, statement.PackDigest{}, policy(1)), "otto")), statement.ErrUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := signing.ReadEnvelope([]byte(row.text))
@@ -246,7 +249,7 @@ func TestAltered(t *testing.T) {
 	ids := []string{string(two.Bundles()[0].KeyID()), string(two.Bundles()[1].KeyID())}
 	changed := policy(1)
 	changed.Policy = []byte(`{"services":["all"]}`)
-	other := payload(t, signing.PackDigest{}, changed)
+	other := payload(t, statement.PackDigest{}, changed)
 	for name, text := range map[string][]byte{
 		"payload altered after signing": append(line(ids[0], inToto, other, sigs[0]), line(ids[1], inToto, other, sigs[1])...),
 		"signatures swapped":            append(line(ids[0], inToto, two.Payload(), sigs[1]), line(ids[1], inToto, two.Payload(), sigs[0])...),
@@ -288,7 +291,7 @@ func sigOfLine(t testing.TB, text []byte) []byte {
 func TestSignatureSpelling(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"otto", "amy", "amy2", "abe"} {
-		if key(t, name).Public().Algorithm() != signing.ECDSAP256 {
+		if key(t, name).Public().Algorithm() != keys.ECDSAP256 {
 			continue
 		}
 		env := say(t, suspend("", noon), name)
@@ -362,7 +365,7 @@ func TestEnvelopeAdd(t *testing.T) {
 	if len(one.Bundles()) != 1 || len(both.Bundles()) != 2 || one.Digest() != both.Digest() {
 		t.Fatal("adding a signature")
 	}
-	if _, err := both.Add(b); !errors.Is(err, signing.ErrMalformed) {
+	if _, err := both.Add(b); !errors.Is(err, statement.ErrMalformed) {
 		t.Fatalf("same key twice: %v", err)
 	}
 	if _, err := one.Add(signing.Bundle{}); !errors.Is(err, signing.ErrUnsigned) {
@@ -410,17 +413,17 @@ func FuzzReadEnvelope(f *testing.F) {
 }
 
 func FuzzParseStatement(f *testing.F) {
-	f.Add(payload(f, signing.PackDigest{}, publisherRoot(f)))
-	f.Add(payload(f, signing.PackDigest{}, policy(1)))
-	f.Add(payload(f, signing.PackDigest{}, suspend("x", noon)))
-	f.Add(payload(f, signing.PackDigest{}, resume(signing.DigestOf(nil))))
-	f.Add(payload(f, signing.PackDigest{}, revoke(signing.TargetPerson, "amy@north.example", signing.Revoke, noon)))
+	f.Add(payload(f, statement.PackDigest{}, publisherRoot(f)))
+	f.Add(payload(f, statement.PackDigest{}, policy(1)))
+	f.Add(payload(f, statement.PackDigest{}, suspend("x", noon)))
+	f.Add(payload(f, statement.PackDigest{}, resume(trust.DigestOf(nil))))
+	f.Add(payload(f, statement.PackDigest{}, revoke(statement.TargetPerson, "amy@north.example", statement.Revoke, noon)))
 	f.Add(payload(f, archive(1), release(1, 1, "")))
-	f.Add(payload(f, archive(1), review(1, signing.Approve, noon)))
+	f.Add(payload(f, archive(1), review(1, statement.Approve, noon)))
 	f.Add(payload(f, archive(1), activate(1, 1, "")))
 	f.Add([]byte(`{"_type":null,"subject":null,"predicateType":null,"predicate":null}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := signing.ParseStatement(text)
+		s, err := statement.Parse(text)
 		if err != nil {
 			return
 		}

@@ -14,7 +14,7 @@ func newKin(roots ...*root) kin {
 			continue // a publisher that has gone; its votes carry their own names
 		}
 		for _, p := range r.Persons {
-			k.join(p.names())
+			k.join(p.Names())
 		}
 	}
 	return k

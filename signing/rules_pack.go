@@ -6,32 +6,35 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // packRelease admits a release by the authors of a trusted publisher.
-func (e entry) packRelease(p PackRelease) (*State, []vote, error) {
-	s, pack := e.state, e.env.statement.Archive
+func (e entry) packRelease(p statement.PackRelease) (*State, error) {
+	s, pack := e.state, e.env.said.Archive
 	r, ok := s.publishers[p.Publisher]
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: publisher %q has no root here; submit its root first", ErrUntrustedRoot, p.Publisher)
+		return nil, fmt.Errorf("%w: publisher %q has no root here; submit its root first", ErrUntrustedRoot, p.Publisher)
 	}
 	for _, judge := range []*root{s.root, r} {
 		if err := e.unexpired(judge); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	found, err := e.signers(r)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if _, err := threshold(found, r, Author); err != nil {
-		return nil, nil, err
+	if _, err := threshold(found, r, trust.Author); err != nil {
+		return nil, err
 	}
 	if err := e.notAhead(p.IssuedAt, "issuedAt"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := e.followsRelease(p); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	next := *s
 	next.releases = changed(next.releases)
@@ -42,12 +45,12 @@ func (e entry) packRelease(p PackRelease) (*State, []vote, error) {
 	}
 	next.packs = changed(next.packs)
 	next.packs[p.Pack] = packLine{publisher: p.Publisher, seq: p.Seq, latest: pack.SHA256}
-	return &next, everyone(found), nil
+	return &next, nil
 }
 
 // followsRelease checks the place of a release in its pack's succession.
-func (e entry) followsRelease(p PackRelease) error {
-	line, pack := e.state.packs[p.Pack], e.env.statement.Archive
+func (e entry) followsRelease(p statement.PackRelease) error {
+	line, pack := e.state.packs[p.Pack], e.env.said.Archive
 	switch {
 	case line.publisher != "" && line.publisher != p.Publisher:
 		return fmt.Errorf("%w: pack %s belongs to publisher %q; choose another name", ErrMismatch, p.Pack, line.publisher)
@@ -55,7 +58,7 @@ func (e entry) followsRelease(p PackRelease) error {
 		return fmt.Errorf("%w: release %d of %s cannot follow %d; submit every release in order", ErrSequence, p.Seq, p.Pack, line.seq)
 	case line.seq != 0 && p.Supersedes != line.latest:
 		return fmt.Errorf("%w: release %d of %s supersedes another archive than the latest here", ErrSequence, p.Seq, p.Pack)
-	case e.state.stopped(Target{TargetDigest, string(pack.SHA256)}):
+	case e.state.outOfService(archiveTarget(pack)):
 		return fmt.Errorf("%w: archive %s; release other bytes", ErrRevoked, pack.SHA256)
 	case e.state.releases[pack.SHA256] != nil:
 		return fmt.Errorf("%w: archive %s is released already", ErrSequence, pack.SHA256)
@@ -70,8 +73,8 @@ func (e entry) followsRelease(p PackRelease) error {
 
 // released returns the release a statement is about and refuses one that calls the
 // same bytes by another name, version or directory hash.
-func (e entry) released(pack Pack, version string) (*release, error) {
-	about := e.env.statement.Archive
+func (e entry) released(pack statement.Pack, version string) (*release, error) {
+	about := e.env.said.Archive
 	r, ok := e.state.releases[about.SHA256]
 	if !ok {
 		return nil, fmt.Errorf("%w: archive %s was not released in this log; submit its release first", ErrUnknown, about.SHA256)
@@ -83,16 +86,16 @@ func (e entry) released(pack Pack, version string) (*release, error) {
 }
 
 // clinicalReview admits a judgement by reviewers of trusted publishers.
-func (e entry) clinicalReview(p ClinicalReview) (*State, []vote, error) {
+func (e entry) clinicalReview(p statement.ClinicalReview) (*State, error) {
 	s := e.state
 	roots := s.publisherRoots()
 	found, err := e.signers(roots...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	r, err := e.released(p.Pack, p.Version)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	concerned := []*root{s.root, s.publishers[r.Publisher]}
 	for _, f := range found {
@@ -102,31 +105,31 @@ func (e entry) clinicalReview(p ClinicalReview) (*State, []vote, error) {
 	k.add(r.authors)
 	k.add(everyone(found))
 	if len(k.others(everyone(found), r.authors)) != len(found) {
-		return nil, nil, fmt.Errorf("%w: a signer is an author of the release; another clinical reviewer must sign", ErrSelfReview)
+		return nil, fmt.Errorf("%w: a signer is an author of the release; another clinical reviewer must sign", ErrSelfReview)
 	}
 	var votes []vote
 	for _, judge := range roots {
 		if e.unexpired(judge) == nil {
-			votes = append(votes, holding(found, judge, ClinicalReviewer)...)
+			votes = append(votes, holding(found, judge, trust.ClinicalReviewer)...)
 		}
 	}
 	if len(votes) == 0 {
-		return nil, nil, fmt.Errorf("%w: nobody signs with role %s of an unexpired publisher root", ErrThreshold, ClinicalReviewer)
+		return nil, fmt.Errorf("%w: nobody signs with role %s of an unexpired publisher root", ErrThreshold, trust.ClinicalReviewer)
 	}
 	if err := e.notAhead(p.ReviewedAt, "reviewedAt"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	reviewed := *r
 	reviewed.reviews = slices.Clone(r.reviews)
 	for _, v := range votes {
 		if err := reviewed.record(reviewVote{v, p}); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	next := *s
 	next.releases = changed(next.releases)
 	next.releases[r.Archive.SHA256] = &reviewed
-	return &next, everyone(found), nil
+	return &next, nil
 }
 
 // record keeps the latest review of each person. An older one is refused, so nobody can
@@ -156,61 +159,63 @@ func (s *State) publisherRoots() []*root {
 }
 
 // activation admits a change of what works for the tenant.
-func (e entry) activation(p Activation) (*State, []vote, error) {
+func (e entry) activation(p statement.Activation) (*State, error) {
 	if err := e.ours(p.Tenant, p.Region); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	found, err := e.signers(e.state.root)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var standsNow *live
-	if p.Mode == Off {
+	var current *activation
+	if p.Mode == statement.Off {
 		err = e.mayTurnOff(p, found)
 	} else {
-		standsNow, err = e.mayActivate(p, found)
+		current, err = e.mayActivate(p, found)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	next := *e.state
 	next.activations = changed(next.activations)
-	next.activations[p.Pack] = standing{seq: p.Seq, live: standsNow}
-	return &next, everyone(found), nil
+	next.activations[p.Pack] = succession{seq: p.Seq, current: current}
+	return &next, nil
 }
 
-// followsActivation stops roll-back by replay: an activation names its number and what
-// stood before it.
-func (e entry) followsActivation(p Activation) error {
-	seq, stands := e.state.Standing(p.Pack)
+// followsActivation stops roll-back by replay: an activation names its number and the
+// archive that is current before it.
+func (e entry) followsActivation(p statement.Activation) error {
+	seq, current := e.state.Succession(p.Pack)
 	if p.Seq != seq+1 {
-		return fmt.Errorf("%w: activation %d of %s cannot follow %d; to roll back, sign a new activation", ErrSequence, p.Seq, p.Pack, seq)
+		return fmt.Errorf("%w: activation %d of %s cannot follow %d; to roll back, sign a new activation",
+			ErrSequence, p.Seq, p.Pack, seq)
 	}
-	if p.Previous != stands {
-		return fmt.Errorf("%w: activation %d of %s was made when another archive stood; make it again from the current state", ErrSequence, p.Seq, p.Pack)
+	if p.Previous != current {
+		return fmt.Errorf("%w: activation %d of %s was made when another archive was current; make it again from the current state",
+			ErrSequence, p.Seq, p.Pack)
 	}
 	return nil
 }
 
-func (e entry) mayTurnOff(p Activation, found []signer) error {
-	if _, err := removers(found, e.state.root); err != nil {
+func (e entry) mayTurnOff(p statement.Activation, found []signer) error {
+	if err := mayRemove(found, e.state.root); err != nil {
 		return err
 	}
 	if err := e.followsActivation(p); err != nil {
 		return err
 	}
-	if a := e.state.activations[p.Pack].live; a == nil || a.Archive != e.env.statement.Archive {
-		return fmt.Errorf("%w: that archive of %s does not stand, so it cannot be turned off", ErrSequence, p.Pack)
+	if a := e.state.activations[p.Pack].current; a == nil || a.Archive != e.env.said.Archive {
+		return fmt.Errorf("%w: that archive of %s is not the current one, so it cannot be turned off", ErrSequence, p.Pack)
 	}
 	return nil
 }
 
-func (e entry) mayActivate(p Activation, found []signer) (*live, error) {
+func (e entry) mayActivate(p statement.Activation, found []signer) (*activation, error) {
 	s := e.state
 	if err := e.unexpired(s.root); err != nil {
 		return nil, err
 	}
-	approvers, err := threshold(found, s.root, Approver)
+	approvers, err := threshold(found, s.root, trust.Approver)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +226,7 @@ func (e entry) mayActivate(p Activation, found []signer) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.stopped(Target{TargetDigest, string(r.Archive.SHA256)}) {
+	if s.outOfService(archiveTarget(r.Archive)) {
 		return nil, fmt.Errorf("%w: archive %s; activate another", ErrRevoked, r.Archive.SHA256)
 	}
 	if p.Library != r.Library && !strings.HasPrefix(p.Library, r.Library+".") {
@@ -234,7 +239,7 @@ func (e entry) mayActivate(p Activation, found []signer) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &live{
+	return &activation{
 		Activated: Activated{Statement: e.digest, Archive: r.Archive, Activation: p, LoggedAt: e.at, Approvers: persons(approvers)},
 		rests:     rests,
 	}, nil
@@ -242,7 +247,7 @@ func (e entry) mayActivate(p Activation, found []signer) (*live, error) {
 
 // inPeriod compares the activation's times with the log's and with the release's days
 // (UTC). A shadow run may begin before the pack is effective: that is its use.
-func (e entry) inPeriod(p Activation, effective Period) error {
+func (e entry) inPeriod(p statement.Activation, effective statement.Period) error {
 	if !p.DeactivateAt.IsZero() && !p.DeactivateAt.After(e.at) {
 		return fmt.Errorf("%w: deactivateAt has passed", ErrExpired)
 	}
@@ -250,8 +255,8 @@ func (e entry) inPeriod(p Activation, effective Period) error {
 	if p.ActivateAt.After(from) {
 		from = p.ActivateAt
 	}
-	day := from.UTC().Format(dateFmt)
-	if p.Mode == Active && day < effective.Start {
+	day := from.UTC().Format(time.DateOnly)
+	if p.Mode == statement.Active && day < effective.Start {
 		return fmt.Errorf("%w: the pack is effective from %s; set activateAt", ErrExpired, effective.Start)
 	}
 	if effective.End != "" && day > effective.End {
@@ -289,9 +294,9 @@ func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
 // approved returns the reviewers who make a release fit for activation at this time:
 // no rejection stands, and one publisher's threshold of reviewers approve.
 func (r *release) approved(roots []*root, k kin, at time.Time) ([]vote, error) {
-	byPublisher := map[Publisher][]vote{}
+	byPublisher := map[trust.Publisher][]vote{}
 	for _, v := range r.reviews {
-		if v.review.Decision == Reject {
+		if v.review.Decision == statement.Reject {
 			return nil, fmt.Errorf("%w: %s rejected it; release a new version or obtain a later review by them", ErrUnreviewed, v.person)
 		}
 		if at.Before(v.review.ValidUntil) {
@@ -299,7 +304,7 @@ func (r *release) approved(roots []*root, k kin, at time.Time) ([]vote, error) {
 		}
 	}
 	for _, judge := range roots {
-		rule, ok := judge.Roles[ClinicalReviewer]
+		rule, ok := judge.Roles[trust.ClinicalReviewer]
 		votes := k.others(byPublisher[judge.publisher()], r.authors)
 		if ok && rule.Threshold >= 1 && k.count(votes) >= rule.Threshold {
 			return votes, nil

@@ -4,73 +4,76 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // tenantRoot admits the tenant's first root by its pin, and later ones by rotation.
-func (e entry) tenantRoot(p TrustRoot) (*State, []vote, error) {
+func (e entry) tenantRoot(p trust.Root) (*State, error) {
 	if p.Name != string(e.state.tenant) {
-		return nil, nil, fmt.Errorf("%w: this log is of tenant %q; submit its own root", ErrWrongTenant, e.state.tenant)
+		return nil, fmt.Errorf("%w: this log is of tenant %q; submit its own root", ErrWrongTenant, e.state.tenant)
 	}
 	if e.state.root == nil && e.digest != e.state.pin {
-		return nil, nil, fmt.Errorf("%w: the payload's digest is %s, pinned is %s; compare both with the tenant", ErrUntrustedRoot, e.digest, e.state.pin)
+		return nil, fmt.Errorf("%w: the payload's digest is %s, pinned is %s; compare both with the tenant", ErrUntrustedRoot, e.digest, e.state.pin)
 	}
-	accepted, found, err := e.succeed(e.state.root, p)
+	accepted, err := e.succeed(e.state.root, p)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, id := range slices.Sorted(maps.Keys(accepted.keys)) {
 		k := accepted.keys[id]
-		if e.state.revoked[Target{TargetKey, string(id)}] || e.state.revoked[Target{TargetPerson, string(k.person.ID)}] {
-			return nil, nil, fmt.Errorf("%w: the root lists key %s of %s; leave them out", ErrRevoked, id, k.person.ID)
+		if e.state.revoked[keyTarget(id)] || e.state.revoked[personTarget(string(k.person.ID))] {
+			return nil, fmt.Errorf("%w: the root lists key %s of %s; leave them out", ErrRevoked, id, k.person.ID)
 		}
 	}
 	next := *e.state
 	next.root = accepted
 	next.dropUntrusted()
-	return &next, everyone(found), nil
+	return &next, nil
 }
 
 // publisherRoot admits the root of a publisher that the tenant's root trusts.
-func (e entry) publisherRoot(p TrustRoot) (*State, []vote, error) {
-	trust, ok := e.state.root.trusts(Publisher(p.Name))
+func (e entry) publisherRoot(p trust.Root) (*State, error) {
+	trust, ok := e.state.root.trusts(trust.Publisher(p.Name))
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: publisher %q is not in the tenant's trustedPublishers; rotate the tenant's root to add it", ErrUntrustedRoot, p.Name)
+		return nil, fmt.Errorf("%w: publisher %q is not in the tenant's trustedPublishers; rotate the tenant's root to add it", ErrUntrustedRoot, p.Name)
 	}
 	old := e.state.publishers[trust.Name]
 	if old == nil && e.digest != trust.Root {
-		return nil, nil, fmt.Errorf("%w: the payload's digest is %s, the tenant's root pins %s; submit the pinned version first", ErrUntrustedRoot, e.digest, trust.Root)
+		return nil, fmt.Errorf("%w: the payload's digest is %s, the tenant's root pins %s; submit the pinned version first", ErrUntrustedRoot, e.digest, trust.Root)
 	}
-	accepted, found, err := e.succeed(old, p)
+	accepted, err := e.succeed(old, p)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	accepted.pinned = trust.Root
 	next := *e.state
 	next.publishers = changed(next.publishers)
 	next.publishers[trust.Name] = accepted
-	return &next, everyone(found), nil
+	return &next, nil
 }
 
 // succeed checks that p follows old, which is nil for a pinned first root. The old
 // root may have expired: a tenant that overslept must still be able to rotate.
-func (e entry) succeed(old *root, p TrustRoot) (*root, []signer, error) {
+func (e entry) succeed(old *root, p trust.Root) (*root, error) {
 	if old != nil && p.Version != old.Version+1 {
-		return nil, nil, fmt.Errorf("%w: version %d cannot follow %d; submit every version in order", ErrSequence, p.Version, old.Version)
+		return nil, fmt.Errorf("%w: version %d cannot follow %d; submit every version in order", ErrSequence, p.Version, old.Version)
 	}
 	accepted, err := newRoot(p, e.digest)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := e.unexpired(accepted); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := e.notAhead(p.IssuedAt, "issuedAt"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for id := range e.state.nodes {
 		if _, taken := accepted.keys[id]; taken {
 			// Otherwise a node could act as that person.
-			return nil, nil, fmt.Errorf("%w: key %s belongs to a node; give the person a key of their own", ErrMalformed, id)
+			return nil, fmt.Errorf("%w: key %s belongs to a node; give the person a key of their own", statement.ErrMalformed, id)
 		}
 	}
 	judges := []*root{accepted}
@@ -79,23 +82,23 @@ func (e entry) succeed(old *root, p TrustRoot) (*root, []signer, error) {
 	}
 	found, err := e.signers(judges...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, r := range judges {
-		if _, err := threshold(found, r, RootAdmin); err != nil {
-			return nil, nil, fmt.Errorf("version %d: %w", r.Version, err)
+		if _, err := threshold(found, r, trust.RootAdmin); err != nil {
+			return nil, fmt.Errorf("version %d: %w", r.Version, err)
 		}
 	}
-	return accepted, found, nil
+	return accepted, nil
 }
 
-func (r *root) trusts(name Publisher) (TrustedPublisher, bool) {
+func (r *root) trusts(name trust.Publisher) (trust.TrustedPublisher, bool) {
 	for _, p := range r.TrustedPublishers {
 		if p.Name == name {
 			return p, true
 		}
 	}
-	return TrustedPublisher{}, false
+	return trust.TrustedPublisher{}, false
 }
 
 // dropUntrusted withdraws publishers that the tenant's new root no longer trusts, or
@@ -128,34 +131,34 @@ func (s *State) dropUntrusted() {
 }
 
 // tenantPolicy admits a new policy of the tenant.
-func (e entry) tenantPolicy(p TenantPolicy) (*State, []vote, error) {
+func (e entry) tenantPolicy(p statement.TenantPolicy) (*State, error) {
 	if err := e.ours(p.Tenant, p.Region); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := e.unexpired(e.state.root); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	found, err := e.signers(e.state.root)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	operators, err := threshold(found, e.state.root, Operator)
+	operators, err := threshold(found, e.state.root, trust.Operator)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	approvers, err := threshold(found, e.state.root, Approver)
+	approvers, err := threshold(found, e.state.root, trust.Approver)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(persons(append(operators, approvers...))) < 2 {
-		return nil, nil, fmt.Errorf("%w: operator and approver must be two persons", ErrThreshold)
+		return nil, fmt.Errorf("%w: operator and approver must be two persons", ErrThreshold)
 	}
 	if p.Seq != e.state.policy.Seq+1 {
-		return nil, nil, fmt.Errorf("%w: policy %d cannot follow %d; make it again from the current one", ErrSequence, p.Seq, e.state.policy.Seq)
+		return nil, fmt.Errorf("%w: policy %d cannot follow %d; make it again from the current one", ErrSequence, p.Seq, e.state.policy.Seq)
 	}
 	next := *e.state
 	next.policy = Policy{Raw: p.Policy, Seq: p.Seq, Digest: e.digest}
-	return &next, everyone(found), nil
+	return &next, nil
 }
 
 // changed returns a copy of m to write to: the old one belongs to earlier states.

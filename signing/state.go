@@ -4,52 +4,56 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/signing/internal/strict"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // State is what a tenant's release log amounts to after some entries. It is never
 // changed: readers may share it, and [State.Apply] returns another.
 type State struct {
-	tenant Tenant
-	region Region
-	pin    Digest
-	nodes  map[KeyID]PublicKey
+	tenant statement.Tenant
+	region statement.Region
+	pin    trust.Digest
+	nodes  map[keys.ID]keys.Public
 
 	size        uint64
 	root        *root // nil before the first entry
-	publishers  map[Publisher]*root
+	publishers  map[trust.Publisher]*root
 	policy      Policy
-	releases    map[Digest]*release // by SHA-256 of pack.tar
-	packs       map[Pack]packLine
-	activations map[Pack]standing
-	stops       map[Digest]stop // open suspensions, by payload digest
-	lifted      map[Digest]bool // suspensions that were lifted: none may be replayed
-	revoked     map[Target]bool // final
+	releases    map[trust.Digest]*release // by SHA-256 of pack.tar
+	packs       map[statement.Pack]packLine
+	activations map[statement.Pack]succession
+	suspensions map[trust.Digest]OpenSuspension // by payload digest
+	lifted      map[trust.Digest]bool           // suspensions that were lifted: none may be replayed
+	revoked     map[statement.Target]bool       // final
 }
 
-// packLine is the succession of a pack's releases.
+// packLine is what a pack's next release has to follow.
 type packLine struct {
-	publisher Publisher
+	publisher trust.Publisher
 	seq       uint64
-	latest    Digest
+	latest    trust.Digest
 }
 
-// standing is the succession of a pack's activations.
-type standing struct {
-	seq  uint64
-	live *live // nil when none stands
+// succession is what a pack's next activation has to follow.
+type succession struct {
+	seq     uint64
+	current *activation // nil when the last one was turned off or withdrawn
 }
 
 // vote is a signature that counted, kept so that a later revocation can find what
 // rests on it.
 type vote struct {
-	publisher Publisher // whose root lists the person; empty for the tenant's own
-	person    PersonID
+	publisher trust.Publisher // whose root lists the person; empty for the tenant's own
+	person    trust.PersonID
 	names     []string // as the root declared them when the person signed
-	key       KeyID
+	key       keys.ID
 	at        time.Time
 }
 
@@ -61,19 +65,12 @@ type release struct {
 
 type reviewVote struct {
 	vote
-	review ClinicalReview
+	review statement.ClinicalReview
 }
 
-type live struct {
+type activation struct {
 	Activated
-	rests []vote
-}
-
-// stop is an open suspension: of a rule or pack, or of a target.
-type stop struct {
-	pack   Pack
-	rule   string
-	target Target // zero for rules and packs
+	rests []vote // on whose signatures it rests
 }
 
 // Policy is the tenant policy in force.
@@ -83,52 +80,52 @@ type Policy struct {
 	// Seq is the policy's sequence number, 0 when there is none yet.
 	Seq uint64
 	// Digest is that of the statement's payload.
-	Digest Digest
+	Digest trust.Digest
 }
 
 // Release is a pack as its author released it, with who vouches for it.
 type Release struct {
 	// Statement is the digest of the release statement's payload.
-	Statement Digest
-	Archive   PackDigest
-	PackRelease
+	Statement trust.Digest
+	Archive   statement.PackDigest
+	statement.PackRelease
 	// LoggedAt is the log's time of the release.
 	LoggedAt time.Time
-	Authors  []PersonID
+	Authors  []trust.PersonID
 	Reviews  []Review
 }
 
 // Review is the latest judgement of one reviewer on a release.
 type Review struct {
-	Reviewer PersonID
+	Reviewer trust.PersonID
 	// Publisher is the root that lists the reviewer.
-	Publisher Publisher
-	ClinicalReview
+	Publisher trust.Publisher
+	statement.ClinicalReview
 	LoggedAt time.Time
 }
 
-// Activated is an activation that stands.
+// Activated is the current activation of a pack.
 type Activated struct {
 	// Statement is the digest of the activation statement's payload.
-	Statement Digest
-	Archive   PackDigest
-	Activation
+	Statement trust.Digest
+	Archive   statement.PackDigest
+	statement.Activation
 	LoggedAt  time.Time
-	Approvers []PersonID
+	Approvers []trust.PersonID
 }
 
 // NewState returns the state of an empty log. Root is the payload digest of the
 // tenant's first trust root, received out of band. NodeKeys are all keys, past and
 // present, with which nodes of the region sign suspensions.
-func NewState(tenant Tenant, region Region, root Digest, nodeKeys ...PublicKey) (*State, error) {
-	c := &checker{}
-	c.name(string(tenant), namePattern, "tenant")
-	c.name(string(region), namePattern, "region")
-	c.name(string(root), digestPattern, "root digest")
-	if c.err != nil {
-		return nil, fmt.Errorf("starting release state: %w", c.err)
+func NewState(tenant statement.Tenant, region statement.Region, root trust.Digest, nodeKeys ...keys.Public) (*State, error) {
+	var c strict.Checker
+	c.Match(string(tenant), strict.Name, "tenant")
+	c.Match(string(region), strict.Name, "region")
+	c.Match(string(root), strict.Digest, "root digest")
+	if err := c.Err(); err != nil {
+		return nil, fmt.Errorf("starting release state: %w: %w", statement.ErrMalformed, err)
 	}
-	nodes := map[KeyID]PublicKey{}
+	nodes := map[keys.ID]keys.Public{}
 	for _, key := range nodeKeys {
 		nodes[key.ID()] = key
 	}
@@ -140,47 +137,37 @@ func (s *State) Size() uint64 { return s.size }
 
 // Root returns the tenant's trust root and the digest of its payload; both are zero
 // before the first entry. The value is shared: do not change what it points to.
-func (s *State) Root() (TrustRoot, Digest) {
+func (s *State) Root() (trust.Root, trust.Digest) {
 	if s.root == nil {
-		return TrustRoot{}, ""
+		return trust.Root{}, ""
 	}
-	return s.root.TrustRoot, s.root.digest
-}
-
-// PublisherRoot returns the root of a trusted publisher, and whether one was accepted.
-// The value is shared: do not change what it points to.
-func (s *State) PublisherRoot(name Publisher) (TrustRoot, Digest, bool) {
-	r, ok := s.publishers[name]
-	if !ok {
-		return TrustRoot{}, "", false
-	}
-	return r.TrustRoot, r.digest, true
+	return s.root.Root, s.root.digest
 }
 
 // Person returns who of the tenant's root holds a key, and the key itself, if a
 // signature by it counts at this time. An unlisted key is [ErrUntrustedSigner], one
 // outside its validity [ErrExpired], one out of service [ErrRevoked]. Persons of
 // publisher roots are never returned: their ids are chosen by the publisher.
-func (s *State) Person(key KeyID, at time.Time) (Person, PublicKey, error) {
+func (s *State) Person(key keys.ID, at time.Time) (trust.Person, keys.Public, error) {
 	if s.root == nil {
-		return Person{}, PublicKey{}, fmt.Errorf("%w: the tenant has no trust root yet", ErrUntrustedSigner)
+		return trust.Person{}, keys.Public{}, fmt.Errorf("%w: the tenant has no trust root yet", ErrUntrustedSigner)
 	}
 	k, err := s.usable(s.root, key, at)
 	if err != nil {
-		return Person{}, PublicKey{}, err
+		return trust.Person{}, keys.Public{}, err
 	}
 	return *k.person, k.public, nil
 }
 
 // HasRole reports whether the tenant's root gives a person a role and the person is
 // not out of service.
-func (s *State) HasRole(person PersonID, role Role) bool {
+func (s *State) HasRole(person trust.PersonID, role trust.Role) bool {
 	if s.root == nil || !s.root.has(role, person) {
 		return false
 	}
 	for _, p := range s.root.Persons {
 		if p.ID == person {
-			return !s.stoppedPerson(p.names())
+			return !s.anyOutOfService(p.Names())
 		}
 	}
 	return false
@@ -190,13 +177,13 @@ func (s *State) HasRole(person PersonID, role Role) bool {
 // are shared: do not change them.
 func (s *State) Policy() (Policy, bool) { return s.policy, s.policy.Seq > 0 }
 
-// Live returns the standing activations sorted by pack, without packs that are out of
-// service. Activation times are for the caller to compare with its own time.
+// Live returns the activations in force, sorted by pack: the current ones whose pack and
+// archive are in service. Activation times are for the caller to compare with its own.
 func (s *State) Live() []Activated {
 	var list []Activated
 	for _, pack := range slices.Sorted(maps.Keys(s.activations)) {
-		a := s.activations[pack].live
-		if a == nil || s.stopped(Target{TargetDigest, string(a.Archive.SHA256)}) || s.Suspended(pack, "") {
+		a := s.activations[pack].current
+		if a == nil || s.outOfService(archiveTarget(a.Archive)) || s.Suspended(pack, "") {
 			continue
 		}
 		list = append(list, a.Activated)
@@ -204,19 +191,19 @@ func (s *State) Live() []Activated {
 	return list
 }
 
-// Standing returns the sequence number of a pack's last activation and the digest that
-// stands, empty if none does: what the next activation has to follow. It includes
-// activations that [State.Live] leaves out because of a suspension.
-func (s *State) Standing(pack Pack) (seq uint64, digest Digest) {
+// Succession returns what the next activation of a pack has to follow: the sequence
+// number of the last one, and the pack.tar SHA-256 of the current one, empty if there is
+// none. Unlike [State.Live] it includes activations that are suspended.
+func (s *State) Succession(pack statement.Pack) (seq uint64, digest trust.Digest) {
 	a := s.activations[pack]
-	if a.live != nil {
-		digest = a.live.Archive.SHA256
+	if a.current != nil {
+		digest = a.current.Archive.SHA256
 	}
 	return a.seq, digest
 }
 
 // Release returns the release of an archive by the SHA-256 of its pack.tar.
-func (s *State) Release(pack Digest) (Release, bool) {
+func (s *State) Release(pack trust.Digest) (Release, bool) {
 	r, ok := s.releases[pack]
 	if !ok {
 		return Release{}, false
@@ -226,7 +213,7 @@ func (s *State) Release(pack Digest) (Release, bool) {
 
 // Latest returns the sequence number and pack.tar SHA-256 of a pack's newest release:
 // what the next release has to follow. Both are zero if none was released here.
-func (s *State) Latest(pack Pack) (seq uint64, digest Digest) {
+func (s *State) Latest(pack statement.Pack) (seq uint64, digest trust.Digest) {
 	return s.packs[pack].seq, s.packs[pack].latest
 }
 
@@ -242,63 +229,71 @@ func (r *release) describe() Release {
 
 // Suspended reports whether a rule is out of service, alone or with its whole pack. An
 // empty rule asks for the whole pack.
-func (s *State) Suspended(pack Pack, rule string) bool {
-	for _, open := range s.stops {
-		if open.pack == pack && open.target == (Target{}) && (open.rule == "" || open.rule == rule) {
+func (s *State) Suspended(pack statement.Pack, rule string) bool {
+	for _, open := range s.suspensions {
+		if open.Pack == pack && (open.Rule == "" || open.Rule == rule) {
 			return true
 		}
 	}
 	return false
 }
 
-// Stop is an open suspension, to be lifted by a resumption that names Digest.
-type Stop struct {
-	Digest Digest
+// OpenSuspension is what is out of service until a resumption names its digest.
+type OpenSuspension struct {
+	// Digest is that of the payload of the suspension, or of the revocation.
+	Digest trust.Digest
 	// Pack and Rule are of a suspension; an empty Rule means the whole pack.
-	Pack Pack
+	Pack statement.Pack
 	Rule string
-	// Target is of a revocation with action suspend.
-	Target Target
+	// Target is of a revocation with action suspend; zero otherwise.
+	Target statement.Target
 }
 
-// Stops returns the open suspensions, sorted by digest.
-func (s *State) Stops() []Stop {
-	list := make([]Stop, 0, len(s.stops))
-	for digest, open := range s.stops {
-		list = append(list, Stop{Digest: digest, Pack: open.pack, Rule: open.rule, Target: open.target})
+// OpenSuspensions returns the open suspensions, sorted by digest.
+func (s *State) OpenSuspensions() []OpenSuspension {
+	var list []OpenSuspension
+	for _, digest := range slices.Sorted(maps.Keys(s.suspensions)) {
+		list = append(list, s.suspensions[digest])
 	}
-	slices.SortFunc(list, func(a, b Stop) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 	return list
 }
 
-// Revoked reports whether a target is out of use, for good or by an open suspension.
-func (s *State) Revoked(t Target) bool { return s.stopped(t) }
-
-func (s *State) stopped(t Target) bool {
+// outOfService reports whether a target was taken out of use, for good or until an open
+// suspension is lifted.
+func (s *State) outOfService(t statement.Target) bool {
 	if s.revoked[t] {
 		return true
 	}
-	for _, open := range s.stops {
-		if open.target == t {
+	for _, open := range s.suspensions {
+		if open.Target == t {
 			return true
 		}
 	}
 	return false
 }
 
-// stoppedPerson takes every name of a person: who was revoked under one name may not
+// anyOutOfService takes every name of a person: who was revoked under one name may not
 // go on under another that the root declares to be the same person.
-func (s *State) stoppedPerson(names []string) bool {
-	for _, name := range names {
-		if s.stopped(Target{TargetPerson, name}) {
-			return true
-		}
-	}
-	return false
+func (s *State) anyOutOfService(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		return s.outOfService(personTarget(name))
+	})
 }
 
-func persons(votes []vote) []PersonID {
-	var ids []PersonID
+func archiveTarget(a statement.PackDigest) statement.Target {
+	return statement.Target{Type: statement.TargetDigest, Value: string(a.SHA256)}
+}
+
+func keyTarget(id keys.ID) statement.Target {
+	return statement.Target{Type: statement.TargetKey, Value: string(id)}
+}
+
+func personTarget(name string) statement.Target {
+	return statement.Target{Type: statement.TargetPerson, Value: name}
+}
+
+func persons(votes []vote) []trust.PersonID {
+	var ids []trust.PersonID
 	for _, v := range votes {
 		if !slices.Contains(ids, v.person) {
 			ids = append(ids, v.person)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // TestLife walks a pack from release to revocation and folds the same log again.
@@ -15,24 +17,24 @@ func TestLife(t *testing.T) {
 	w := newWorld(t)
 	w.accept(say(t, policy(1), "otto", "amy", "abe"))
 	w.released(1).activated(1)
-	if got := w.live(); !slices.Equal(got, []signing.Digest{archive(1).SHA256}) {
+	if got := w.live(); !slices.Equal(got, []trust.Digest{archive(1).SHA256}) {
 		t.Fatalf("live: %v", got)
 	}
 	w.released(2).activated(2)
-	if got := w.live(); !slices.Equal(got, []signing.Digest{archive(2).SHA256}) {
+	if got := w.live(); !slices.Equal(got, []trust.Digest{archive(2).SHA256}) {
 		t.Fatalf("live: %v", got)
 	}
 	w.activated(1) // roll back is a new activation
-	stop := w.accept(say(t, suspend("metformin-contraindicated", noon), "node"))
-	if len(stop.Signers()) != 0 || !w.Suspended(pack, "metformin-contraindicated") || w.Suspended(pack, "other") {
+	suspended := w.accept(say(t, suspend("metformin-contraindicated", noon), "node"))
+	if !w.Suspended(pack, "metformin-contraindicated") || w.Suspended(pack, "other") {
 		t.Fatal("suspension of one rule")
 	}
-	w.accept(say(t, resume(stop.Digest()), "amy", "abe"))
-	if w.Suspended(pack, "metformin-contraindicated") || len(w.Stops()) != 0 {
+	w.accept(say(t, resume(suspended.Digest()), "amy", "abe"))
+	if w.Suspended(pack, "metformin-contraindicated") || len(w.OpenSuspensions()) != 0 {
 		t.Fatal("resumption")
 	}
 	off := activate(1, 4, archive(1).SHA256)
-	off.Mode = signing.Off
+	off.Mode = statement.Off
 	w.accept(sayOf(t, archive(1), off, "rick"))
 	if len(w.Live()) != 0 {
 		t.Fatal("off")
@@ -66,14 +68,14 @@ func TestLife(t *testing.T) {
 func TestWhatStateShows(t *testing.T) {
 	w := newWorld(t).released(1).activated(1)
 	r, ok := w.Release(archive(1).SHA256)
-	if !ok || r.Archive != archive(1) || r.Pack != pack || !slices.Equal(r.Authors, []signing.PersonID{"ann@heartland.example"}) {
+	if !ok || r.Archive != archive(1) || r.Pack != pack || !slices.Equal(r.Authors, []trust.PersonID{"ann@heartland.example"}) {
 		t.Fatalf("release: %+v", r)
 	}
 	if len(r.Reviews) != 1 || r.Reviews[0].Reviewer != "rex@heartland.example" || r.Reviews[0].Publisher != vendor {
 		t.Fatalf("reviews: %+v", r.Reviews)
 	}
 	a := w.Live()[0]
-	if a.Pack != pack || a.Library != "1.0.0" || !slices.Equal(a.Approvers, []signing.PersonID{"abe@north.example", "amy@north.example"}) {
+	if a.Pack != pack || a.Library != "1.0.0" || !slices.Equal(a.Approvers, []trust.PersonID{"abe@north.example", "amy@north.example"}) {
 		t.Fatalf("live: %+v", a)
 	}
 	if _, ok := w.Policy(); ok {
@@ -87,7 +89,7 @@ func TestWhatStateShows(t *testing.T) {
 	if err != nil || p.ID != "ada@north.example" || public.ID() != key(t, "ada").Public().ID() {
 		t.Fatalf("person: %+v %v", p, err)
 	}
-	if !w.HasRole(p.ID, signing.Auditor) || w.HasRole(p.ID, signing.Operator) {
+	if !w.HasRole(p.ID, trust.Auditor) || w.HasRole(p.ID, trust.Operator) {
 		t.Fatal("roles")
 	}
 	if _, _, err := w.Person(key(t, "ada").Public().ID(), noon.AddDate(1, 0, 0)); !errors.Is(err, signing.ErrExpired) {
@@ -97,8 +99,8 @@ func TestWhatStateShows(t *testing.T) {
 	if _, _, err := w.Person(key(t, "ann").Public().ID(), noon); !errors.Is(err, signing.ErrUntrustedSigner) {
 		t.Fatalf("publisher's person: %v", err)
 	}
-	w.accept(say(t, revoke(signing.TargetPerson, "ada@north.example", signing.Suspend, noon), "rick"))
-	if _, _, err := w.Person(key(t, "ada").Public().ID(), noon); !errors.Is(err, signing.ErrRevoked) || w.HasRole("ada@north.example", signing.Auditor) {
+	w.accept(say(t, revoke(statement.TargetPerson, "ada@north.example", statement.Suspend, noon), "rick"))
+	if _, _, err := w.Person(key(t, "ada").Public().ID(), noon); !errors.Is(err, signing.ErrRevoked) || w.HasRole("ada@north.example", trust.Auditor) {
 		t.Fatalf("suspended person: %v", err)
 	}
 }
@@ -146,13 +148,13 @@ func TestFirstEntry(t *testing.T) {
 }
 
 func TestNewStateRefusesBadNames(t *testing.T) {
-	good := signing.DigestOf(nil)
+	good := trust.DigestOf(nil)
 	for _, bad := range []string{"", "../north", "North", "a", "north\x00", "nörth", "n'or'th"} {
-		if _, err := signing.NewState(signing.Tenant(bad), region, good); !errors.Is(err, signing.ErrMalformed) {
+		if _, err := signing.NewState(statement.Tenant(bad), region, good); !errors.Is(err, statement.ErrMalformed) {
 			t.Errorf("tenant %q: %v", bad, err)
 		}
 	}
-	if _, err := signing.NewState(tenant, region, "abc"); !errors.Is(err, signing.ErrMalformed) {
+	if _, err := signing.NewState(tenant, region, "abc"); !errors.Is(err, statement.ErrMalformed) {
 		t.Errorf("digest: %v", err)
 	}
 }

@@ -10,27 +10,30 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // noon is the log's time of most entries in these tests.
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
 const (
-	tenant = signing.Tenant("north")
-	region = signing.Region("us-east")
-	vendor = signing.Publisher("heartland")
-	pack   = signing.Pack("renal_dosing")
+	tenant = statement.Tenant("north")
+	region = statement.Region("us-east")
+	vendor = trust.Publisher("heartland")
+	pack   = statement.Pack("renal_dosing")
 )
 
 // key makes the same key for the same name, of alternating algorithms.
-func key(t testing.TB, name string) signing.PrivateKey {
+func key(t testing.TB, name string) keys.Private {
 	t.Helper()
 	seed := sha256.Sum256([]byte(name))
-	alg := signing.Ed25519
+	alg := keys.Ed25519
 	if seed[0]&1 == 1 {
-		alg = signing.ECDSAP256
+		alg = keys.ECDSAP256
 	}
-	k, err := signing.GenerateKey(alg, rand.NewChaCha8(seed))
+	k, err := keys.Generate(alg, rand.NewChaCha8(seed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,46 +41,46 @@ func key(t testing.TB, name string) signing.PrivateKey {
 }
 
 // person has one key for each key name, valid for the year around noon.
-func person(t testing.TB, id signing.PersonID, identities []string, keys ...string) signing.Person {
+func person(t testing.TB, id trust.PersonID, identities []string, keys ...string) trust.Person {
 	t.Helper()
-	p := signing.Person{ID: id, Name: string(id), Identities: identities}
+	p := trust.Person{ID: id, Name: string(id), Identities: identities}
 	for _, name := range keys {
-		p.Keys = append(p.Keys, signing.NewPersonKey(key(t, name).Public(), noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0)))
+		p.Keys = append(p.Keys, trust.NewPersonKey(key(t, name).Public(), noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0)))
 	}
 	return p
 }
 
-func role(threshold int, persons ...signing.PersonID) signing.RoleRule {
-	return signing.RoleRule{Threshold: threshold, Persons: persons}
+func role(threshold int, persons ...trust.PersonID) trust.RoleRule {
+	return trust.RoleRule{Threshold: threshold, Persons: persons}
 }
 
 // publisherRoot has an author, two clinical reviewers and an admin. Dana is an author
 // too, and goes by another address elsewhere.
-func publisherRoot(t testing.TB) signing.TrustRoot {
-	return signing.TrustRoot{
-		RootKind: signing.PublisherRoot, Name: string(vendor), Version: 1,
+func publisherRoot(t testing.TB) trust.Root {
+	return trust.Root{
+		RootKind: trust.PublisherRoot, Name: string(vendor), Version: 1,
 		IssuedAt: noon.AddDate(0, -1, 0), Expires: noon.AddDate(2, 0, 0),
-		Persons: []signing.Person{
+		Persons: []trust.Person{
 			person(t, "ann@heartland.example", nil, "ann", "ann2"),
 			person(t, "rex@heartland.example", nil, "rex"),
 			person(t, "ria@heartland.example", nil, "ria"),
 			person(t, "pat@heartland.example", nil, "pat"),
 			person(t, "dana@heartland.example", []string{"mailto:Dana@North.example"}, "dana-h"),
 		},
-		Roles: map[signing.Role]signing.RoleRule{
-			signing.Author:           role(1, "ann@heartland.example", "dana@heartland.example"),
-			signing.ClinicalReviewer: role(1, "rex@heartland.example", "ria@heartland.example", "ann@heartland.example"),
-			signing.RootAdmin:        role(1, "pat@heartland.example"),
+		Roles: map[trust.Role]trust.RoleRule{
+			trust.Author:           role(1, "ann@heartland.example", "dana@heartland.example"),
+			trust.ClinicalReviewer: role(1, "rex@heartland.example", "ria@heartland.example", "ann@heartland.example"),
+			trust.RootAdmin:        role(1, "pat@heartland.example"),
 		},
 	}
 }
 
 // tenantRoot needs two approvers and two root-admins.
-func tenantRoot(t testing.TB, publisher signing.Digest) signing.TrustRoot {
-	return signing.TrustRoot{
-		RootKind: signing.TenantRoot, Name: string(tenant), Version: 1,
+func tenantRoot(t testing.TB, publisher trust.Digest) trust.Root {
+	return trust.Root{
+		RootKind: trust.TenantRoot, Name: string(tenant), Version: 1,
 		IssuedAt: noon.AddDate(0, -1, 0), Expires: noon.AddDate(1, 0, 0),
-		Persons: []signing.Person{
+		Persons: []trust.Person{
 			person(t, "otto@north.example", nil, "otto"),
 			person(t, "amy@north.example", nil, "amy", "amy2"),
 			person(t, "abe@north.example", nil, "abe"),
@@ -87,25 +90,25 @@ func tenantRoot(t testing.TB, publisher signing.Digest) signing.TrustRoot {
 			person(t, "rudy@north.example", nil, "rudy"),
 			person(t, "ada@north.example", nil, "ada"),
 		},
-		Roles: map[signing.Role]signing.RoleRule{
-			signing.Operator:  role(1, "otto@north.example", "amy@north.example"),
-			signing.Approver:  role(2, "amy@north.example", "abe@north.example", "dana@north.example"),
-			signing.Revoker:   role(1, "rick@north.example"),
-			signing.Auditor:   role(1, "ada@north.example"),
-			signing.RootAdmin: role(2, "rosa@north.example", "rudy@north.example", "rick@north.example"),
+		Roles: map[trust.Role]trust.RoleRule{
+			trust.Operator:  role(1, "otto@north.example", "amy@north.example"),
+			trust.Approver:  role(2, "amy@north.example", "abe@north.example", "dana@north.example"),
+			trust.Revoker:   role(1, "rick@north.example"),
+			trust.Auditor:   role(1, "ada@north.example"),
+			trust.RootAdmin: role(2, "rosa@north.example", "rudy@north.example", "rick@north.example"),
 		},
-		TrustedPublishers: []signing.TrustedPublisher{{Name: vendor, Root: publisher}},
+		TrustedPublishers: []trust.TrustedPublisher{{Name: vendor, Root: publisher}},
 	}
 }
 
 // archive stands for the digests of the n-th archive.
-func archive(n byte) signing.PackDigest {
-	return signing.PackDigest{SHA256: signing.DigestOf([]byte{n}), DirHash1: signing.DigestOf([]byte{n, n})}
+func archive(n byte) statement.PackDigest {
+	return statement.PackDigest{SHA256: trust.DigestOf([]byte{n}), DirHash1: trust.DigestOf([]byte{n, n})}
 }
 
-func payload(t testing.TB, about signing.PackDigest, p signing.Predicate) []byte {
+func payload(t testing.TB, about statement.PackDigest, p statement.Predicate) []byte {
 	t.Helper()
-	b, err := signing.Statement{Archive: about, Predicate: p}.Payload()
+	b, err := statement.Statement{Archive: about, Predicate: p}.Payload()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,12 +116,12 @@ func payload(t testing.TB, about signing.PackDigest, p signing.Predicate) []byte
 }
 
 // say signs a statement that is not about a pack.
-func say(t testing.TB, p signing.Predicate, keys ...string) *signing.Envelope {
+func say(t testing.TB, p statement.Predicate, keys ...string) *signing.Envelope {
 	t.Helper()
-	return sayOf(t, signing.PackDigest{}, p, keys...)
+	return sayOf(t, statement.PackDigest{}, p, keys...)
 }
 
-func sayOf(t testing.TB, about signing.PackDigest, p signing.Predicate, keys ...string) *signing.Envelope {
+func sayOf(t testing.TB, about statement.PackDigest, p statement.Predicate, keys ...string) *signing.Envelope {
 	t.Helper()
 	body := payload(t, about, p)
 	var bundles []signing.Bundle
@@ -140,45 +143,45 @@ func sayOf(t testing.TB, about signing.PackDigest, p signing.Predicate, keys ...
 	return again
 }
 
-func release(n byte, seq uint64, supersedes signing.Digest) signing.PackRelease {
-	return signing.PackRelease{
+func release(n byte, seq uint64, supersedes trust.Digest) statement.PackRelease {
+	return statement.PackRelease{
 		Publisher: vendor, Pack: pack, Version: "1.0." + strconv.Itoa(int(n)), Seq: seq, Supersedes: supersedes,
-		PackKind: signing.RulesPack, Library: "1", IssuedAt: noon,
-		EffectivePeriod: signing.Period{Start: "2016-04-08"}, ChangeSummary: "eGFR thresholds of the FDA communication",
+		PackKind: statement.RulesPack, Library: "1", IssuedAt: noon,
+		EffectivePeriod: statement.Period{Start: "2016-04-08"}, ChangeSummary: "eGFR thresholds of the FDA communication",
 	}
 }
 
-func review(n byte, decision signing.Decision, at time.Time) signing.ClinicalReview {
-	return signing.ClinicalReview{
+func review(n byte, decision statement.Decision, at time.Time) statement.ClinicalReview {
+	return statement.ClinicalReview{
 		Pack: pack, Version: "1.0." + strconv.Itoa(int(n)), Decision: decision, Role: "clinical pharmacist",
 		ReviewedAt: at, ValidUntil: noon.AddDate(0, 3, 0), Conditions: []string{},
 	}
 }
 
-func activate(n byte, seq uint64, previous signing.Digest) signing.Activation {
-	return signing.Activation{
+func activate(n byte, seq uint64, previous trust.Digest) statement.Activation {
+	return statement.Activation{
 		Tenant: tenant, Region: region, Pack: pack, Version: "1.0." + strconv.Itoa(int(n)), Seq: seq,
-		Previous: previous, Mode: signing.Active, Library: "1.0.0", InputsUnknown: []string{},
+		Previous: previous, Mode: statement.Active, Library: "1.0.0", InputsUnknown: []string{},
 	}
 }
 
-func suspend(rule string, at time.Time) signing.Suspension {
-	return signing.Suspension{Tenant: tenant, Region: region, Pack: pack, Rule: rule, Reason: "wrong units", SuspendedAt: at}
+func suspend(rule string, at time.Time) statement.Suspension {
+	return statement.Suspension{Tenant: tenant, Region: region, Pack: pack, Rule: rule, Reason: "wrong units", SuspendedAt: at}
 }
 
-func resume(lifts signing.Digest) signing.Resumption {
-	return signing.Resumption{Tenant: tenant, Region: region, Lifts: lifts, Reason: "units mended", ResumedAt: noon}
+func resume(lifts trust.Digest) statement.Resumption {
+	return statement.Resumption{Tenant: tenant, Region: region, Lifts: lifts, Reason: "units mended", ResumedAt: noon}
 }
 
-func revoke(kind signing.TargetType, value string, action signing.Action, from time.Time) signing.Revocation {
-	return signing.Revocation{
-		Tenant: tenant, Region: region, Target: signing.Target{Type: kind, Value: value},
+func revoke(kind statement.TargetType, value string, action statement.Action, from time.Time) statement.Revocation {
+	return statement.Revocation{
+		Tenant: tenant, Region: region, Target: statement.Target{Type: kind, Value: value},
 		Action: action, Reason: "key lost", EffectiveAt: from,
 	}
 }
 
-func policy(seq uint64) signing.TenantPolicy {
-	return signing.TenantPolicy{Tenant: tenant, Region: region, Seq: seq, Policy: []byte(`{"services":[]}`)}
+func policy(seq uint64) statement.TenantPolicy {
+	return statement.TenantPolicy{Tenant: tenant, Region: region, Seq: seq, Policy: []byte(`{"services":[]}`)}
 }
 
 // world is a log under construction.
@@ -197,16 +200,16 @@ func newWorld(t testing.TB) *world {
 
 // newWorldOf has the tenant's root, changed as the test needs it, and these publishers.
 // The first admin of each publisher signs its root.
-func newWorldOf(t testing.TB, change func(*signing.TrustRoot), publishers ...signing.TrustRoot) *world {
+func newWorldOf(t testing.TB, change func(*trust.Root), publishers ...trust.Root) *world {
 	t.Helper()
 	root := tenantRoot(t, "")
 	root.TrustedPublishers = nil
 	var entries []*signing.Envelope
 	for _, p := range publishers {
-		admin, _, _ := strings.Cut(string(p.Roles[signing.RootAdmin].Persons[0]), "@")
+		admin, _, _ := strings.Cut(string(p.Roles[trust.RootAdmin].Persons[0]), "@")
 		env := say(t, p, admin)
 		entries = append(entries, env)
-		root.TrustedPublishers = append(root.TrustedPublishers, signing.TrustedPublisher{Name: signing.Publisher(p.Name), Root: env.Digest()})
+		root.TrustedPublishers = append(root.TrustedPublishers, trust.TrustedPublisher{Name: trust.Publisher(p.Name), Root: env.Digest()})
 	}
 	if change != nil {
 		change(&root)
@@ -228,14 +231,14 @@ func (w *world) released(n byte) *world {
 	w.Helper()
 	seq, latest := w.Latest(pack)
 	w.accept(sayOf(w, archive(n), release(n, seq+1, latest), "ann"))
-	w.accept(sayOf(w, archive(n), review(n, signing.Approve, noon), "rex"))
+	w.accept(sayOf(w, archive(n), review(n, statement.Approve, noon), "rex"))
 	return w
 }
 
 // activated adds an activation of release n.
 func (w *world) activated(n byte) *world {
 	w.Helper()
-	seq, stands := w.Standing(pack)
+	seq, stands := w.Succession(pack)
 	w.accept(sayOf(w, archive(n), activate(n, seq+1, stands), "amy", "abe"))
 	return w
 }
@@ -263,8 +266,8 @@ func (w *world) refuse(env *signing.Envelope, want error) {
 	w.Logf("refused as it should be: %v", err)
 }
 
-func (w *world) live() []signing.Digest {
-	var list []signing.Digest
+func (w *world) live() []trust.Digest {
+	var list []trust.Digest
 	for _, a := range w.Live() {
 		list = append(list, a.Archive.SHA256)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // regionFlags are how a person acts on a running region.
@@ -145,12 +146,12 @@ func isPack(path string) (bool, error) {
 
 // delivered is one thing the server took.
 type delivered struct {
-	File    string       `json:"file,omitempty"`
-	Pack    string       `json:"pack,omitempty"`
-	Version string       `json:"version,omitempty"`
-	Kind    signing.Kind `json:"kind,omitempty"`
-	Index   *int64       `json:"index,omitempty"` // place in the release log
-	SHA256  string       `json:"sha256"`
+	File    string         `json:"file,omitempty"`
+	Pack    string         `json:"pack,omitempty"`
+	Version string         `json:"version,omitempty"`
+	Kind    statement.Kind `json:"kind,omitempty"`
+	Index   *int64         `json:"index,omitempty"` // place in the release log
+	SHA256  string         `json:"sha256"`
 }
 
 func (d *delivery) send(ctx context.Context, c *client.Client, w *printer, asJSON bool) (err error) {
@@ -181,7 +182,7 @@ func (d *delivery) send(ctx context.Context, c *client.Client, w *printer, asJSO
 		if err != nil {
 			return fmt.Errorf("applying %s: %w", d.files[i], refused(err))
 		}
-		say(delivered{File: d.files[i], Kind: signing.Kind(a.Kind), Index: &a.Index, SHA256: a.Digest},
+		say(delivered{File: d.files[i], Kind: statement.Kind(a.Kind), Index: &a.Index, SHA256: a.Digest},
 			"applied %2d %s sha256 %s", a.Index, a.Kind, a.Digest)
 	}
 	return nil

@@ -22,6 +22,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // auditFlags are what every command that reads records takes: who is reading,
@@ -251,7 +252,7 @@ func (p *replayer) prepare(ctx context.Context, root string) error {
 	if err != nil {
 		return err
 	}
-	var pin signing.Digest
+	var pin trust.Digest
 	switch {
 	case root != "":
 		text, err := os.ReadFile(root)

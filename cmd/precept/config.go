@@ -17,7 +17,7 @@ import (
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // config is the file that precept serve reads. Paths are relative to the file.
@@ -182,7 +182,7 @@ func (c *config) roots() ([]engine.Root, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading trust root of tenant %s: %w", id, err)
 		}
-		roots = append(roots, engine.Root{Tenant: id, Envelope: env, Digest: signing.Digest(t.RootSHA256)})
+		roots = append(roots, engine.Root{Tenant: id, Envelope: env, Digest: trust.Digest(t.RootSHA256)})
 	}
 	return roots, nil
 }

@@ -21,6 +21,9 @@ import (
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // The packs that a demo region releases, the terminology first: rules need it
@@ -48,7 +51,7 @@ type demoRegion struct {
 	public  string // URL of the service
 	now     time.Time
 	say     func(format string, args ...any)
-	keys    map[string]signing.PrivateKey // by person
+	keys    map[string]keys.Private // by person
 	packs   map[string]*rulepacks.Pack
 	stop    func() error // ends the service
 }
@@ -58,7 +61,7 @@ type demoRegion struct {
 // does.
 func makeDemoRegion(ctx context.Context, dir string, out io.Writer) (*demoRegion, error) {
 	d := &demoRegion{dir: dir, config: filepath.Join(dir, "precept.yaml"), now: time.Now().UTC().Truncate(time.Second),
-		keys: map[string]signing.PrivateKey{}, packs: map[string]*rulepacks.Pack{}, stop: func() error { return nil }}
+		keys: map[string]keys.Private{}, packs: map[string]*rulepacks.Pack{}, stop: func() error { return nil }}
 	d.say = (&printer{w: out}).line
 	for _, step := range []func(context.Context) error{
 		d.makeFolder, d.makeKeys, d.makeRoots, d.makeConfig, d.makePacks,
@@ -88,29 +91,29 @@ func (d *demoRegion) makeFolder(context.Context) error {
 }
 
 // The persons of the demo. Each has a key of their own.
-func demoPersons(t tenant.ID) (operator, approver, auditor signing.PersonID) {
+func demoPersons(t tenant.ID) (operator, approver, auditor trust.PersonID) {
 	at := "@" + string(t) + ".example"
-	return signing.PersonID("olga" + at), signing.PersonID("amir" + at), signing.PersonID("avery" + at)
+	return trust.PersonID("olga" + at), trust.PersonID("amir" + at), trust.PersonID("avery" + at)
 }
 
 const (
-	demoAuthor   signing.PersonID = "ada@content.example"
-	demoReviewer signing.PersonID = "rosa@content.example"
+	demoAuthor   trust.PersonID = "ada@content.example"
+	demoReviewer trust.PersonID = "rosa@content.example"
 )
 
 func (d *demoRegion) makeKeys(context.Context) error {
-	persons := []signing.PersonID{demoAuthor, demoReviewer}
+	persons := []trust.PersonID{demoAuthor, demoReviewer}
 	for _, t := range demoTenants {
 		operator, approver, auditor := demoPersons(t)
 		persons = append(persons, operator, approver, auditor)
 	}
 	for _, p := range persons {
-		if err := d.makeKey(string(p), signing.Ed25519); err != nil {
+		if err := d.makeKey(string(p), keys.Ed25519); err != nil {
 			return err
 		}
 	}
 	for _, t := range demoTenants {
-		if err := d.makeKey("ehr-"+string(t), signing.ECDSAP256); err != nil {
+		if err := d.makeKey("ehr-"+string(t), keys.ECDSAP256); err != nil {
 			return err
 		}
 	}
@@ -123,8 +126,8 @@ func (d *demoRegion) makeKeys(context.Context) error {
 
 func (d *demoRegion) keyFile(name string) string { return d.path("keys", name+".pem") }
 
-func (d *demoRegion) makeKey(name string, alg signing.Algorithm) error {
-	k, err := signing.GenerateKey(alg, rand.Reader)
+func (d *demoRegion) makeKey(name string, alg keys.Algorithm) error {
+	k, err := keys.Generate(alg, rand.Reader)
 	if err != nil {
 		return err
 	}
@@ -136,41 +139,41 @@ func (d *demoRegion) makeKey(name string, alg signing.Algorithm) error {
 	return os.WriteFile(d.keyFile(name), text, 0o600)
 }
 
-func (d *demoRegion) person(id signing.PersonID, name string) signing.Person {
-	key := signing.NewPersonKey(d.keys[string(id)].Public(), d.now.Add(-time.Minute), time.Time{})
-	return signing.Person{ID: id, Name: name, Identities: []string{}, Keys: []signing.PersonKey{key}}
+func (d *demoRegion) person(id trust.PersonID, name string) trust.Person {
+	key := trust.NewPersonKey(d.keys[string(id)].Public(), d.now.Add(-time.Minute), time.Time{})
+	return trust.Person{ID: id, Name: name, Identities: []string{}, Keys: []trust.PersonKey{key}}
 }
 
-func one(ids ...signing.PersonID) signing.RoleRule {
-	return signing.RoleRule{Threshold: 1, Persons: ids}
+func one(ids ...trust.PersonID) trust.RoleRule {
+	return trust.RoleRule{Threshold: 1, Persons: ids}
 }
-func both(ids ...signing.PersonID) signing.RoleRule {
-	return signing.RoleRule{Threshold: len(ids), Persons: ids}
+func both(ids ...trust.PersonID) trust.RoleRule {
+	return trust.RoleRule{Threshold: len(ids), Persons: ids}
 }
 
 func (d *demoRegion) makeRoots(context.Context) error {
-	publisher := signing.TrustRoot{RootKind: signing.PublisherRoot, Name: demoPublisher, Version: 1, IssuedAt: d.now,
+	publisher := trust.Root{RootKind: trust.PublisherRoot, Name: demoPublisher, Version: 1, IssuedAt: d.now,
 		Expires: d.now.AddDate(1, 0, 0),
-		Persons: []signing.Person{
+		Persons: []trust.Person{
 			d.person(demoAuthor, "Ada (author)"), d.person(demoReviewer, "Rosa (clinical reviewer)")},
-		Roles: map[signing.Role]signing.RoleRule{
-			signing.Author: one(demoAuthor), signing.ClinicalReviewer: one(demoReviewer),
-			signing.RootAdmin: both(demoAuthor, demoReviewer)}}
-	env, err := d.sign("roots/publisher", signing.Statement{Predicate: publisher}, demoAuthor, demoReviewer)
+		Roles: map[trust.Role]trust.RoleRule{
+			trust.Author: one(demoAuthor), trust.ClinicalReviewer: one(demoReviewer),
+			trust.RootAdmin: both(demoAuthor, demoReviewer)}}
+	env, err := d.sign("roots/publisher", statement.Statement{Predicate: publisher}, demoAuthor, demoReviewer)
 	if err != nil {
 		return err
 	}
 	for _, t := range demoTenants {
 		operator, approver, auditor := demoPersons(t)
-		root := signing.TrustRoot{RootKind: signing.TenantRoot, Name: string(t), Version: 1, IssuedAt: d.now,
+		root := trust.Root{RootKind: trust.TenantRoot, Name: string(t), Version: 1, IssuedAt: d.now,
 			Expires: d.now.AddDate(1, 0, 0),
-			Persons: []signing.Person{d.person(operator, "Olga (operator)"), d.person(approver, "Amir (approver)"),
+			Persons: []trust.Person{d.person(operator, "Olga (operator)"), d.person(approver, "Amir (approver)"),
 				d.person(auditor, "Avery (auditor)")},
-			Roles: map[signing.Role]signing.RoleRule{signing.Operator: one(operator), signing.Approver: one(approver),
-				signing.Revoker: one(approver, operator), signing.Auditor: one(auditor),
-				signing.RootAdmin: both(operator, approver)},
-			TrustedPublishers: []signing.TrustedPublisher{{Name: demoPublisher, Root: env.Digest()}}}
-		if _, err := d.sign("roots/"+string(t), signing.Statement{Predicate: root}, operator, approver); err != nil {
+			Roles: map[trust.Role]trust.RoleRule{trust.Operator: one(operator), trust.Approver: one(approver),
+				trust.Revoker: one(approver, operator), trust.Auditor: one(auditor),
+				trust.RootAdmin: both(operator, approver)},
+			TrustedPublishers: []trust.TrustedPublisher{{Name: demoPublisher, Root: env.Digest()}}}
+		if _, err := d.sign("roots/"+string(t), statement.Statement{Predicate: root}, operator, approver); err != nil {
 			return err
 		}
 	}
@@ -181,7 +184,7 @@ func (d *demoRegion) makeRoots(context.Context) error {
 func (d *demoRegion) statementFile(name string) string { return d.path(name + ".jsonl") }
 
 // sign writes a statement signed by persons into a file.
-func (d *demoRegion) sign(name string, s signing.Statement, by ...signing.PersonID) (*signing.Envelope, error) {
+func (d *demoRegion) sign(name string, s statement.Statement, by ...trust.PersonID) (*signing.Envelope, error) {
 	payload, err := s.Payload()
 	if err != nil {
 		return nil, err
@@ -271,7 +274,7 @@ func (d *demoRegion) start(ctx context.Context) error {
 }
 
 // as returns a client for a person of a tenant.
-func (d *demoRegion) as(t tenant.ID, p signing.PersonID, purpose string) (*client.Client, error) {
+func (d *demoRegion) as(t tenant.ID, p trust.PersonID, purpose string) (*client.Client, error) {
 	c, err := client.New(client.Config{URL: d.public, Tenant: string(t), Person: string(p),
 		Key: d.keys[string(p)].Crypto(), Clock: time.Now})
 	if err != nil {

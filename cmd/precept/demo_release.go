@@ -15,7 +15,8 @@ import (
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 func (d *demoRegion) makePacks(ctx context.Context) error {
@@ -86,7 +87,7 @@ func (d *demoRegion) applyPolicies(ctx context.Context) error {
 		if err := os.WriteFile(d.path("policies", string(t)+".json"), raw, 0o600); err != nil {
 			return err
 		}
-		s := signing.Statement{Predicate: signing.TenantPolicy{Tenant: signing.Tenant(t), Region: demoRegionID, Seq: 1,
+		s := statement.Statement{Predicate: statement.TenantPolicy{Tenant: statement.Tenant(t), Region: demoRegionID, Seq: 1,
 			Policy: raw}}
 		env, err := d.sign("statements/policy-"+string(t), s, operator, approver)
 		if err != nil {
@@ -104,7 +105,7 @@ func (d *demoRegion) applyPolicies(ctx context.Context) error {
 	return nil
 }
 
-func (d *demoRegion) apply(ctx context.Context, t tenant.ID, by signing.PersonID, envelopes ...[]byte) error {
+func (d *demoRegion) apply(ctx context.Context, t tenant.ID, by trust.PersonID, envelopes ...[]byte) error {
 	c, err := d.as(t, by, "")
 	if err != nil {
 		return err
@@ -123,18 +124,18 @@ func (d *demoRegion) release(ctx context.Context) error {
 	for _, name := range demoPacks {
 		p := d.packs[name]
 		m := p.Manifest
-		effective := signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
+		effective := statement.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
 		release, err := d.sign("statements/release-"+name,
-			signing.Statement{Archive: packDigest(p), Predicate: signing.PackRelease{
-				Publisher: demoPublisher, Pack: signing.Pack(name), Version: m.Version, Seq: 1,
-				PackKind: signing.PackKind(m.Kind), Library: m.Library, IssuedAt: d.now,
+			statement.Statement{Archive: packDigest(p), Predicate: statement.PackRelease{
+				Publisher: demoPublisher, Pack: statement.Pack(name), Version: m.Version, Seq: 1,
+				PackKind: statement.PackKind(m.Kind), Library: m.Library, IssuedAt: d.now,
 				EffectivePeriod: effective, ChangeSummary: "First release."}}, demoAuthor)
 		if err != nil {
 			return err
 		}
 		review, err := d.sign("statements/review-"+name,
-			signing.Statement{Archive: packDigest(p), Predicate: signing.ClinicalReview{
-				Pack: signing.Pack(name), Version: m.Version, Decision: signing.Approve,
+			statement.Statement{Archive: packDigest(p), Predicate: statement.ClinicalReview{
+				Pack: statement.Pack(name), Version: m.Version, Decision: statement.Approve,
 				Role: "demonstration, not a clinician", ReviewedAt: d.now, ValidUntil: d.now.AddDate(1, 0, 0),
 				Conditions: []string{"For demonstration only."}}}, demoReviewer)
 		if err != nil {
@@ -172,9 +173,9 @@ func (d *demoRegion) activate(ctx context.Context) error {
 		for _, t := range demoTenants {
 			operator, approver, _ := demoPersons(t)
 			env, err := d.sign("statements/activation-"+name+"-"+string(t),
-				signing.Statement{Archive: packDigest(p), Predicate: signing.Activation{
-					Tenant: signing.Tenant(t), Region: demoRegionID, Pack: signing.Pack(name),
-					Version: p.Manifest.Version, Seq: 1, Mode: signing.Active, Library: library,
+				statement.Statement{Archive: packDigest(p), Predicate: statement.Activation{
+					Tenant: statement.Tenant(t), Region: demoRegionID, Pack: statement.Pack(name),
+					Version: p.Manifest.Version, Seq: 1, Mode: statement.Active, Library: library,
 					InputsUnknown: []string{}}}, approver)
 			if err != nil {
 				return err

@@ -326,7 +326,7 @@ func TestDocsRoutes(t *testing.T) {
 }
 
 func TestDocsFormats(t *testing.T) {
-	namedOn(t, "docs/formats.md", found(t, "signing/predicate.go", ` Kind = "([a-z-]+)"`, 13))
+	namedOn(t, "docs/formats.md", found(t, "signing/statement/statement.go", ` Kind = "([a-z-]+)"`, 13))
 	namedOn(t, "docs/formats.md", found(t, "engine/audit/leaf.go", ` Kind = "([a-z-]+)"`, 7))
 	namedOn(t, "docs/formats.md", found(t, "engine/records.go", `"(precept-[a-z]+/[0-9]+)"`, 2))
 	namedOn(t, "docs/formats.md", found(t, "engine/releases.go", `"(precept-[a-z]+/[0-9]+)"`, 1))

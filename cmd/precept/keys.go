@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/precept-cds/precept/engine/keyring"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
 )
 
 func keysCommand() *cobra.Command {
@@ -25,15 +25,15 @@ PEM file readable by its owner only. Whoever has it signs as that person.`,
 // publicPart is what others need to know of a key.
 type publicPart struct {
 	Person    string          `json:"person,omitempty"`
-	KeyID     signing.KeyID   `json:"keyId"`
+	KeyID     keys.ID         `json:"keyId"`
 	Algorithm string          `json:"algorithm"`
 	PEM       string          `json:"publicKeyPem"`
 	JWK       jose.JSONWebKey `json:"jwk"`
 }
 
-func newPublicPart(person string, key signing.PublicKey) publicPart {
+func newPublicPart(person string, key keys.Public) publicPart {
 	alg := jose.EdDSA
-	if key.Algorithm() == signing.ECDSAP256 {
+	if key.Algorithm() == keys.ECDSAP256 {
 		alg = jose.ES256
 	}
 	return publicPart{Person: person, KeyID: key.ID(), Algorithm: string(key.Algorithm()), PEM: string(key.PEM()),
@@ -53,12 +53,12 @@ func (p publicPart) print(w *printer) error {
 }
 
 // algorithms are the names a person may call an algorithm by.
-func algorithm(name string) (signing.Algorithm, error) {
+func algorithm(name string) (keys.Algorithm, error) {
 	switch name {
 	case "ed25519":
-		return signing.Ed25519, nil
-	case "ecdsa-p256", string(signing.ECDSAP256):
-		return signing.ECDSAP256, nil
+		return keys.Ed25519, nil
+	case "ecdsa-p256", string(keys.ECDSAP256):
+		return keys.ECDSAP256, nil
 	default:
 		return "", fmt.Errorf("--alg %q: use ed25519 or ecdsa-p256", name)
 	}
@@ -86,7 +86,7 @@ EHRs sign with ecdsa-p256 (ES256).`,
 						errExists)
 				}
 			}
-			key, err := signing.GenerateKey(a, rand.Reader)
+			key, err := keys.Generate(a, rand.Reader)
 			if err != nil {
 				return err
 			}
@@ -142,34 +142,34 @@ func keysShow() *cobra.Command {
 }
 
 // readKey reads a person's private key. Errors never quote it.
-func readKey(path string) (signing.PrivateKey, error) {
+func readKey(path string) (keys.Private, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return signing.PrivateKey{}, fmt.Errorf("reading key %s: others may read it (mode %04o); "+
+		return keys.Private{}, fmt.Errorf("reading key %s: others may read it (mode %04o); "+
 			"run chmod 600, and replace the key if somebody has read it", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return signing.PrivateKey{}, fmt.Errorf("reading key: %w; make one with precept keys new", err)
+		return keys.Private{}, fmt.Errorf("reading key: %w; make one with precept keys new", err)
 	}
-	key, err := signing.ParsePrivateKey(text)
+	key, err := keys.ParsePrivate(text)
 	if err != nil {
-		return signing.PrivateKey{}, fmt.Errorf("reading key %s: %w", path, err)
+		return keys.Private{}, fmt.Errorf("reading key %s: %w", path, err)
 	}
 	return key, nil
 }
 
 // readPublicKey reads the public part of a private or public key.
-func readPublicKey(path string) (signing.PublicKey, error) {
+func readPublicKey(path string) (keys.Public, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return signing.PublicKey{}, fmt.Errorf("reading key: %w", err)
+		return keys.Public{}, fmt.Errorf("reading key: %w", err)
 	}
-	if private, err := signing.ParsePrivateKey(text); err == nil {
+	if private, err := keys.ParsePrivate(text); err == nil {
 		return private.Public(), nil
 	}
-	public, err := signing.ParsePublicKey(text)
+	public, err := keys.ParsePublic(text)
 	if err != nil {
-		return signing.PublicKey{}, fmt.Errorf("reading key %s: %w; give a private or public key in PEM", path, err)
+		return keys.Public{}, fmt.Errorf("reading key %s: %w; give a private or public key in PEM", path, err)
 	}
 	return public, nil
 }

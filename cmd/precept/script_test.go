@@ -16,7 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // TestMain makes the test program be precept when it is called by that name.
@@ -212,11 +212,11 @@ func FuzzRootFile(f *testing.F) {
 			}
 			return
 		}
-		payload, err := signing.Statement{Predicate: *root}.Payload()
+		payload, err := statement.Statement{Predicate: *root}.Payload()
 		if err != nil {
 			return
 		}
-		if _, err := signing.ParseStatement(payload); err != nil {
+		if _, err := statement.Parse(payload); err != nil {
 			t.Errorf("the root makes a statement that cannot be read: %v", err)
 		}
 	})

@@ -12,6 +12,9 @@ import (
 
 	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 func signCommand() *cobra.Command {
@@ -36,7 +39,7 @@ type signStatement struct {
 	flags           func(*pflag.FlagSet)
 	required, oneOf []string
 	// make says what is signed. arg is the argument that use names, if it does.
-	make func(arg string, now time.Time) (signing.Statement, error)
+	make func(arg string, now time.Time) (statement.Statement, error)
 }
 
 func (s signStatement) command() *cobra.Command {
@@ -96,14 +99,14 @@ func (f *signFlags) now() (time.Time, error) {
 
 // signed says which statement was written.
 type signed struct {
-	File    string          `json:"file"`
-	Kind    signing.Kind    `json:"kind"`
-	SHA256  signing.Digest  `json:"sha256"` // of the payload
-	Signers []signing.KeyID `json:"signers"`
+	File    string         `json:"file"`
+	Kind    statement.Kind `json:"kind"`
+	SHA256  trust.Digest   `json:"sha256"` // of the payload
+	Signers []keys.ID      `json:"signers"`
 }
 
 // write signs a statement with every key and writes it into a new file.
-func (f *signFlags) write(cmd *cobra.Command, s signing.Statement) error {
+func (f *signFlags) write(cmd *cobra.Command, s statement.Statement) error {
 	payload, err := s.Payload()
 	if err != nil {
 		return err
@@ -139,7 +142,7 @@ func signWith(payload []byte, keys []string) ([]signing.Bundle, error) {
 }
 
 func printSigned(w *printer, file string, env *signing.Envelope, asJSON bool) error {
-	s := signed{File: file, Kind: env.Statement().Predicate.Kind(), SHA256: env.Digest()}
+	s := signed{File: file, Kind: env.Statement().Kind(), SHA256: env.Digest()}
 	for _, b := range env.Bundles() {
 		s.Signers = append(s.Signers, b.KeyID())
 	}

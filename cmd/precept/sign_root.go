@@ -15,29 +15,31 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/precept-cds/precept/engine/tenant"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // rootFile is a trust root as people write it, in YAML or JSON: the members of
 // the statement, with keys as files and times that need not be given.
 type rootFile struct {
-	Kind    signing.RootKind `yaml:"kind"`
-	Name    string           `yaml:"name"`
-	Version uint64           `yaml:"version"`
+	Kind    trust.RootKind `yaml:"kind"`
+	Name    string         `yaml:"name"`
+	Version uint64         `yaml:"version"`
 	// IssuedAt is the time of signing if it is not given.
 	IssuedAt string `yaml:"issuedAt"`
 	// Expires is a time, a day, or a duration after IssuedAt.
-	Expires string                       `yaml:"expires"`
-	Persons []rootPerson                 `yaml:"persons"`
-	Roles   map[signing.Role]rootRole    `yaml:"roles"`
-	Trusted map[signing.Publisher]string `yaml:"trustedPublishers"` // digest of its first root, or its file
+	Expires string                     `yaml:"expires"`
+	Persons []rootPerson               `yaml:"persons"`
+	Roles   map[trust.Role]rootRole    `yaml:"roles"`
+	Trusted map[trust.Publisher]string `yaml:"trustedPublishers"` // digest of its first root, or its file
 }
 
 type rootPerson struct {
-	ID         signing.PersonID `yaml:"id"`
-	Name       string           `yaml:"name"`
-	Identities []string         `yaml:"identities"`
-	Keys       []rootKey        `yaml:"keys"`
+	ID         trust.PersonID `yaml:"id"`
+	Name       string         `yaml:"name"`
+	Identities []string       `yaml:"identities"`
+	Keys       []rootKey      `yaml:"keys"`
 }
 
 type rootKey struct {
@@ -50,13 +52,13 @@ type rootKey struct {
 }
 
 type rootRole struct {
-	Threshold int                `yaml:"threshold"` // default 1
-	Persons   []signing.PersonID `yaml:"persons"`
+	Threshold int              `yaml:"threshold"` // default 1
+	Persons   []trust.PersonID `yaml:"persons"`
 }
 
 // maxStatementFile bounds what people write as a root or policy: a statement
 // cannot be larger.
-const maxStatementFile = signing.MaxEnvelopeSize
+const maxStatementFile = statement.MaxSize
 
 func readBounded(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -66,12 +68,12 @@ func readBounded(path string) ([]byte, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxStatementFile+1))
 	if err == nil && len(text) > maxStatementFile {
-		err = fmt.Errorf("more than %d bytes: %w", maxStatementFile, signing.ErrTooLarge)
+		err = fmt.Errorf("more than %d bytes: %w", maxStatementFile, statement.ErrTooLarge)
 	}
 	return text, err
 }
 
-func readRoot(path string, now time.Time) (*signing.TrustRoot, error) {
+func readRoot(path string, now time.Time) (*trust.Root, error) {
 	text, err := readBounded(path)
 	if err != nil {
 		return nil, err
@@ -96,9 +98,9 @@ func yamlError(err error) error {
 }
 
 // root fills in what follows. Paths are relative to dir.
-func (r *rootFile) root(dir string, now time.Time) (*signing.TrustRoot, error) {
-	root := &signing.TrustRoot{RootKind: r.Kind, Name: r.Name, Version: r.Version, IssuedAt: now,
-		Roles: map[signing.Role]signing.RoleRule{}}
+func (r *rootFile) root(dir string, now time.Time) (*trust.Root, error) {
+	root := &trust.Root{RootKind: r.Kind, Name: r.Name, Version: r.Version, IssuedAt: now,
+		Roles: map[trust.Role]trust.RoleRule{}}
 	var err error
 	if r.IssuedAt != "" {
 		if root.IssuedAt, err = until("issuedAt", r.IssuedAt, now); err != nil {
@@ -116,20 +118,20 @@ func (r *rootFile) root(dir string, now time.Time) (*signing.TrustRoot, error) {
 		root.Persons = append(root.Persons, person)
 	}
 	for role, rule := range r.Roles {
-		root.Roles[role] = signing.RoleRule{Threshold: max(rule.Threshold, 1), Persons: rule.Persons}
+		root.Roles[role] = trust.RoleRule{Threshold: max(rule.Threshold, 1), Persons: rule.Persons}
 	}
 	for _, name := range sortedNames(r.Trusted) {
 		digest, err := rootDigest(dir, name, r.Trusted[name])
 		if err != nil {
 			return nil, fmt.Errorf("trusted publisher %s: %w", name, err)
 		}
-		root.TrustedPublishers = append(root.TrustedPublishers, signing.TrustedPublisher{Name: name, Root: digest})
+		root.TrustedPublishers = append(root.TrustedPublishers, trust.TrustedPublisher{Name: name, Root: digest})
 	}
 	return root, nil
 }
 
-func (p *rootPerson) person(dir string, issued time.Time) (signing.Person, error) {
-	person := signing.Person{ID: p.ID, Name: p.Name, Identities: append([]string{}, p.Identities...)}
+func (p *rootPerson) person(dir string, issued time.Time) (trust.Person, error) {
+	person := trust.Person{ID: p.ID, Name: p.Name, Identities: append([]string{}, p.Identities...)}
 	for _, k := range p.Keys {
 		key, err := k.key(dir)
 		if err != nil {
@@ -146,39 +148,39 @@ func (p *rootPerson) person(dir string, issued time.Time) (signing.Person, error
 				return person, err
 			}
 		}
-		person.Keys = append(person.Keys, signing.NewPersonKey(key, from, to))
+		person.Keys = append(person.Keys, trust.NewPersonKey(key, from, to))
 	}
 	return person, nil
 }
 
-func (k *rootKey) key(dir string) (signing.PublicKey, error) {
+func (k *rootKey) key(dir string) (keys.Public, error) {
 	if (k.File == "") == (k.PEM == "") {
-		return signing.PublicKey{}, errors.New("a key needs either file or publicKeyPem")
+		return keys.Public{}, errors.New("a key needs either file or publicKeyPem")
 	}
 	if k.PEM != "" {
-		return signing.ParsePublicKey([]byte(k.PEM))
+		return keys.ParsePublic([]byte(k.PEM))
 	}
 	return readPublicKey(under(dir, k.File))
 }
 
 // rootDigest takes a digest, or the file of a signed publisher root.
-func rootDigest(dir string, name signing.Publisher, text string) (signing.Digest, error) {
+func rootDigest(dir string, name trust.Publisher, text string) (trust.Digest, error) {
 	if len(text) == 64 && filepath.Base(text) == text && filepath.Ext(text) == "" {
-		return signing.Digest(text), nil
+		return trust.Digest(text), nil
 	}
 	env, err := readEnvelope(under(dir, text))
 	if err != nil {
 		return "", err
 	}
-	root, ok := env.Statement().Predicate.(signing.TrustRoot)
-	if !ok || root.RootKind != signing.PublisherRoot || root.Name != string(name) {
+	root, ok := env.Statement().Predicate.(trust.Root)
+	if !ok || root.RootKind != trust.PublisherRoot || root.Name != string(name) {
 		return "", fmt.Errorf("%s is not the root of publisher %s", text, name)
 	}
 	return env.Digest(), nil
 }
 
 // readPolicy reads a policy from YAML or JSON, checks it and returns its JSON.
-func readPolicy(path string, want signing.TenantPolicy) (jsontext.Value, error) {
+func readPolicy(path string, want statement.TenantPolicy) (jsontext.Value, error) {
 	text, err := readBounded(path)
 	if err != nil {
 		return nil, err

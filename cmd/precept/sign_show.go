@@ -13,23 +13,26 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // shown is what a statement says and who signed it.
 type shown struct {
 	File       string         `json:"file"`
-	Kind       signing.Kind   `json:"kind"`
-	SHA256     signing.Digest `json:"sha256"`
+	Kind       statement.Kind `json:"kind"`
+	SHA256     trust.Digest   `json:"sha256"`
 	Statement  jsontext.Value `json:"statement"` // the in-toto statement, as signed
 	Signatures []shownSigner  `json:"signatures"`
 }
 
 // shownSigner is one signature. Person and Holds need a trust root.
 type shownSigner struct {
-	KeyID  signing.KeyID    `json:"keyId"`
-	Person signing.PersonID `json:"person,omitempty"`
-	Root   string           `json:"root,omitempty"` // "tenant north"
-	Holds  *bool            `json:"holds,omitempty"`
+	KeyID  keys.ID        `json:"keyId"`
+	Person trust.PersonID `json:"person,omitempty"`
+	Root   string         `json:"root,omitempty"` // "tenant north"
+	Holds  *bool          `json:"holds,omitempty"`
 }
 
 func signShow() *cobra.Command {
@@ -80,26 +83,26 @@ taken at its word; compare its digest with one you received by another way.`,
 
 // keyHolder is who a trust root says has a key.
 type keyHolder struct {
-	person signing.PersonID
+	person trust.PersonID
 	root   string
-	key    signing.PublicKey
+	key    keys.Public
 }
 
-func readSigners(roots []string) (map[signing.KeyID]keyHolder, error) {
-	known := map[signing.KeyID]keyHolder{}
+func readSigners(roots []string) (map[keys.ID]keyHolder, error) {
+	known := map[keys.ID]keyHolder{}
 	for _, path := range roots {
 		env, err := readEnvelope(path)
 		if err != nil {
 			return nil, err
 		}
-		root, ok := env.Statement().Predicate.(signing.TrustRoot)
+		root, ok := env.Statement().Predicate.(trust.Root)
 		if !ok {
 			return nil, fmt.Errorf("reading --root %s: it is a %s, not a trust root", path,
-				env.Statement().Predicate.Kind())
+				env.Statement().Kind())
 		}
 		for _, p := range root.Persons {
 			for _, k := range p.Keys {
-				key, err := signing.ParsePublicKey([]byte(k.PublicKeyPEM))
+				key, err := keys.ParsePublic([]byte(k.PublicKeyPEM))
 				if err != nil {
 					return nil, fmt.Errorf("reading --root %s: %w", path, err)
 				}
@@ -110,8 +113,8 @@ func readSigners(roots []string) (map[signing.KeyID]keyHolder, error) {
 	return known, nil
 }
 
-func show(path string, env *signing.Envelope, known map[signing.KeyID]keyHolder) shown {
-	s := shown{File: path, Kind: env.Statement().Predicate.Kind(), SHA256: env.Digest(), Statement: env.Payload()}
+func show(path string, env *signing.Envelope, known map[keys.ID]keyHolder) shown {
+	s := shown{File: path, Kind: env.Statement().Kind(), SHA256: env.Digest(), Statement: env.Payload()}
 	for _, b := range env.Bundles() {
 		x := shownSigner{KeyID: b.KeyID()}
 		if holder, ok := known[b.KeyID()]; ok {
@@ -135,8 +138,7 @@ func printShown(w *printer, list []shown, withRoots bool) error {
 		w.line("file       %s\nkind       %s\nsha256     %s", s.File, s.Kind, s.SHA256)
 		for _, x := range statement.Subject {
 			for _, name := range slices.Sorted(maps.Keys(x.Digest)) {
-				if s.Kind == signing.KindPackRelease || s.Kind == signing.KindClinicalReview ||
-					s.Kind == signing.KindActivation {
+				if s.Kind.AboutPack() {
 					w.line("pack       %s %s", name, x.Digest[name])
 				}
 			}

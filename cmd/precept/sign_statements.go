@@ -9,14 +9,15 @@ import (
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
-	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // The statements that people sign, one function each; sign.go makes commands
 // of them.
 
 func signRelease() signStatement {
-	var p signing.PackRelease
+	var p statement.PackRelease
 	return signStatement{
 		use: "release PACK", short: "sign as an author that these bytes are this version of a pack",
 		long: `Release signs the bytes of a pack under its name and version. What it says of the
@@ -30,17 +31,17 @@ pack is read from the pack itself. Another person reviews it.`,
 			fl.StringVar((*string)(&p.Supersedes), "supersedes", "", "sha256 of the previous release, if there is one")
 			fl.StringVar(&p.ChangeSummary, "summary", "", "what changed, for reviewers and users")
 		},
-		make: ofPack(func(m *manifest.Manifest, now time.Time) (signing.Predicate, error) {
-			p.Pack, p.Version, p.PackKind = signing.Pack(m.Name), m.Version, signing.PackKind(m.Kind)
+		make: ofPack(func(m *manifest.Manifest, now time.Time) (statement.Predicate, error) {
+			p.Pack, p.Version, p.PackKind = statement.Pack(m.Name), m.Version, statement.PackKind(m.Kind)
 			p.Library, p.IssuedAt = m.Library, now
-			p.EffectivePeriod = signing.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
+			p.EffectivePeriod = statement.Period{Start: m.EffectivePeriod.Start, End: m.EffectivePeriod.End}
 			return p, nil
 		}),
 	}
 }
 
 func signReview() signStatement {
-	p := signing.ClinicalReview{Conditions: []string{}}
+	p := statement.ClinicalReview{Conditions: []string{}}
 	var validUntil, valid string
 	return signStatement{
 		use: "review PACK", short: "sign a clinical judgement of exactly these bytes of a pack",
@@ -58,12 +59,12 @@ not have signed the release. One rejection in force blocks every activation.`,
 			fl.StringArrayVar(&p.Conditions, "condition", p.Conditions,
 				"a condition of the approval; repeat it for several")
 		},
-		make: ofPack(func(m *manifest.Manifest, now time.Time) (_ signing.Predicate, err error) {
+		make: ofPack(func(m *manifest.Manifest, now time.Time) (_ statement.Predicate, err error) {
 			flag, end := "--valid-until", validUntil
 			if valid != "" {
 				flag, end = "--valid", valid
 			}
-			p.Pack, p.Version, p.ReviewedAt = signing.Pack(m.Name), m.Version, now
+			p.Pack, p.Version, p.ReviewedAt = statement.Pack(m.Name), m.Version, now
 			p.ValidUntil, err = until(flag, end, now)
 			return p, err
 		}),
@@ -71,7 +72,7 @@ not have signed the release. One rejection in force blocks every activation.`,
 }
 
 func signActivation() signStatement {
-	p := signing.Activation{InputsUnknown: []string{}}
+	p := statement.Activation{InputsUnknown: []string{}}
 	var from, to string
 	return signStatement{
 		use: "activation PACK", short: "sign as an approver that a pack works for a tenant",
@@ -86,20 +87,20 @@ older pack; precept status shows both values.`,
 			tenantFlags(fl, &p.Tenant, &p.Region)
 			seqFlag(fl, &p.Seq, "1 for the tenant's first activation of the pack, then one more each time")
 			fl.StringVar((*string)(&p.Previous), "previous", "", "sha256 of the pack that is in force now, if one is")
-			fl.StringVar((*string)(&p.Mode), "mode", string(signing.Active), "active, shadow or off")
+			fl.StringVar((*string)(&p.Mode), "mode", string(statement.Active), "active, shadow or off")
 			fl.StringVar(&from, "from", "", "when it begins; default immediately")
 			fl.StringVar(&to, "until", "", "when it ends; default never")
 			fl.StringSliceVar(&p.InputsUnknown, "inputs-unknown", p.InputsUnknown,
 				"resource types that no prefetch delivers and whose absence the approvers accept")
 		},
-		make: ofPack(func(m *manifest.Manifest, _ time.Time) (_ signing.Predicate, err error) {
+		make: ofPack(func(m *manifest.Manifest, _ time.Time) (_ statement.Predicate, err error) {
 			if p.ActivateAt, err = moment("from", from); err != nil {
 				return nil, err
 			}
 			if p.DeactivateAt, err = moment("until", to); err != nil {
 				return nil, err
 			}
-			p.Pack, p.Version = signing.Pack(m.Name), m.Version
+			p.Pack, p.Version = statement.Pack(m.Name), m.Version
 			if m.Kind == manifest.KindRules {
 				p.Library = clinical.Newest().Version()
 			}
@@ -109,7 +110,7 @@ older pack; precept status shows both values.`,
 }
 
 func signSuspension() signStatement {
-	var p signing.Suspension
+	var p statement.Suspension
 	return signStatement{
 		use: "suspension", short: "sign that a rule or a pack is out of service",
 		long: `Suspension takes a rule, or a whole pack, out of service immediately. One revoker or
@@ -123,15 +124,15 @@ approver is enough. A resumption lifts it.`,
 			fl.StringVar(&p.Rule, "rule", "", "name of the rule; default the whole pack")
 			fl.StringVar(&p.Reason, "reason", "", "why")
 		},
-		make: func(_ string, now time.Time) (signing.Statement, error) {
+		make: func(_ string, now time.Time) (statement.Statement, error) {
 			p.SuspendedAt = now
-			return signing.Statement{Predicate: p}, nil
+			return statement.Statement{Predicate: p}, nil
 		},
 	}
 }
 
 func signResumption() signStatement {
-	var p signing.Resumption
+	var p statement.Resumption
 	return signStatement{
 		use: "resumption", short: "sign that a suspension is lifted",
 		example: `  precept sign resumption --tenant north --region us-east --lifts SHA256-OF-THE-SUSPENSION \
@@ -142,17 +143,17 @@ func signResumption() signStatement {
 			fl.StringVar((*string)(&p.Lifts), "lifts", "", "sha256 of the suspension, as precept sign show prints it")
 			fl.StringVar(&p.Reason, "reason", "", "why")
 		},
-		make: func(_ string, now time.Time) (signing.Statement, error) {
+		make: func(_ string, now time.Time) (statement.Statement, error) {
 			p.ResumedAt = now
-			return signing.Statement{Predicate: p}, nil
+			return statement.Statement{Predicate: p}, nil
 		},
 	}
 }
 
 func signRevocation() signStatement {
-	p := signing.Revocation{Action: signing.Revoke}
-	targets := map[signing.TargetType]*string{
-		signing.TargetDigest: new(string), signing.TargetKey: new(string), signing.TargetPerson: new(string)}
+	p := statement.Revocation{Action: statement.Revoke}
+	targets := map[statement.TargetType]*string{
+		statement.TargetDigest: new(string), statement.TargetKey: new(string), statement.TargetPerson: new(string)}
 	var effective string
 	return signStatement{
 		use: "revoke", short: "sign that a pack, a key or a person is out of use",
@@ -164,23 +165,23 @@ and whatever rests on signatures made from --effective on is withdrawn.`,
 		required: []string{"tenant", "region", "reason"}, oneOf: []string{"pack-sha256", "lost-key", "person"},
 		flags: func(fl *pflag.FlagSet) {
 			tenantFlags(fl, &p.Tenant, &p.Region)
-			fl.StringVar(targets[signing.TargetDigest], "pack-sha256", "", "pack to take out of use")
-			fl.StringVar(targets[signing.TargetKey], "lost-key", "", "id of the key to take out of use")
-			fl.StringVar(targets[signing.TargetPerson], "person", "", "person to take out of use")
-			fl.StringVar((*string)(&p.Action), "action", string(signing.Revoke), "revoke, which is final, or suspend")
+			fl.StringVar(targets[statement.TargetDigest], "pack-sha256", "", "pack to take out of use")
+			fl.StringVar(targets[statement.TargetKey], "lost-key", "", "id of the key to take out of use")
+			fl.StringVar(targets[statement.TargetPerson], "person", "", "person to take out of use")
+			fl.StringVar((*string)(&p.Action), "action", string(statement.Revoke), "revoke, which is final, or suspend")
 			fl.StringVar(&p.Reason, "reason", "", "why")
 			fl.StringVar(&effective, "effective", "", "from when; may be in the past; default now")
 		},
-		make: func(_ string, now time.Time) (_ signing.Statement, err error) {
+		make: func(_ string, now time.Time) (_ statement.Statement, err error) {
 			for kind, value := range targets {
 				if *value != "" { // one of them: oneOf
-					p.Target = signing.Target{Type: kind, Value: *value}
+					p.Target = statement.Target{Type: kind, Value: *value}
 				}
 			}
 			if p.EffectiveAt, err = moment("effective", effective); p.EffectiveAt.IsZero() {
 				p.EffectiveAt = now
 			}
-			return signing.Statement{Predicate: p}, err
+			return statement.Statement{Predicate: p}, err
 		},
 	}
 }
@@ -207,18 +208,18 @@ and how many of them must sign. Its digest is what others pin. FILE is YAML:
   trustedPublishers:
     content: publisher.jsonl    # its signed root, or the digest of it`,
 		example: "  precept sign root north.yaml --key olga.pem --key amir.pem -o north.jsonl",
-		make: func(path string, now time.Time) (signing.Statement, error) {
+		make: func(path string, now time.Time) (statement.Statement, error) {
 			root, err := readRoot(path, now)
 			if err != nil {
-				return signing.Statement{}, fmt.Errorf("reading trust root %s: %w", path, err)
+				return statement.Statement{}, fmt.Errorf("reading trust root %s: %w", path, err)
 			}
-			return signing.Statement{Predicate: *root}, nil
+			return statement.Statement{Predicate: *root}, nil
 		},
 	}
 }
 
 func signPolicy() signStatement {
-	var p signing.TenantPolicy
+	var p statement.TenantPolicy
 	return signStatement{
 		use: "policy FILE", short: "sign a tenant's policy: services, EHR clients, limits, parameters",
 		long: `Policy signs how Precept serves a tenant. It needs an operator and an approver of
@@ -249,11 +250,11 @@ the tenant's root, two persons. FILE is YAML or JSON, for example
 			tenantFlags(fl, &p.Tenant, &p.Region)
 			seqFlag(fl, &p.Seq, "1 for the first policy of a tenant, then one more each time")
 		},
-		make: func(path string, _ time.Time) (_ signing.Statement, err error) {
+		make: func(path string, _ time.Time) (_ statement.Statement, err error) {
 			if p.Policy, err = readPolicy(path, p); err != nil {
-				return signing.Statement{}, fmt.Errorf("reading policy %s: %w", path, err)
+				return statement.Statement{}, fmt.Errorf("reading policy %s: %w", path, err)
 			}
-			return signing.Statement{Predicate: p}, nil
+			return statement.Statement{Predicate: p}, nil
 		},
 	}
 }
@@ -261,23 +262,23 @@ the tenant's root, two persons. FILE is YAML or JSON, for example
 // ofPack makes a statement about the bytes of the pack that the argument
 // names.
 func ofPack(
-	say func(m *manifest.Manifest, now time.Time) (signing.Predicate, error),
-) func(string, time.Time) (signing.Statement, error) {
-	return func(name string, now time.Time) (signing.Statement, error) {
+	say func(m *manifest.Manifest, now time.Time) (statement.Predicate, error),
+) func(string, time.Time) (statement.Statement, error) {
+	return func(name string, now time.Time) (statement.Statement, error) {
 		pack, err := openPack(name)
 		if err != nil {
-			return signing.Statement{}, contentError(err)
+			return statement.Statement{}, contentError(err)
 		}
 		p, err := say(&pack.Manifest, now)
-		return signing.Statement{Archive: packDigest(pack), Predicate: p}, err
+		return statement.Statement{Archive: packDigest(pack), Predicate: p}, err
 	}
 }
 
-func packDigest(p *rulepacks.Pack) signing.PackDigest {
-	return signing.PackDigest{SHA256: signing.Digest(p.Digest), DirHash1: signing.Digest(p.DirHash1)}
+func packDigest(p *rulepacks.Pack) statement.PackDigest {
+	return statement.PackDigest{SHA256: trust.Digest(p.Digest), DirHash1: trust.Digest(p.DirHash1)}
 }
 
-func tenantFlags(fl *pflag.FlagSet, t *signing.Tenant, r *signing.Region) {
+func tenantFlags(fl *pflag.FlagSet, t *statement.Tenant, r *statement.Region) {
 	fl.StringVar((*string)(t), "tenant", "", "tenant that the statement is for")
 	fl.StringVar((*string)(r), "region", "", "region the tenant lives in")
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // Logged is one entry of a release log.
@@ -29,10 +31,10 @@ type Logged struct {
 //
 // The times of the log's entries are the server's word; without witnesses they
 // can not be checked.
-func MaterialsFromLog(ctx context.Context, t tenant.ID, root signing.Digest, log []Logged, fetch func(context.Context, rulepacks.Digest) ([]byte, error)) (*Materials, error) {
+func MaterialsFromLog(ctx context.Context, t tenant.ID, root trust.Digest, log []Logged, fetch func(context.Context, rulepacks.Digest) ([]byte, error)) (*Materials, error) {
 	m := NewMaterials()
 	m.history = &history{tenant: t, fetch: fetch}
-	trust, err := signing.NewState(signing.Tenant(t), regionOf(log), root)
+	trust, err := signing.NewState(statement.Tenant(t), regionOf(log), root)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,7 @@ func MaterialsFromLog(ctx context.Context, t tenant.ID, root signing.Digest, log
 		if trust, err = trust.Apply(v); err != nil {
 			return nil, fmt.Errorf("checking release log at %d: %w", i, err)
 		}
-		if p, ok := env.Statement().Predicate.(signing.TenantPolicy); ok {
+		if p, ok := env.Statement().Predicate.(statement.TenantPolicy); ok {
 			if _, err := m.AddPolicy(string(env.Digest()), p.Policy); err != nil {
 				return nil, fmt.Errorf("reading release log at %d: %w", i, err)
 			}
@@ -63,13 +65,13 @@ func MaterialsFromLog(ctx context.Context, t tenant.ID, root signing.Digest, log
 
 // regionOf gives the region that the log's first policy names. A statement
 // for another region is then refused by the check.
-func regionOf(log []Logged) signing.Region {
+func regionOf(log []Logged) statement.Region {
 	for _, s := range log {
 		env, err := signing.ReadEnvelope([]byte(s.Envelope))
 		if err != nil {
 			continue
 		}
-		if p, ok := env.Statement().Predicate.(signing.TenantPolicy); ok {
+		if p, ok := env.Statement().Predicate.(statement.TenantPolicy); ok {
 			return p.Region
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // ReleaseAt is what a release log makes live at a time, exactly as records of
@@ -15,7 +16,7 @@ import (
 // (zero for never).
 func ReleaseAt(trust *signing.State, policy *tenant.Policy, now time.Time) (rel decision.Release, until time.Time) {
 	rel = decision.Release{Size: int64(trust.Size()), Packs: []decision.Ref{}}
-	inService := map[signing.Pack]bool{}
+	inService := map[statement.Pack]bool{}
 	for _, a := range trust.Live() {
 		inService[a.Pack] = true
 		if !a.DeactivateAt.IsZero() {
@@ -28,16 +29,16 @@ func ReleaseAt(trust *signing.State, policy *tenant.Policy, now time.Time) (rel 
 		}
 		ref := decision.Ref{Name: string(a.Pack), Version: a.Version, Digest: string(a.Archive.SHA256), Seq: a.Seq,
 			Mode: decision.Mode(a.Mode), Library: a.Library}
-		if r, ok := trust.Release(a.Archive.SHA256); ok && r.PackKind == signing.TerminologyPack {
+		if r, ok := trust.Release(a.Archive.SHA256); ok && r.PackKind == statement.TerminologyPack {
 			rel.Terminology = &ref
 			continue
 		}
 		rel.Packs = append(rel.Packs, ref)
 	}
 	for _, name := range servedPacks(policy) {
-		seq, digest := trust.Standing(signing.Pack(name))
+		seq, digest := trust.Succession(statement.Pack(name))
 		r, ok := trust.Release(digest)
-		if ok && !inService[signing.Pack(name)] && r.PackKind == signing.RulesPack {
+		if ok && !inService[statement.Pack(name)] && r.PackKind == statement.RulesPack {
 			rel.Packs = append(rel.Packs,
 				decision.Ref{Name: name, Version: r.Version, Digest: string(digest), Seq: seq, Mode: decision.Suspended})
 		}
@@ -62,7 +63,7 @@ func Withheld(trust *signing.State, s *Snapshot) []decision.Cut {
 	var cuts []decision.Cut
 	for _, p := range s.packs {
 		for _, r := range p.rules {
-			if p.Mode == decision.Active && trust.Suspended(signing.Pack(p.Name), p.short(r)) {
+			if p.Mode == decision.Active && trust.Suspended(statement.Pack(p.Name), p.short(r)) {
 				cuts = append(cuts, decision.Cut{Rule: r.ID, Subject: decision.AnySubject, Cause: decision.CutSuspension})
 			}
 		}

@@ -1,41 +1,14 @@
-package signing
+package statement
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/precept-cds/precept/signing/internal/strict"
+	"github.com/precept-cds/precept/signing/trust"
 )
-
-// Kind names what a statement does. It is part of the predicate type.
-type Kind string
-
-// The kinds. The last five are reserved: their meaning is fixed by the design, but
-// this version neither makes nor accepts them ([ErrUnsupported]).
-const (
-	KindTrustRoot      Kind = "trust-root"
-	KindTenantPolicy   Kind = "tenant-policy"
-	KindPackRelease    Kind = "pack-release"
-	KindClinicalReview Kind = "clinical-review"
-	KindActivation     Kind = "activation"
-	KindSuspension     Kind = "suspension"
-	KindResumption     Kind = "resumption"
-	KindRevocation     Kind = "revocation"
-
-	KindTestResult   Kind = "test-result"
-	KindKeyOperation Kind = "key-operation"
-	KindHold         Kind = "hold"
-	KindErasure      Kind = "erasure"
-	KindRetention    Kind = "retention"
-)
-
-// Predicate is what a statement says: one of [TrustRoot], [TenantPolicy],
-// [PackRelease], [ClinicalReview], [Activation], [Suspension], [Resumption] and
-// [Revocation], by value.
-type Predicate interface {
-	Kind() Kind
-	check(c *checker)
-}
 
 // TenantPolicy replaces the whole policy of a tenant. It needs the operator and the
 // approver threshold, and two distinct persons.
@@ -48,27 +21,27 @@ type TenantPolicy struct {
 	Policy jsontext.Value `json:"policy"`
 }
 
-// Kind returns [KindTenantPolicy].
-func (TenantPolicy) Kind() Kind { return KindTenantPolicy }
-
-func (p TenantPolicy) check(c *checker) {
-	c.name(string(p.Tenant), namePattern, "tenant")
-	c.name(string(p.Region), namePattern, "region")
-	c.seq(p.Seq, "seq")
-	c.that(p.Policy.Kind() == '{', "policy", "expected a JSON object")
+// Check returns what makes p unfit to be signed, or nil.
+func (p TenantPolicy) Check() error {
+	var c strict.Checker
+	c.Match(string(p.Tenant), strict.Name, "tenant")
+	c.Match(string(p.Region), strict.Name, "region")
+	c.Seq(p.Seq, "seq")
+	c.That(p.Policy.Kind() == '{', "policy", "expected a JSON object")
+	return c.Err()
 }
 
 // PackRelease is an author's word that these bytes are this version of the pack. It
 // needs the author threshold of the named publisher's root.
 type PackRelease struct {
-	Publisher Publisher `json:"publisher"`
-	Pack      Pack      `json:"pack"`
-	Version   string    `json:"version"`
+	Publisher trust.Publisher `json:"publisher"`
+	Pack      Pack            `json:"pack"`
+	Version   string          `json:"version"`
 	// Seq counts the releases of a pack. A log may start with any, then goes up by one.
 	Seq uint64 `json:"seq"`
 	// Supersedes is the pack.tar SHA-256 of release Seq-1; empty exactly for Seq 1.
-	Supersedes Digest   `json:"supersedes,omitzero"`
-	PackKind   PackKind `json:"kind"`
+	Supersedes trust.Digest `json:"supersedes,omitzero"`
+	PackKind   PackKind     `json:"kind"`
 	// Library is the major version of the clinical library the rules need, such as
 	// "1". A terminology pack needs none.
 	Library         string    `json:"library,omitzero"`
@@ -92,32 +65,32 @@ type Period struct {
 	End   string `json:"end,omitzero"`
 }
 
-// Kind returns [KindPackRelease].
-func (PackRelease) Kind() Kind { return KindPackRelease }
-
-func (p PackRelease) check(c *checker) {
-	c.name(string(p.Publisher), namePattern, "publisher")
-	c.name(string(p.Pack), packPattern, "pack")
-	c.name(p.Version, versionPattern, "version")
-	c.seq(p.Seq, "seq")
-	c.that((p.Seq == 1) == (p.Supersedes == ""), "supersedes", "empty for the first release, else the digest of the one before")
+// Check returns what makes p unfit to be signed, or nil.
+func (p PackRelease) Check() error {
+	var c strict.Checker
+	c.Match(string(p.Publisher), strict.Name, "publisher")
+	c.Match(string(p.Pack), strict.Pack, "pack")
+	c.Match(p.Version, strict.Version, "version")
+	c.Seq(p.Seq, "seq")
+	c.That((p.Seq == 1) == (p.Supersedes == ""), "supersedes", "empty for the first release, else the digest of the one before")
 	if p.Supersedes != "" {
-		c.name(string(p.Supersedes), digestPattern, "supersedes")
+		c.Match(string(p.Supersedes), strict.Digest, "supersedes")
 	}
 	switch p.PackKind {
 	case RulesPack:
-		c.name(p.Library, versionPattern, "library")
+		c.Match(p.Library, strict.Version, "library")
 	case TerminologyPack:
-		c.that(p.Library == "", "library", "a terminology pack needs no library")
+		c.That(p.Library == "", "library", "a terminology pack needs no library")
 	default:
-		c.fail("kind", "expected rules or terminology")
+		c.Fail("kind", "expected rules or terminology")
 	}
-	c.time(p.IssuedAt, "issuedAt")
-	c.date(p.EffectivePeriod.Start, "effectivePeriod.start")
-	c.date(p.EffectivePeriod.End, "effectivePeriod.end")
+	c.Time(p.IssuedAt, "issuedAt")
+	c.Date(p.EffectivePeriod.Start, "effectivePeriod.start")
+	c.Date(p.EffectivePeriod.End, "effectivePeriod.end")
 	// Dates of one width compare as text.
-	c.that(p.EffectivePeriod.End == "" || p.EffectivePeriod.Start <= p.EffectivePeriod.End, "effectivePeriod", "ends before it starts")
-	c.text(p.ChangeSummary, "changeSummary", true)
+	c.That(p.EffectivePeriod.End == "" || p.EffectivePeriod.Start <= p.EffectivePeriod.End, "effectivePeriod", "ends before it starts")
+	c.Text(p.ChangeSummary, "changeSummary")
+	return c.Err()
 }
 
 // ClinicalReview is a clinician's judgement of exactly these bytes. Every signer
@@ -145,20 +118,20 @@ const (
 	Reject  Decision = "reject"
 )
 
-// Kind returns [KindClinicalReview].
-func (ClinicalReview) Kind() Kind { return KindClinicalReview }
-
-func (p ClinicalReview) check(c *checker) {
-	c.name(string(p.Pack), packPattern, "pack")
-	c.name(p.Version, versionPattern, "version")
-	c.that(p.Decision == Approve || p.Decision == Reject, "decision", "expected approve or reject")
-	c.text(p.Role, "role", true)
-	c.time(p.ReviewedAt, "reviewedAt")
-	c.that(p.ValidUntil.After(p.ReviewedAt), "validUntil", "must be later than reviewedAt")
-	c.list(len(p.Conditions), "conditions")
+// Check returns what makes p unfit to be signed, or nil.
+func (p ClinicalReview) Check() error {
+	var c strict.Checker
+	c.Match(string(p.Pack), strict.Pack, "pack")
+	c.Match(p.Version, strict.Version, "version")
+	c.That(p.Decision == Approve || p.Decision == Reject, "decision", "expected approve or reject")
+	c.Text(p.Role, "role")
+	c.Time(p.ReviewedAt, "reviewedAt")
+	c.That(p.ValidUntil.After(p.ReviewedAt), "validUntil", "must be later than reviewedAt")
+	c.Len(len(p.Conditions), "conditions")
 	for i, condition := range p.Conditions {
-		c.text(condition, fmt.Sprintf("conditions[%d]", i), true)
+		c.Text(condition, fmt.Sprintf("conditions[%d]", i))
 	}
+	return c.Err()
 }
 
 // Activation puts a released and approved pack to work for a tenant, or takes it out
@@ -172,8 +145,8 @@ type Activation struct {
 	// Seq is 1 for the first activation of a pack by a tenant, then one more each time.
 	Seq uint64 `json:"seq"`
 	// Previous is the pack.tar SHA-256 standing until now, empty if none stands.
-	Previous Digest `json:"previous,omitzero"`
-	Mode     Mode   `json:"mode"`
+	Previous trust.Digest `json:"previous,omitzero"`
+	Mode     Mode         `json:"mode"`
 	// Library is the exact version of the clinical library the pack was approved
 	// with, such as "1.0.0". A node without it refuses to serve the pack.
 	Library      string    `json:"library,omitzero"`
@@ -194,29 +167,29 @@ const (
 	Off    Mode = "off"
 )
 
-// Kind returns [KindActivation].
-func (Activation) Kind() Kind { return KindActivation }
-
-func (p Activation) check(c *checker) {
-	c.name(string(p.Tenant), namePattern, "tenant")
-	c.name(string(p.Region), namePattern, "region")
-	c.name(string(p.Pack), packPattern, "pack")
-	c.name(p.Version, versionPattern, "version")
-	c.seq(p.Seq, "seq")
+// Check returns what makes p unfit to be signed, or nil.
+func (p Activation) Check() error {
+	var c strict.Checker
+	c.Match(string(p.Tenant), strict.Name, "tenant")
+	c.Match(string(p.Region), strict.Name, "region")
+	c.Match(string(p.Pack), strict.Pack, "pack")
+	c.Match(p.Version, strict.Version, "version")
+	c.Seq(p.Seq, "seq")
 	if p.Previous != "" {
-		c.name(string(p.Previous), digestPattern, "previous")
+		c.Match(string(p.Previous), strict.Digest, "previous")
 	}
-	c.that(p.Mode == Active || p.Mode == Shadow || p.Mode == Off, "mode", "expected active, shadow or off")
+	c.That(p.Mode == Active || p.Mode == Shadow || p.Mode == Off, "mode", "expected active, shadow or off")
 	if p.Library != "" {
-		c.name(p.Library, versionPattern, "library")
+		c.Match(p.Library, strict.Version, "library")
 	}
-	c.that(p.DeactivateAt.IsZero() || p.DeactivateAt.After(p.ActivateAt), "deactivateAt", "must be later than activateAt")
-	c.that(p.Mode != Off || (p.ActivateAt.IsZero() && p.DeactivateAt.IsZero()), "mode", "off holds at once; give no times")
-	c.list(len(p.InputsUnknown), "inputsUnknown")
-	c.that(distinct(p.InputsUnknown), "inputsUnknown", "each key once")
+	c.That(p.DeactivateAt.IsZero() || p.DeactivateAt.After(p.ActivateAt), "deactivateAt", "must be later than activateAt")
+	c.That(p.Mode != Off || (p.ActivateAt.IsZero() && p.DeactivateAt.IsZero()), "mode", "off holds at once; give no times")
+	c.Len(len(p.InputsUnknown), "inputsUnknown")
+	c.That(strict.Distinct(p.InputsUnknown), "inputsUnknown", "each key once")
 	for i, key := range p.InputsUnknown {
-		c.name(key, inputPattern, fmt.Sprintf("inputsUnknown[%d]", i))
+		c.Match(key, strict.Input, fmt.Sprintf("inputsUnknown[%d]", i))
 	}
+	return c.Err()
 }
 
 // Suspension takes one rule, or with an empty Rule a whole pack, out of service. One
@@ -230,18 +203,18 @@ type Suspension struct {
 	SuspendedAt time.Time `json:"suspendedAt"`
 }
 
-// Kind returns [KindSuspension].
-func (Suspension) Kind() Kind { return KindSuspension }
-
-func (p Suspension) check(c *checker) {
-	c.name(string(p.Tenant), namePattern, "tenant")
-	c.name(string(p.Region), namePattern, "region")
-	c.name(string(p.Pack), packPattern, "pack")
+// Check returns what makes p unfit to be signed, or nil.
+func (p Suspension) Check() error {
+	var c strict.Checker
+	c.Match(string(p.Tenant), strict.Name, "tenant")
+	c.Match(string(p.Region), strict.Name, "region")
+	c.Match(string(p.Pack), strict.Pack, "pack")
 	if p.Rule != "" {
-		c.name(p.Rule, rulePattern, "rule")
+		c.Match(p.Rule, strict.Rule, "rule")
 	}
-	c.text(p.Reason, "reason", true)
-	c.time(p.SuspendedAt, "suspendedAt")
+	c.Text(p.Reason, "reason")
+	c.Time(p.SuspendedAt, "suspendedAt")
+	return c.Err()
 }
 
 // Resumption lifts one suspension, or one revocation with action suspend. It adds
@@ -251,20 +224,20 @@ type Resumption struct {
 	Region Region `json:"region"`
 	// Lifts is the digest of the payload that suspended. A later suspension of the
 	// same rule has another digest, so an old resumption cannot lift it.
-	Lifts     Digest    `json:"lifts"`
-	Reason    string    `json:"reason"`
-	ResumedAt time.Time `json:"resumedAt"`
+	Lifts     trust.Digest `json:"lifts"`
+	Reason    string       `json:"reason"`
+	ResumedAt time.Time    `json:"resumedAt"`
 }
 
-// Kind returns [KindResumption].
-func (Resumption) Kind() Kind { return KindResumption }
-
-func (p Resumption) check(c *checker) {
-	c.name(string(p.Tenant), namePattern, "tenant")
-	c.name(string(p.Region), namePattern, "region")
-	c.name(string(p.Lifts), digestPattern, "lifts")
-	c.text(p.Reason, "reason", true)
-	c.time(p.ResumedAt, "resumedAt")
+// Check returns what makes p unfit to be signed, or nil.
+func (p Resumption) Check() error {
+	var c strict.Checker
+	c.Match(string(p.Tenant), strict.Name, "tenant")
+	c.Match(string(p.Region), strict.Name, "region")
+	c.Match(string(p.Lifts), strict.Digest, "lifts")
+	c.Text(p.Reason, "reason")
+	c.Time(p.ResumedAt, "resumedAt")
+	return c.Err()
 }
 
 // Revocation takes a pack, a key or a person out of use in one tenant. One revoker or
@@ -306,21 +279,21 @@ const (
 	Revoke  Action = "revoke"
 )
 
-// Kind returns [KindRevocation].
-func (Revocation) Kind() Kind { return KindRevocation }
-
-func (p Revocation) check(c *checker) {
-	c.name(string(p.Tenant), namePattern, "tenant")
-	c.name(string(p.Region), namePattern, "region")
+// Check returns what makes p unfit to be signed, or nil.
+func (p Revocation) Check() error {
+	var c strict.Checker
+	c.Match(string(p.Tenant), strict.Name, "tenant")
+	c.Match(string(p.Region), strict.Name, "region")
 	switch p.Target.Type {
 	case TargetDigest, TargetKey:
-		c.name(p.Target.Value, digestPattern, "target.value")
+		c.Match(p.Target.Value, strict.Digest, "target.value")
 	case TargetPerson:
-		c.name(p.Target.Value, personPattern, "target.value")
+		c.Match(p.Target.Value, strict.Person, "target.value")
 	default:
-		c.fail("target.type", "expected digest, key or person")
+		c.Fail("target.type", "expected digest, key or person")
 	}
-	c.that(p.Action == Suspend || p.Action == Revoke, "action", "expected suspend or revoke")
-	c.text(p.Reason, "reason", true)
-	c.time(p.EffectiveAt, "effectiveAt")
+	c.That(p.Action == Suspend || p.Action == Revoke, "action", "expected suspend or revoke")
+	c.Text(p.Reason, "reason")
+	c.Time(p.EffectiveAt, "effectiveAt")
+	return c.Err()
 }

@@ -16,11 +16,13 @@ import (
 	"testing"
 
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 func TestKeyRoundTrip(t *testing.T) {
-	for _, alg := range []signing.Algorithm{signing.Ed25519, signing.ECDSAP256} {
-		k, err := signing.GenerateKey(alg, rand.Reader)
+	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ECDSAP256} {
+		k, err := keys.Generate(alg, rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,11 +30,11 @@ func TestKeyRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := signing.ParsePrivateKey(text)
+		again, err := keys.ParsePrivate(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		public, err := signing.ParsePublicKey(k.Public().PEM())
+		public, err := keys.ParsePublic(k.Public().PEM())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +43,7 @@ func TestKeyRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		sum := sha256.Sum256(der)
-		want := signing.KeyID(hex.EncodeToString(sum[:]))
+		want := keys.ID(hex.EncodeToString(sum[:]))
 		if again.Public().ID() != want || public.ID() != want || public.Algorithm() != alg {
 			t.Fatalf("%s: ids %s %s, want %s", alg, again.Public().ID(), public.ID(), want)
 		}
@@ -49,22 +51,22 @@ func TestKeyRoundTrip(t *testing.T) {
 }
 
 func TestGenerateKeyFollowsItsRandomness(t *testing.T) {
-	for _, alg := range []signing.Algorithm{signing.Ed25519, signing.ECDSAP256} {
+	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ECDSAP256} {
 		// The first 32 bytes are above P-256's order and are drawn again.
 		source := append(bytes.Repeat([]byte{0xff}, 32), bytes.Repeat([]byte{7}, 32)...)
-		a, err := signing.GenerateKey(alg, bytes.NewReader(source))
+		a, err := keys.Generate(alg, bytes.NewReader(source))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := signing.GenerateKey(alg, bytes.NewReader(source))
+		b, err := keys.Generate(alg, bytes.NewReader(source))
 		if err != nil || a.Public().ID() != b.Public().ID() {
 			t.Fatalf("%s: same bytes, another key (%v)", alg, err)
 		}
-		if _, err := signing.GenerateKey(alg, bytes.NewReader(source[:31])); err == nil {
+		if _, err := keys.Generate(alg, bytes.NewReader(source[:31])); err == nil {
 			t.Fatalf("%s: key from too little randomness", alg)
 		}
 	}
-	if _, err := signing.GenerateKey("none", rand.Reader); !errors.Is(err, signing.ErrUnsupported) {
+	if _, err := keys.Generate("none", rand.Reader); !errors.Is(err, keys.ErrUnsupported) {
 		t.Fatalf("algorithm none: %v", err)
 	}
 }
@@ -81,8 +83,8 @@ func TestPrivateKeyDoesNotPrint(t *testing.T) {
 			t.Errorf("%s prints %q", verb, got)
 		}
 	}
-	_, err = signing.ParsePrivateKey(append(text, text...))
-	if !errors.Is(err, signing.ErrMalformed) || strings.Contains(err.Error(), strings.Split(string(text), "\n")[1]) {
+	_, err = keys.ParsePrivate(append(text, text...))
+	if !errors.Is(err, keys.ErrMalformed) || strings.Contains(err.Error(), strings.Split(string(text), "\n")[1]) {
 		t.Fatalf("two keys: %v", err)
 	}
 }
@@ -101,19 +103,19 @@ func TestKeysRefused(t *testing.T) {
 		text string
 		want error
 	}{
-		"nothing":           {"", signing.ErrMalformed},
-		"text":              {"hello", signing.ErrMalformed},
-		"text before":       {"hello\n" + good, signing.ErrMalformed},
-		"text after":        {good + "hello", signing.ErrMalformed},
-		"two keys":          {good + good, signing.ErrMalformed},
-		"carriage":          {strings.ReplaceAll(good, "\n", "\r\n"), signing.ErrMalformed},
-		"headers":           {strings.Replace(good, "KEY-----\n", "KEY-----\nA: b\n\n", 1), signing.ErrMalformed},
-		"long":              {strings.Repeat(good, 100), signing.ErrTooLarge},
-		"private as public": {strings.ReplaceAll(good, "PUBLIC", "PRIVATE"), signing.ErrMalformed},
-		"RSA":               {publicPEM(t, &rsaKey.PublicKey), signing.ErrUnsupported},
-		"P-384":             {publicPEM(t, &p384.PublicKey), signing.ErrUnsupported},
+		"nothing":           {"", keys.ErrMalformed},
+		"text":              {"hello", keys.ErrMalformed},
+		"text before":       {"hello\n" + good, keys.ErrMalformed},
+		"text after":        {good + "hello", keys.ErrMalformed},
+		"two keys":          {good + good, keys.ErrMalformed},
+		"carriage":          {strings.ReplaceAll(good, "\n", "\r\n"), keys.ErrMalformed},
+		"headers":           {strings.Replace(good, "KEY-----\n", "KEY-----\nA: b\n\n", 1), keys.ErrMalformed},
+		"long":              {strings.Repeat(good, 100), keys.ErrMalformed},
+		"private as public": {strings.ReplaceAll(good, "PUBLIC", "PRIVATE"), keys.ErrMalformed},
+		"RSA":               {publicPEM(t, &rsaKey.PublicKey), keys.ErrUnsupported},
+		"P-384":             {publicPEM(t, &p384.PublicKey), keys.ErrUnsupported},
 	} {
-		if _, err := signing.ParsePublicKey([]byte(row.text)); !errors.Is(err, row.want) {
+		if _, err := keys.ParsePublic([]byte(row.text)); !errors.Is(err, row.want) {
 			t.Errorf("%s: got %v, want %v", name, err, row.want)
 		}
 	}
@@ -122,10 +124,10 @@ func TestKeysRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if _, err := signing.ParsePrivateKey(text); !errors.Is(err, signing.ErrUnsupported) {
+	if _, err := keys.ParsePrivate(text); !errors.Is(err, keys.ErrUnsupported) {
 		t.Errorf("RSA private key: %v", err)
 	}
-	if _, err := signing.Sign(payload(t, signing.PackDigest{}, policy(1)), signing.PrivateKey{}); err == nil {
+	if _, err := signing.Sign(payload(t, statement.PackDigest{}, policy(1)), keys.Private{}); err == nil {
 		t.Error("signed without a key")
 	}
 }
@@ -148,10 +150,10 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add(key(f, "ann").Public().PEM())
 	f.Add(key(f, "rex").Public().PEM())
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if public, err := signing.ParsePublicKey(text); err == nil && !bytes.Equal(public.PEM(), text) {
+		if public, err := keys.ParsePublic(text); err == nil && !bytes.Equal(public.PEM(), text) {
 			t.Fatal("public key written differently")
 		}
-		if private, err := signing.ParsePrivateKey(text); err == nil {
+		if private, err := keys.ParsePrivate(text); err == nil {
 			if _, err := private.PEM(); err != nil {
 				t.Fatal(err)
 			}

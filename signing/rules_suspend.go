@@ -3,109 +3,108 @@ package signing
 import (
 	"fmt"
 	"slices"
+
+	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 // suspension admits taking a rule or pack out of service, by one person or a node.
-func (e entry) suspension(p Suspension) (*State, []vote, error) {
+func (e entry) suspension(p statement.Suspension) (*State, error) {
 	s := e.state
 	if err := e.ours(p.Tenant, p.Region); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	votes, err := e.suspenders()
-	if err != nil {
-		return nil, nil, err
+	if err := e.maySuspend(); err != nil {
+		return nil, err
 	}
 	if _, ok := s.packs[p.Pack]; !ok {
-		return nil, nil, fmt.Errorf("%w: no pack %s was released in this log", ErrUnknown, p.Pack)
+		return nil, fmt.Errorf("%w: no pack %s was released in this log", ErrUnknown, p.Pack)
 	}
 	if err := e.notAhead(p.SuspendedAt, "suspendedAt"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	next, err := e.halt(stop{pack: p.Pack, rule: p.Rule})
-	return next, votes, err
+	return e.suspend(OpenSuspension{Digest: e.digest, Pack: p.Pack, Rule: p.Rule})
 }
 
-// suspenders accepts a node's own key, alone, or one remover.
-func (e entry) suspenders() ([]vote, error) {
+// maySuspend accepts a node's own key, alone, or one remover.
+func (e entry) maySuspend() error {
 	if b := e.env.bundles[0]; len(e.env.bundles) == 1 {
 		if key, ok := e.state.nodes[b.key]; ok {
-			if e.state.stopped(Target{TargetKey, string(b.key)}) {
-				return nil, fmt.Errorf("%w: node key %s; use another key", ErrRevoked, b.key)
+			if e.state.outOfService(keyTarget(b.key)) {
+				return fmt.Errorf("%w: node key %s; use another key", ErrRevoked, b.key)
 			}
-			return nil, b.verify(key)
+			return b.Verify(key)
 		}
 	}
 	found, err := e.signers(e.state.root)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := removers(found, e.state.root); err != nil {
-		return nil, err
-	}
-	return everyone(found), nil
+	return mayRemove(found, e.state.root)
 }
 
-// halt opens a suspension. Each counts once: a suspension that was lifted could
+// suspend opens a suspension. Each counts once: a suspension that was lifted could
 // otherwise be replayed by anyone who kept it.
-func (e entry) halt(open stop) (*State, error) {
-	if _, seen := e.state.stops[e.digest]; seen || e.state.lifted[e.digest] {
+func (e entry) suspend(open OpenSuspension) (*State, error) {
+	if _, seen := e.state.suspensions[e.digest]; seen || e.state.lifted[e.digest] {
 		return nil, fmt.Errorf("%w: this very statement was applied already; sign a new one", ErrSequence)
 	}
 	next := *e.state
-	next.stops = changed(next.stops)
-	next.stops[e.digest] = open
+	next.suspensions = changed(next.suspensions)
+	next.suspensions[e.digest] = open
 	return &next, nil
 }
 
 // resumption admits lifting one suspension, which adds power.
-func (e entry) resumption(p Resumption) (*State, []vote, error) {
+func (e entry) resumption(p statement.Resumption) (*State, error) {
 	s := e.state
 	if err := e.ours(p.Tenant, p.Region); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := e.unexpired(s.root); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	found, err := e.signers(s.root)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	approvers, err := threshold(found, s.root, Approver)
+	approvers, err := threshold(found, s.root, trust.Approver)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	open, ok := s.stops[p.Lifts]
+	open, ok := s.suspensions[p.Lifts]
 	if !ok && s.lifted[p.Lifts] {
-		return nil, nil, fmt.Errorf("%w: suspension %s was lifted already", ErrSequence, p.Lifts)
+		return nil, fmt.Errorf("%w: suspension %s was lifted already", ErrSequence, p.Lifts)
 	}
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: no suspension %s is open", ErrUnknown, p.Lifts)
+		return nil, fmt.Errorf("%w: no suspension %s is open", ErrUnknown, p.Lifts)
 	}
 	if r := s.concerned(open); r != nil {
 		k := newKin(s.root, s.publishers[r.Publisher])
 		k.add(r.authors)
 		k.add(approvers)
 		if len(k.others(approvers, r.authors)) == 0 {
-			return nil, nil, fmt.Errorf("%w: only authors of the pack resume it; another approver must sign too", ErrSelfReview)
+			return nil, fmt.Errorf("%w: only authors of the pack resume it; another approver must sign too", ErrSelfReview)
 		}
 	}
 	if err := e.notAhead(p.ResumedAt, "resumedAt"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	next := *s
-	next.stops = changed(next.stops)
-	delete(next.stops, p.Lifts)
+	next.suspensions = changed(next.suspensions)
+	delete(next.suspensions, p.Lifts)
 	next.lifted = changed(next.lifted)
 	next.lifted[p.Lifts] = true
-	return &next, everyone(found), nil
+	return &next, nil
 }
 
 // concerned returns the release that a suspension keeps out of service, if any.
-func (s *State) concerned(open stop) *release {
-	digest := Digest(open.target.Value)
-	if open.pack != "" {
-		if _, digest = s.Standing(open.pack); digest == "" {
-			_, digest = s.Latest(open.pack)
+func (s *State) concerned(open OpenSuspension) *release {
+	digest := trust.Digest(open.Target.Value)
+	if open.Pack != "" {
+		if _, digest = s.Succession(open.Pack); digest == "" {
+			_, digest = s.Latest(open.Pack)
 		}
 	}
 	return s.releases[digest]
@@ -113,51 +112,52 @@ func (s *State) concerned(open stop) *release {
 
 // revocation admits taking a pack, key or person out of use. A target may be revoked
 // again with an earlier time, when a loss turns out to be older than was thought.
-func (e entry) revocation(p Revocation) (*State, []vote, error) {
+func (e entry) revocation(p statement.Revocation) (*State, error) {
 	s := e.state
 	if err := e.ours(p.Tenant, p.Region); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	found, err := e.signers(s.root)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if _, err := removers(found, s.root); err != nil {
-		return nil, nil, err
+	if err := mayRemove(found, s.root); err != nil {
+		return nil, err
 	}
 	if err := e.notAhead(p.EffectiveAt, "effectiveAt"); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !s.knows(p.Target) {
-		return nil, nil, fmt.Errorf("%w: this log has not seen that %s; check for a typing error", ErrUnknown, p.Target.Type)
+		return nil, fmt.Errorf("%w: this log has not seen that %s; check for a typing error", ErrUnknown, p.Target.Type)
 	}
-	next, err := e.halt(stop{target: p.Target})
+	next, err := e.suspend(OpenSuspension{Digest: e.digest, Target: p.Target})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if p.Action == Revoke {
-		delete(next.stops, e.digest)
+	if p.Action == statement.Revoke {
+		delete(next.suspensions, e.digest)
 		next.lifted = changed(next.lifted)
 		next.lifted[e.digest] = true
 		next.revoked = changed(next.revoked)
 		next.revoked[p.Target] = true
 		next.withdraw(func(v vote) bool { return !v.at.Before(p.EffectiveAt) && v.by(p.Target) })
-		next.dropLive(func(a *live) bool { return Target{TargetDigest, string(a.Archive.SHA256)} == p.Target })
+		next.endActivations(func(a *activation) bool { return archiveTarget(a.Archive) == p.Target })
 	}
 	// A tenant that cannot rotate its root can never recover; a rotation removes the
 	// key or person just as well.
 	if !next.canRotate(e) {
-		return nil, nil, fmt.Errorf("%w: too few root-admins would be left to rotate the root; rotate it without the target instead", ErrThreshold)
+		return nil, fmt.Errorf("%w: too few root-admins would be left to rotate the root; rotate it without the target instead",
+			ErrThreshold)
 	}
-	return next, everyone(found), nil
+	return next, nil
 }
 
 // by reports whether a vote was cast by a revoked key or person.
-func (v vote) by(t Target) bool {
+func (v vote) by(t statement.Target) bool {
 	switch t.Type {
-	case TargetKey:
+	case statement.TargetKey:
 		return string(v.key) == t.Value
-	case TargetPerson:
+	case statement.TargetPerson:
 		return slices.Contains(v.names, t.Value)
 	default:
 		return false
@@ -165,17 +165,18 @@ func (v vote) by(t Target) bool {
 }
 
 // knows reports whether a target occurs in a root, a release or a vote.
-func (s *State) knows(t Target) bool {
-	if t.Type == TargetDigest {
-		return s.releases[Digest(t.Value)] != nil
+func (s *State) knows(t statement.Target) bool {
+	if t.Type == statement.TargetDigest {
+		return s.releases[trust.Digest(t.Value)] != nil
 	}
-	if _, node := s.nodes[KeyID(t.Value)]; node && t.Type == TargetKey {
+	if _, node := s.nodes[keys.ID(t.Value)]; node && t.Type == statement.TargetKey {
 		return true
 	}
 	for _, r := range append(s.publisherRoots(), s.root) {
 		for _, p := range r.Persons {
-			for _, name := range p.names() {
-				if (t.Type == TargetPerson && name == t.Value) || (t.Type == TargetKey && name == "key:"+t.Value) {
+			for _, name := range p.Names() {
+				if (t.Type == statement.TargetPerson && name == t.Value) ||
+					(t.Type == statement.TargetKey && name == "key:"+t.Value) {
 					return true
 				}
 			}
@@ -188,7 +189,7 @@ func (s *State) knows(t Target) bool {
 		}
 	}
 	for _, a := range s.activations {
-		if a.live != nil && slices.ContainsFunc(a.live.rests, func(v vote) bool { return v.by(t) }) {
+		if a.current != nil && slices.ContainsFunc(a.current.rests, func(v vote) bool { return v.by(t) }) {
 			return true
 		}
 	}
@@ -197,8 +198,8 @@ func (s *State) knows(t Target) bool {
 
 // canRotate reports whether enough root-admins have a key that counts.
 func (s *State) canRotate(e entry) bool {
-	rule := s.root.Roles[RootAdmin]
-	able := map[PersonID]bool{}
+	rule := s.root.Roles[trust.RootAdmin]
+	able := map[trust.PersonID]bool{}
 	for id, k := range s.root.keys {
 		if _, err := s.usable(s.root, id, e.at); err == nil && slices.Contains(rule.Persons, k.person.ID) {
 			able[k.person.ID] = true
@@ -208,7 +209,7 @@ func (s *State) canRotate(e entry) bool {
 }
 
 // withdraw takes out everything that rests on a void vote: releases by their authors,
-// reviews, and live activations by anyone in their chain. What would remain might still
+// reviews, and activations by anyone in their chain. What would remain might still
 // meet a threshold, but nobody approved that remainder.
 func (s *State) withdraw(void func(vote) bool) {
 	s.releases = changed(s.releases)
@@ -221,15 +222,15 @@ func (s *State) withdraw(void func(vote) bool) {
 		kept.reviews = slices.DeleteFunc(slices.Clone(r.reviews), func(v reviewVote) bool { return void(v.vote) })
 		s.releases[digest] = &kept
 	}
-	s.dropLive(func(a *live) bool { return slices.ContainsFunc(a.rests, void) })
+	s.endActivations(func(a *activation) bool { return slices.ContainsFunc(a.rests, void) })
 }
 
-// dropLive ends activations; their sequence numbers go on.
-func (s *State) dropLive(ends func(*live) bool) {
+// endActivations ends activations; their sequence numbers go on.
+func (s *State) endActivations(ends func(*activation) bool) {
 	s.activations = changed(s.activations)
 	for pack, a := range s.activations {
-		if a.live != nil && ends(a.live) {
-			s.activations[pack] = standing{seq: a.seq}
+		if a.current != nil && ends(a.current) {
+			s.activations[pack] = succession{seq: a.seq}
 		}
 	}
 }
