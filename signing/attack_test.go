@@ -321,10 +321,14 @@ func TestReviewedByAuthorUnderSecondIdentity(t *testing.T) {
 		signer   string
 		change   func(*trust.Root)
 	}{
-		"common identity":   {person(t, "a.nn@society.example", []string{"ANN@heartland.example"}, "society-ann"), "society-ann", nil},
-		"common key":        {person(t, "a.nn@society.example", nil, "ann"), "ann", nil},
-		"common id":         {person(t, "ann@heartland.example", nil, "society-ann"), "society-ann", nil},
-		"joined by a third": {person(t, "a.nn@society.example", []string{"orcid:0000-0002"}, "society-ann"), "society-ann", both},
+		"common identity": {
+			person(t, "a.nn@society.example", []string{"ANN@heartland.example"}, "society-ann"), "society-ann", nil,
+		},
+		"common key": {person(t, "a.nn@society.example", nil, "ann"), "ann", nil},
+		"common id":  {person(t, "ann@heartland.example", nil, "society-ann"), "society-ann", nil},
+		"joined by a third": {
+			person(t, "a.nn@society.example", []string{"orcid:0000-0002"}, "society-ann"), "society-ann", both,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldOf(t, row.change, publisherRoot(t), society(t, row.reviewer))
@@ -406,7 +410,8 @@ func TestRootRotation(t *testing.T) {
 	w.refuse(say(t, next, "rosa"), signing.ErrThreshold)
 
 	// Version 2 hands over to new admins: both versions' thresholds must sign.
-	next.Persons = append(slices.Clone(root.Persons), person(t, "nina@north.example", nil, "nina"), person(t, "nick@north.example", nil, "nick"))
+	next.Persons = append(slices.Clone(root.Persons),
+		person(t, "nina@north.example", nil, "nina"), person(t, "nick@north.example", nil, "nick"))
 	next.Roles = map[trust.Role]trust.RoleRule{}
 	for r, rule := range root.Roles {
 		next.Roles[r] = rule
@@ -518,11 +523,17 @@ func TestRevocationReachesBack(t *testing.T) {
 		live   int
 		known  bool
 	}{
-		"approver's key, lost before":    {statement.TargetKey, string(key(t, "amy").Public().ID()), noon.Add(-time.Hour), 0, true},
-		"approver's key, lost since":     {statement.TargetKey, string(key(t, "amy").Public().ID()), noon.Add(time.Hour), 1, true},
-		"author, lost before":            {statement.TargetPerson, "ann@heartland.example", noon.Add(-time.Hour), 0, false},
-		"author, left since":             {statement.TargetPerson, "ann@heartland.example", noon.Add(time.Hour), 1, true},
-		"reviewer's key, lost before":    {statement.TargetKey, string(key(t, "rex").Public().ID()), noon.Add(-time.Hour), 0, true},
+		"approver's key, lost before": {
+			statement.TargetKey, string(key(t, "amy").Public().ID()), noon.Add(-time.Hour), 0, true,
+		},
+		"approver's key, lost since": {
+			statement.TargetKey, string(key(t, "amy").Public().ID()), noon.Add(time.Hour), 1, true,
+		},
+		"author, lost before": {statement.TargetPerson, "ann@heartland.example", noon.Add(-time.Hour), 0, false},
+		"author, left since":  {statement.TargetPerson, "ann@heartland.example", noon.Add(time.Hour), 1, true},
+		"reviewer's key, lost before": {
+			statement.TargetKey, string(key(t, "rex").Public().ID()), noon.Add(-time.Hour), 0, true,
+		},
 		"somebody without part in it":    {statement.TargetPerson, "otto@north.example", noon.Add(-time.Hour), 1, true},
 		"the archive, whatever the time": {statement.TargetDigest, string(archive(1).SHA256), noon.Add(time.Hour), 0, true},
 	} {
@@ -540,7 +551,8 @@ func TestRevocationReachesBack(t *testing.T) {
 // TestSuspendedArchiveComesBack: suspending keeps the activation's place.
 func TestSuspendedArchiveComesBack(t *testing.T) {
 	w := newWorld(t).released(1).activated(1)
-	suspended := w.accept(say(t, revoke(statement.TargetDigest, string(archive(1).SHA256), statement.Suspend, noon), "rick"))
+	digest := string(archive(1).SHA256)
+	suspended := w.accept(say(t, revoke(statement.TargetDigest, digest, statement.Suspend, noon), "rick"))
 	if len(w.Live()) != 0 {
 		t.Fatal("suspended and live")
 	}

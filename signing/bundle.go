@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/asn1"
-	"encoding/base64"
 	"fmt"
 	"math/big"
 	"slices"
@@ -42,35 +41,36 @@ type bundleWire struct {
 		} `json:"publicKey"`
 	} `json:"verificationMaterial"`
 	Envelope struct {
-		Payload     string    `json:"payload"`
+		Payload     []byte    `json:"payload"`
 		PayloadType string    `json:"payloadType"`
 		Signatures  []sigWire `json:"signatures"`
 	} `json:"dsseEnvelope"`
 }
 
 type sigWire struct {
-	Sig string `json:"sig"`
+	Sig []byte `json:"sig"`
 }
 
-// Sign signs a payload made by [statement.Statement.Payload] and refuses everything else, so
-// that a key cannot be made to sign what nobody could read.
+// Sign signs a payload made by [statement.Statement.Payload] and refuses everything else,
+// so that a key cannot be made to sign what nobody could read: [statement.ErrMalformed],
+// [statement.ErrUnsupported] or [statement.ErrTooLarge]. An ECDSA signature takes its
+// randomness from the system.
 func Sign(payload []byte, key keys.Private) (Bundle, error) {
 	if _, err := statement.Parse(payload); err != nil {
 		return Bundle{}, fmt.Errorf("signing: %w", err)
 	}
-	id := key.Public().ID()
 	if key.Crypto() == nil {
 		return Bundle{}, fmt.Errorf("signing: %w: no private key", statement.ErrMalformed)
 	}
 	signer, err := signature.LoadSigner(key.Crypto(), crypto.SHA256)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("loading key %s: %w: %v", id, statement.ErrUnsupported, err)
+		return Bundle{}, fmt.Errorf("loading %s: %w: %w", key, statement.ErrUnsupported, err)
 	}
 	sig, err := signer.SignMessage(bytes.NewReader(dsse.PAE(payloadType, payload)))
 	if err != nil {
-		return Bundle{}, fmt.Errorf("signing with key %s: %w", id, err)
+		return Bundle{}, fmt.Errorf("signing with %s: %w", key, err)
 	}
-	return Bundle{key: id, payload: bytes.Clone(payload), sig: sig}, nil
+	return Bundle{key: key.Public().ID(), payload: bytes.Clone(payload), sig: sig}, nil
 }
 
 // KeyID returns the id the bundle claims. It is a hint until the signature is checked.
@@ -78,7 +78,7 @@ func (b Bundle) KeyID() keys.ID { return b.key }
 
 // Verify checks the signature over the payload with key, whatever key the bundle
 // claims. It says nothing about whether that key may sign this: ask [State.Check].
-// A signature that does not hold is [ErrSignature].
+// A signature that does not match is [ErrSignature].
 func (b Bundle) Verify(key keys.Public) error {
 	verifier, err := signature.LoadVerifier(key.Crypto(), crypto.SHA256)
 	if err != nil {
@@ -109,9 +109,9 @@ func (b Bundle) encode() ([]byte, error) {
 	var w bundleWire
 	w.MediaType = bundleType
 	w.Material.PublicKey.Hint = b.key
-	w.Envelope.Payload = base64.StdEncoding.EncodeToString(b.payload)
+	w.Envelope.Payload = b.payload
 	w.Envelope.PayloadType = payloadType
-	w.Envelope.Signatures = []sigWire{{Sig: base64.StdEncoding.EncodeToString(b.sig)}}
+	w.Envelope.Signatures = []sigWire{{Sig: b.sig}}
 	line, err := strict.Marshal(w)
 	if err != nil {
 		return nil, fmt.Errorf("writing bundle: %w: %v", statement.ErrMalformed, err)
@@ -134,23 +134,17 @@ func readBundle(line []byte) (Bundle, error) {
 		return Bundle{}, fmt.Errorf("%w: publicKey.hint is not a key id", statement.ErrMalformed)
 	}
 	switch n := len(w.Envelope.Signatures); {
-	case n == 0 || (n == 1 && w.Envelope.Signatures[0].Sig == ""):
+	case n == 0:
 		return Bundle{}, fmt.Errorf("bundle is %w; sign the payload", ErrUnsigned)
 	case n > 1:
-		return Bundle{}, fmt.Errorf("%w: %d signatures in one bundle; use one bundle for each signer", statement.ErrMalformed, n)
+		return Bundle{}, fmt.Errorf("%w: %d signatures in one bundle; use one bundle for each signer",
+			statement.ErrMalformed, n)
 	}
-	payload, err := base64.StdEncoding.Strict().DecodeString(w.Envelope.Payload)
-	if err != nil {
-		return Bundle{}, fmt.Errorf("%w: payload is not standard base64", statement.ErrMalformed)
-	}
-	sig, err := base64.StdEncoding.Strict().DecodeString(w.Envelope.Signatures[0].Sig)
-	if err != nil {
-		return Bundle{}, fmt.Errorf("%w: signature is not standard base64", statement.ErrMalformed)
-	}
+	sig := w.Envelope.Signatures[0].Sig
 	if len(sig) > maxSignature {
 		return Bundle{}, fmt.Errorf("signature of %d bytes: %w", len(sig), statement.ErrTooLarge)
 	}
-	return Bundle{key: w.Material.PublicKey.Hint, payload: payload, sig: sig}, nil
+	return Bundle{key: w.Material.PublicKey.Hint, payload: w.Envelope.Payload, sig: sig}, nil
 }
 
 // Envelope is one payload signed by one or more keys, in canonical form. It is never
@@ -164,13 +158,15 @@ type Envelope struct {
 }
 
 // NewEnvelope joins bundles over identical payload bytes. Two bundles of one key,
-// differing payloads and no bundle at all are refused.
+// differing payloads and a payload that cannot be read are [statement.ErrMalformed]; no
+// signature is [ErrUnsigned]; too many or too long is [statement.ErrTooLarge].
 func NewEnvelope(bundles ...Bundle) (*Envelope, error) {
 	if len(bundles) == 0 {
 		return nil, fmt.Errorf("envelope is %w; sign the payload", ErrUnsigned)
 	}
 	if len(bundles) > maxSignatures {
-		return nil, fmt.Errorf("envelope with %d signatures: %w; at most %d", len(bundles), statement.ErrTooLarge, maxSignatures)
+		return nil, fmt.Errorf("envelope with %d signatures: %w; at most %d",
+			len(bundles), statement.ErrTooLarge, maxSignatures)
 	}
 	sorted := slices.Clone(bundles)
 	slices.SortFunc(sorted, func(a, b Bundle) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
@@ -192,7 +188,8 @@ func NewEnvelope(bundles ...Bundle) (*Envelope, error) {
 		e.encoded = append(e.encoded, line...)
 	}
 	if len(e.encoded) > statement.MaxSize {
-		return nil, fmt.Errorf("envelope of %d bytes: %w; at most %d, counting the payload once for each signer", len(e.encoded), statement.ErrTooLarge, statement.MaxSize)
+		return nil, fmt.Errorf("envelope of %d bytes: %w; at most %d, counting the payload once for each signer",
+			len(e.encoded), statement.ErrTooLarge, statement.MaxSize)
 	}
 	said, err := statement.Parse(e.payload)
 	if err != nil {
@@ -203,10 +200,12 @@ func NewEnvelope(bundles ...Bundle) (*Envelope, error) {
 }
 
 // ReadEnvelope reads exactly what [Envelope.Bytes] writes and refuses every other
-// spelling of it, so that one envelope has one digest in a log.
+// spelling of it, so that one envelope has one digest in a log. The errors are those of
+// [NewEnvelope], and [statement.ErrUnsupported] for another media or payload type.
 func ReadEnvelope(text []byte) (*Envelope, error) {
 	if len(text) > statement.MaxSize {
-		return nil, fmt.Errorf("reading envelope of %d bytes: %w; at most %d", len(text), statement.ErrTooLarge, statement.MaxSize)
+		return nil, fmt.Errorf("reading envelope of %d bytes: %w; at most %d",
+			len(text), statement.ErrTooLarge, statement.MaxSize)
 	}
 	var bundles []Bundle
 	for line := range bytes.Lines(text) {
@@ -224,12 +223,14 @@ func ReadEnvelope(text []byte) (*Envelope, error) {
 		return nil, fmt.Errorf("reading envelope: %w", err)
 	}
 	if !bytes.Equal(e.encoded, text) {
-		return nil, fmt.Errorf("reading envelope: %w: not in canonical form; write it with this package", statement.ErrMalformed)
+		return nil, fmt.Errorf("reading envelope: %w: not in canonical form; write it with this package",
+			statement.ErrMalformed)
 	}
 	return e, nil
 }
 
-// Add returns an envelope with one more bundle over the same payload.
+// Add returns an envelope with one more bundle over the same payload. The errors are
+// those of [NewEnvelope].
 func (e *Envelope) Add(b Bundle) (*Envelope, error) {
 	return NewEnvelope(append(slices.Clone(e.bundles), b)...)
 }

@@ -17,7 +17,7 @@ type Verified struct {
 	next     *State
 }
 
-// Statement returns what was said.
+// Statement returns what the envelope says.
 func (v Verified) Statement() statement.Statement { return v.envelope.said }
 
 // Digest returns the digest of the payload.
@@ -27,11 +27,14 @@ func (v Verified) Digest() trust.Digest { return v.envelope.Digest() }
 const maxClockLead = 10 * time.Minute
 
 // Check judges an envelope as the next entry of the log. At is the log's own time of
-// the entry, and the only clock: keys, roots and reviews hold or do not hold at it.
+// the entry, and the only clock: keys, roots and reviews are valid at that time or not.
 //
-// The steps run from cheap to dear, and what the statement asks for is looked at only
-// after its signatures hold: signers are looked up, signatures checked, persons
+// The steps run from cheap to expensive, and what the statement asks for is looked at
+// only once its signatures match: signers are looked up, signatures checked, persons
 // counted, then the rules of the kind apply. Nothing changes before [State.Apply].
+//
+// Every refusal wraps one sentinel of this package, or [statement.ErrMalformed] for what
+// no log could take.
 func (s *State) Check(env *Envelope, at time.Time) (Verified, error) {
 	if env == nil || at.IsZero() {
 		return Verified{}, fmt.Errorf("checking statement: %w: no envelope or no time", statement.ErrMalformed)
@@ -94,20 +97,21 @@ func (e entry) admit() (*State, error) {
 	}
 }
 
-// signer is a signature that holds, and whom it is by according to one root.
+// signer is a signature that matches, and whose it is according to one root.
 type signer struct {
 	root *root
 	vote
 }
 
 // signers looks up every bundle's key in the given roots and then checks every
-// signature. One key that no root lists, or one signature that does not hold, spoils
+// signature. One key that no root lists, or one signature that does not match, spoils
 // the envelope: what nobody here can vouch for does not enter the log.
 func (e entry) signers(roots ...*root) ([]signer, error) {
 	var found []signer
 	keys := make([]keys.Public, len(e.env.bundles))
 	for i, b := range e.env.bundles {
-		reason := fmt.Errorf("%w: key %s is not in the root that decides this kind; add the person or use another key", ErrUntrustedSigner, b.key)
+		reason := fmt.Errorf("%w: key %s is not in the root that decides this kind; add the person or use another key",
+			ErrUntrustedSigner, b.key)
 		known := false
 		for _, r := range roots {
 			k, err := e.state.usable(r, b.key, e.at)
@@ -216,7 +220,7 @@ func (e entry) ours(tenant statement.Tenant, region statement.Region) error {
 	return nil
 }
 
-// unexpired refuses to add power under a root that has run out.
+// unexpired refuses to add power under a root that has expired.
 func (e entry) unexpired(r *root) error {
 	if !e.at.Before(r.Expires) {
 		return fmt.Errorf("%w: root %q version %d has expired; sign a new version", ErrExpired, r.Name, r.Version)

@@ -3,7 +3,7 @@
 // Nothing changes clinical advice but a signed artefact: a trust root, a pack release, a
 // clinical review, an activation, a tenant policy, a suspension. This package signs,
 // reads and judges those artefacts. It imports nothing else of Precept, so a publisher
-// or an auditor can use it alone. Beside it stand the packages it is made of:
+// or an auditor can use it alone. It is made of:
 //
 //   - keys: private and public keys, their ids, their PEM files;
 //   - trust: trust roots, persons, roles and thresholds;

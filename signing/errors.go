@@ -20,8 +20,8 @@ var (
 	// more signatures over the same payload.
 	ErrThreshold = errors.New("too few signers")
 	// ErrSelfReview means an author reviews, or alone activates, their own work, or
-	// one person stands behind the whole chain. Ask somebody else.
-	ErrSelfReview = errors.New("author may not approve own work")
+	// one person is behind the whole chain. Ask somebody else.
+	ErrSelfReview = errors.New("authors may not approve their own work")
 	// ErrSequence means the statement does not follow the current state: replayed,
 	// skipped, or made against an older state. Make it again from the current state.
 	ErrSequence = errors.New("out of sequence")
@@ -32,16 +32,16 @@ var (
 	// ErrRevoked means a pack, key or person was taken out of service. Use another,
 	// or lift a suspension with a resumption; a revocation is final.
 	ErrRevoked = errors.New("revoked or suspended")
-	// ErrUnreviewed means the pack lacks a standing clinical approval, or a reviewer
-	// rejected it. Obtain a review of exactly these bytes.
+	// ErrUnreviewed means the pack lacks a valid clinical approval, or a reviewer rejected
+	// it. Obtain a review of exactly these bytes.
 	ErrUnreviewed = errors.New("not clinically approved")
-	// ErrExpired means a root, key, review or period does not hold at the log's time.
+	// ErrExpired means a root, key, review or period is not valid at the log's time.
 	// Renew it.
-	ErrExpired = errors.New("outside its validity")
+	ErrExpired = errors.New("not valid at this time")
 	// ErrUnknown means the statement names a pack, key, person or statement that this
 	// log has not seen. Check for a typing error, or submit what is missing first.
 	ErrUnknown = errors.New("unknown here")
 	// ErrMismatch means two statements, or a statement and the archive, disagree about
 	// the same pack. Nobody should sign either until that is explained.
-	ErrMismatch = errors.New("does not agree")
+	ErrMismatch = errors.New("statements disagree")
 )

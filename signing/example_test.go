@@ -1,9 +1,11 @@
 package signing_test
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/precept-cds/precept/signing"
@@ -88,11 +90,55 @@ func Example() {
 	// One person in both roles is not two persons.
 	policy.Seq = 2
 	_, err = state.Check(sign(policy, otto), now)
-	fmt.Println(err)
+	fmt.Println(errors.Is(err, signing.ErrThreshold))
 
 	// Output:
 	// trust-root applied
 	// tenant-policy applied
 	// policy 1 of 2 entries: {"services":[]}
-	// checking tenant-policy statement: too few signers: 0 of 1 persons with role approver of root "north"; collect more signatures over the same payload
+	// true
+}
+
+// A release is verified against trust roots: the tenant's, whose digest came from another
+// channel, pins the publisher's, whose author signed. The files are what the publisher and
+// the tenant hand out; the bytes of the archive are compared last.
+func Example_verifyRelease() {
+	const pinned = "505430faa47e4c52208f47775c2192552d4af2c63f2a10309cda96cbe1d5f57a"
+	at := time.Date(2026, 3, 2, 13, 0, 0, 0, time.UTC) // when it is verified
+	state, err := signing.NewState("north", "us-east", pinned)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var said statement.Statement
+	for _, file := range []string{"tenant-root.jsonl", "publisher-root.jsonl", "release.jsonl"} {
+		text, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		envelope, err := signing.ReadEnvelope(text)
+		if err != nil {
+			log.Fatal(err)
+		}
+		verified, err := state.Check(envelope, at)
+		if err != nil {
+			log.Fatal(err) // says which signature, person or rule is missing
+		}
+		if state, err = state.Apply(verified); err != nil {
+			log.Fatal(err)
+		}
+		said = verified.Statement()
+	}
+	archive, err := os.ReadFile("testdata/pack.tar")
+	if err != nil {
+		log.Fatal(err)
+	}
+	release, ok := state.Release(trust.DigestOf(archive))
+	fmt.Println("released:", ok, release.Pack, release.Version, "by", release.Authors)
+	fmt.Println("same archive as signed:", release.Archive == said.Archive)
+	fmt.Println("reviews:", len(release.Reviews))
+
+	// Output:
+	// released: true renal_dosing 1.0.1 by [ann@heartland.example]
+	// same archive as signed: true
+	// reviews: 0
 }

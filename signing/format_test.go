@@ -38,7 +38,9 @@ func forge(t testing.TB, payloadType string, body []byte, name string) []byte {
 }
 
 func line(hint, payloadType string, body, sig []byte) []byte {
-	return fmt.Appendf(nil, `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"%s"}},"dsseEnvelope":{"payload":"%s","payloadType":"%s","signatures":[{"sig":"%s"}]}}`+"\n",
+	return fmt.Appendf(nil, `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json",`+
+		`"verificationMaterial":{"publicKey":{"hint":"%s"}},`+
+		`"dsseEnvelope":{"payload":"%s","payloadType":"%s","signatures":[{"sig":"%s"}]}}`+"\n",
 		hint, base64.StdEncoding.EncodeToString(body), payloadType, base64.StdEncoding.EncodeToString(sig))
 }
 
@@ -55,7 +57,8 @@ func TestForgeIsGoodOtherwise(t *testing.T) {
 // TestBadPayload: what cannot be read as a statement is neither signed, nor read in an
 // envelope that somebody else signed.
 func TestBadPayload(t *testing.T) {
-	for _, bad := range []string{"", "null", `{"_type":"https://in-toto.io/Statement/v1"}`, string(payload(t, statement.PackDigest{}, policy(1))) + " "} {
+	good := payload(t, statement.PackDigest{}, policy(1))
+	for _, bad := range []string{"", "null", `{"_type":"https://in-toto.io/Statement/v1"}`, string(good) + " "} {
 		if _, err := signing.ReadEnvelope(forge(t, inToto, []byte(bad), "otto")); !errors.Is(err, statement.ErrMalformed) {
 			t.Errorf("%q read: %v", bad, err)
 		}
@@ -63,7 +66,7 @@ func TestBadPayload(t *testing.T) {
 			t.Errorf("%q signed: %v", bad, err)
 		}
 	}
-	if _, err := signing.Sign(payload(t, statement.PackDigest{}, policy(1)), keys.Private{}); !errors.Is(err, statement.ErrMalformed) {
+	if _, err := signing.Sign(good, keys.Private{}); !errors.Is(err, statement.ErrMalformed) {
 		t.Errorf("signed without a key: %v", err)
 	}
 }
@@ -83,6 +86,7 @@ func TestStoredEnvelope(t *testing.T) {
 
 // TestEnvelopeVectors are envelopes around a good payload that must not be read.
 func TestEnvelopeVectors(t *testing.T) {
+	malformed, unsupported, tooLarge := statement.ErrMalformed, statement.ErrUnsupported, statement.ErrTooLarge
 	good := string(say(t, policy(1), "otto").Bytes())
 	two := string(say(t, policy(1), "otto", "amy").Bytes())
 	lines := strings.SplitAfter(two, "\n")
@@ -93,34 +97,42 @@ func TestEnvelopeVectors(t *testing.T) {
 		text string
 		want error
 	}{
-		"nothing":                     {"", signing.ErrUnsigned},
-		"null":                        {"null\n", statement.ErrUnsupported},
-		"empty object":                {"{}\n", statement.ErrUnsupported},
-		"signature stripped":          {strings.Replace(good, `[{"sig":"`+sig+`"}]`, "[]", 1), signing.ErrUnsigned},
-		"signature emptied":           {strings.Replace(good, sig, "", 1), signing.ErrUnsigned},
-		"signature null":              {strings.Replace(good, `[{"sig":"`+sig+`"}]`, "null", 1), signing.ErrUnsigned},
-		"two signatures in a bundle":  {strings.Replace(good, `{"sig":"`+sig+`"}`, `{"sig":"`+sig+`"},{"sig":"`+sig+`"}`, 1), statement.ErrMalformed},
-		"10,000 signatures":           {strings.Repeat(good, 10000), statement.ErrTooLarge},
-		"17 short lines":              {strings.Repeat("{}\n", 17), statement.ErrUnsupported},
-		"same key twice":              {good + good, statement.ErrMalformed},
-		"signers in another order":    {lines[1] + lines[0], statement.ErrMalformed},
-		"payloads that differ":        {lines[0] + differ[1], statement.ErrMalformed},
-		"no line feed at the end":     {strings.TrimSuffix(good, "\n"), statement.ErrMalformed},
-		"blank line":                  {good + "\n", statement.ErrMalformed},
-		"carriage return":             {strings.Replace(good, "\n", "\r\n", 1), statement.ErrMalformed},
-		"pretty printed":              {strings.Replace(good, `{"mediaType"`, `{ "mediaType"`, 1), statement.ErrMalformed},
-		"bundle v0.2":                 {strings.Replace(good, "v0.3", "v0.2", 1), statement.ErrUnsupported},
-		"certificate":                 {strings.Replace(good, `"publicKey":{"hint":"`+hint+`"}`, `"certificate":{"rawBytes":""}`, 1), statement.ErrMalformed},
-		"hint is no key id":           {strings.Replace(good, hint, "../../etc/passwd", 1), statement.ErrMalformed},
-		"unknown member":              {strings.Replace(good, `"dsseEnvelope"`, `"x":1,"dsseEnvelope"`, 1), statement.ErrMalformed},
-		"duplicate payload":           {strings.Replace(good, `"payload":`, `"payload":"","payload":`, 1), statement.ErrMalformed},
-		"duplicate signatures":        {strings.Replace(good, `"signatures":`, `"signatures":[],"signatures":`, 1), statement.ErrMalformed},
-		"keyid beside sig":            {strings.Replace(good, `{"sig"`, `{"keyid":"","sig"`, 1), statement.ErrMalformed},
-		"other payload type":          {strings.Replace(good, inToto, "application/json", 1), statement.ErrUnsupported},
-		"URL base64":                  {strings.Replace(good, sig, "-_"+sig[2:], 1), statement.ErrMalformed},
-		"base64 with line feeds":      {strings.Replace(good, sig, sig[:4]+`\n`+sig[4:], 1), statement.ErrMalformed},
-		"signature of 4 kB":           {strings.Replace(good, sig, strings.Repeat("A", 4096), 1), statement.ErrTooLarge},
-		"signed for another protocol": {string(forge(t, "application/json", payload(t, statement.PackDigest{}, policy(1)), "otto")), statement.ErrUnsupported},
+		"nothing":            {"", signing.ErrUnsigned},
+		"null":               {"null\n", unsupported},
+		"empty object":       {"{}\n", unsupported},
+		"signature stripped": {strings.Replace(good, `[{"sig":"`+sig+`"}]`, "[]", 1), signing.ErrUnsigned},
+		"signature emptied":  {strings.Replace(good, sig, "", 1), signing.ErrUnsigned},
+		"signature null":     {strings.Replace(good, `[{"sig":"`+sig+`"}]`, "null", 1), signing.ErrUnsigned},
+		"two signatures in a bundle": {
+			strings.Replace(good, `{"sig":"`+sig+`"}`, `{"sig":"`+sig+`"},{"sig":"`+sig+`"}`, 1), malformed,
+		},
+		"10,000 signatures":        {strings.Repeat(good, 10000), tooLarge},
+		"17 short lines":           {strings.Repeat("{}\n", 17), unsupported},
+		"same key twice":           {good + good, malformed},
+		"signers in another order": {lines[1] + lines[0], malformed},
+		"payloads that differ":     {lines[0] + differ[1], malformed},
+		"no line feed at the end":  {strings.TrimSuffix(good, "\n"), malformed},
+		"blank line":               {good + "\n", malformed},
+		"carriage return":          {strings.Replace(good, "\n", "\r\n", 1), malformed},
+		"pretty printed":           {strings.Replace(good, `{"mediaType"`, `{ "mediaType"`, 1), malformed},
+		"bundle v0.2":              {strings.Replace(good, "v0.3", "v0.2", 1), unsupported},
+		"certificate": {
+			strings.Replace(good, `"publicKey":{"hint":"`+hint+`"}`, `"certificate":{"rawBytes":""}`, 1), malformed,
+		},
+		"hint is no key id": {strings.Replace(good, hint, "../../etc/passwd", 1), malformed},
+		"unknown member":    {strings.Replace(good, `"dsseEnvelope"`, `"x":1,"dsseEnvelope"`, 1), malformed},
+		"duplicate payload": {strings.Replace(good, `"payload":`, `"payload":"","payload":`, 1), malformed},
+		"duplicate signatures": {
+			strings.Replace(good, `"signatures":`, `"signatures":[],"signatures":`, 1), malformed,
+		},
+		"keyid beside sig":       {strings.Replace(good, `{"sig"`, `{"keyid":"","sig"`, 1), malformed},
+		"other payload type":     {strings.Replace(good, inToto, "application/json", 1), unsupported},
+		"URL base64":             {strings.Replace(good, sig, "-_"+sig[2:], 1), malformed},
+		"base64 with line feeds": {strings.Replace(good, sig, sig[:4]+`\n`+sig[4:], 1), malformed},
+		"signature of 4 kB":      {strings.Replace(good, sig, strings.Repeat("A", 4096), 1), tooLarge},
+		"signed for another protocol": {
+			string(forge(t, "application/json", payload(t, statement.PackDigest{}, policy(1)), "otto")), unsupported,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := signing.ReadEnvelope([]byte(row.text))
@@ -143,12 +155,13 @@ func TestAltered(t *testing.T) {
 	ids := []string{string(two.Bundles()[0].KeyID()), string(two.Bundles()[1].KeyID())}
 	changed := policy(1)
 	changed.Policy = []byte(`{"services":["all"]}`)
-	other := payload(t, statement.PackDigest{}, changed)
+	other, said := payload(t, statement.PackDigest{}, changed), two.Payload()
 	for name, text := range map[string][]byte{
-		"payload altered after signing": append(line(ids[0], inToto, other, sigs[0]), line(ids[1], inToto, other, sigs[1])...),
-		"signatures swapped":            append(line(ids[0], inToto, two.Payload(), sigs[1]), line(ids[1], inToto, two.Payload(), sigs[0])...),
-		"signature under another's id":  append(line(ids[0], inToto, two.Payload(), sigs[0]), line(ids[1], inToto, two.Payload(), sigs[0])...),
-		"signed for another type":       line(ids[0], inToto, two.Payload(), sigOfLine(t, forge(t, "application/json", two.Payload(), "otto"))),
+		"payload altered after signing": append(
+			line(ids[0], inToto, other, sigs[0]), line(ids[1], inToto, other, sigs[1])...),
+		"signatures swapped":           append(line(ids[0], inToto, said, sigs[1]), line(ids[1], inToto, said, sigs[0])...),
+		"signature under another's id": append(line(ids[0], inToto, said, sigs[0]), line(ids[1], inToto, said, sigs[0])...),
+		"signed for another type":      line(ids[0], inToto, said, sigOfLine(t, forge(t, "application/json", said, "otto"))),
 	} {
 		t.Run(name, func(t *testing.T) {
 			env, err := signing.ReadEnvelope(text)
@@ -236,7 +249,8 @@ func TestOthersReadOurBundles(t *testing.T) {
 			t.Fatal(err)
 		}
 		var decoded []byte
-		dsseVerifier := sigdsse.WrapVerifier(verifier, sigdsse.WithExpectedPayloadType(inToto), sigdsse.WithDecodedPayload(&decoded))
+		dsseVerifier := sigdsse.WrapVerifier(verifier,
+			sigdsse.WithExpectedPayloadType(inToto), sigdsse.WithDecodedPayload(&decoded))
 		if err := dsseVerifier.VerifySignature(bytes.NewReader(inner), nil); err != nil {
 			t.Fatal(err)
 		}

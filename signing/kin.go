@@ -1,7 +1,8 @@
 package signing
 
 // kin joins persons who share a name: a person id, a declared identity or a key. It
-// is transitive, so a third root that declares two names to be one person joins them.
+// is transitive, so a third root that declares two names to be one person joins them. It
+// is a union-find in ten lines; a graph library would be more to import than to write.
 //
 // Only the roots that take part in one pack's chain are asked. A publisher could
 // otherwise declare two of a tenant's persons to be one and block unrelated work.
@@ -63,7 +64,7 @@ func (k kin) others(votes, avoid []vote) []vote {
 	return rest
 }
 
-// count returns how many persons stand behind votes.
+// count returns how many persons cast votes.
 func (k kin) count(votes []vote) int {
 	seen := map[string]bool{}
 	for _, v := range votes {

@@ -48,24 +48,27 @@ func (e entry) packRelease(p statement.PackRelease) (*State, error) {
 	return &next, nil
 }
 
-// followsRelease checks the place of a release in its pack's succession.
+// followsRelease checks that a release follows the pack's latest one.
 func (e entry) followsRelease(p statement.PackRelease) error {
 	line, pack := e.state.packs[p.Pack], e.env.said.Archive
 	switch {
 	case line.publisher != "" && line.publisher != p.Publisher:
 		return fmt.Errorf("%w: pack %s belongs to publisher %q; choose another name", ErrMismatch, p.Pack, line.publisher)
 	case line.seq != 0 && p.Seq != line.seq+1:
-		return fmt.Errorf("%w: release %d of %s cannot follow %d; submit every release in order", ErrSequence, p.Seq, p.Pack, line.seq)
+		return fmt.Errorf("%w: release %d of %s cannot follow %d; submit every release in order",
+			ErrSequence, p.Seq, p.Pack, line.seq)
 	case line.seq != 0 && p.Supersedes != line.latest:
-		return fmt.Errorf("%w: release %d of %s supersedes another archive than the latest here", ErrSequence, p.Seq, p.Pack)
+		return fmt.Errorf("%w: release %d of %s supersedes an archive that is not the latest here; release it anew",
+			ErrSequence, p.Seq, p.Pack)
 	case e.state.outOfService(archiveTarget(pack)):
 		return fmt.Errorf("%w: archive %s; release other bytes", ErrRevoked, pack.SHA256)
 	case e.state.releases[pack.SHA256] != nil:
-		return fmt.Errorf("%w: archive %s is released already", ErrSequence, pack.SHA256)
+		return fmt.Errorf("%w: archive %s was released already; release other bytes", ErrSequence, pack.SHA256)
 	}
 	for _, other := range e.state.releases {
 		if other.Pack == p.Pack && other.Version == p.Version {
-			return fmt.Errorf("%w: version %s of %s was released with other bytes; raise the version", ErrSequence, p.Version, p.Pack)
+			return fmt.Errorf("%w: version %s of %s was released with other bytes; raise the version",
+				ErrSequence, p.Version, p.Pack)
 		}
 	}
 	return nil
@@ -77,10 +80,12 @@ func (e entry) released(pack statement.Pack, version string) (*release, error) {
 	about := e.env.said.Archive
 	r, ok := e.state.releases[about.SHA256]
 	if !ok {
-		return nil, fmt.Errorf("%w: archive %s was not released in this log; submit its release first", ErrUnknown, about.SHA256)
+		return nil, fmt.Errorf("%w: archive %s was not released in this log; submit its release first",
+			ErrUnknown, about.SHA256)
 	}
 	if r.Archive != about || r.Pack != pack || r.Version != version {
-		return nil, fmt.Errorf("%w: archive %s was released as %s %s; name that pack, version and dirHash1", ErrMismatch, about.SHA256, r.Pack, r.Version)
+		return nil, fmt.Errorf("%w: archive %s was released as %s %s; name that pack, version and dirHash1",
+			ErrMismatch, about.SHA256, r.Pack, r.Version)
 	}
 	return r, nil
 }
@@ -114,7 +119,8 @@ func (e entry) clinicalReview(p statement.ClinicalReview) (*State, error) {
 		}
 	}
 	if len(votes) == 0 {
-		return nil, fmt.Errorf("%w: nobody signs with role %s of an unexpired publisher root", ErrThreshold, trust.ClinicalReviewer)
+		return nil, fmt.Errorf("%w: nobody signs with role %s of an unexpired publisher root",
+			ErrThreshold, trust.ClinicalReviewer)
 	}
 	if err := e.notAhead(p.ReviewedAt, "reviewedAt"); err != nil {
 		return nil, err
@@ -140,7 +146,8 @@ func (r *release) record(v reviewVote) error {
 			continue
 		}
 		if !v.review.ReviewedAt.After(old.review.ReviewedAt) {
-			return fmt.Errorf("%w: %s has reviewed this pack at that time or later; use a later reviewedAt", ErrSequence, v.person)
+			return fmt.Errorf("%w: %s has reviewed this pack at that time or later; use a later reviewedAt",
+				ErrSequence, v.person)
 		}
 		r.reviews[i] = v
 		return nil
@@ -158,7 +165,7 @@ func (s *State) publisherRoots() []*root {
 	return roots
 }
 
-// activation admits a change of what works for the tenant.
+// activation admits a change of what is live for the tenant.
 func (e entry) activation(p statement.Activation) (*State, error) {
 	if err := e.ours(p.Tenant, p.Region); err != nil {
 		return nil, err
@@ -191,7 +198,8 @@ func (e entry) followsActivation(p statement.Activation) error {
 			ErrSequence, p.Seq, p.Pack, seq)
 	}
 	if p.Previous != current {
-		return fmt.Errorf("%w: activation %d of %s was made when another archive was current; make it again from the current state",
+		return fmt.Errorf(
+			"%w: activation %d of %s was made when another archive was current; make it again from the current state",
 			ErrSequence, p.Seq, p.Pack)
 	}
 	return nil
@@ -205,7 +213,8 @@ func (e entry) mayTurnOff(p statement.Activation, found []signer) error {
 		return err
 	}
 	if a := e.state.activations[p.Pack].current; a == nil || a.Archive != e.env.said.Archive {
-		return fmt.Errorf("%w: that archive of %s is not the current one, so it cannot be turned off", ErrSequence, p.Pack)
+		return fmt.Errorf("%w: that archive of %s is not the current one; turn off the current one",
+			ErrSequence, p.Pack)
 	}
 	return nil
 }
@@ -230,7 +239,8 @@ func (e entry) mayActivate(p statement.Activation, found []signer) (*activation,
 		return nil, fmt.Errorf("%w: archive %s; activate another", ErrRevoked, r.Archive.SHA256)
 	}
 	if p.Library != r.Library && !strings.HasPrefix(p.Library, r.Library+".") {
-		return nil, fmt.Errorf("%w: %s %s needs library %s, the activation names %q", ErrMismatch, p.Pack, p.Version, r.Library, p.Library)
+		return nil, fmt.Errorf("%w: %s %s needs library %s, but the activation names %q",
+			ErrMismatch, p.Pack, p.Version, r.Library, p.Library)
 	}
 	if err := e.inPeriod(p, r.EffectivePeriod); err != nil {
 		return nil, err
@@ -240,8 +250,14 @@ func (e entry) mayActivate(p statement.Activation, found []signer) (*activation,
 		return nil, err
 	}
 	return &activation{
-		Activated: Activated{Statement: e.digest, Archive: r.Archive, Activation: p, LoggedAt: e.at, Approvers: persons(approvers)},
-		rests:     rests,
+		Activated: Activated{
+			Statement:  e.digest,
+			Archive:    r.Archive,
+			Activation: p,
+			LoggedAt:   e.at,
+			Approvers:  persons(approvers),
+		},
+		rests: rests,
 	}, nil
 }
 
@@ -249,7 +265,7 @@ func (e entry) mayActivate(p statement.Activation, found []signer) (*activation,
 // (UTC). A shadow run may begin before the pack is effective: that is its use.
 func (e entry) inPeriod(p statement.Activation, effective statement.Period) error {
 	if !p.DeactivateAt.IsZero() && !p.DeactivateAt.After(e.at) {
-		return fmt.Errorf("%w: deactivateAt has passed", ErrExpired)
+		return fmt.Errorf("%w: deactivateAt has passed; give a later time", ErrExpired)
 	}
 	from := e.at
 	if p.ActivateAt.After(from) {
@@ -266,12 +282,13 @@ func (e entry) inPeriod(p statement.Activation, effective statement.Period) erro
 }
 
 // chain judges the persons behind a pack: authors, reviewers, approvers. No reviewer that
-// counts is an author, so at least two persons stand behind whatever works. It returns
-// all votes the activation rests on.
+// counts is an author, so at least two persons are behind whatever is live. It returns
+// all votes that the activation rests on.
 func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
 	roots := []*root{e.state.root}
 	for _, judge := range e.state.publisherRoots() {
-		if judge.publisher() == r.Publisher || slices.ContainsFunc(r.reviews, func(v reviewVote) bool { return v.publisher == judge.publisher() }) {
+		if judge.publisher() == r.Publisher ||
+			slices.ContainsFunc(r.reviews, func(v reviewVote) bool { return v.publisher == judge.publisher() }) {
 			roots = append(roots, judge)
 		}
 	}
@@ -292,12 +309,13 @@ func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
 }
 
 // approved returns the reviewers who make a release fit for activation at this time:
-// no rejection stands, and one publisher's threshold of reviewers approve.
+// nobody's latest review rejects it, and one publisher's threshold of reviewers approve.
 func (r *release) approved(roots []*root, k kin, at time.Time) ([]vote, error) {
 	byPublisher := map[trust.Publisher][]vote{}
 	for _, v := range r.reviews {
 		if v.review.Decision == statement.Reject {
-			return nil, fmt.Errorf("%w: %s rejected it; release a new version or obtain a later review by them", ErrUnreviewed, v.person)
+			return nil, fmt.Errorf("%w: %s rejected it; release a new version or obtain a later review by them",
+				ErrUnreviewed, v.person)
 		}
 		if at.Before(v.review.ValidUntil) {
 			byPublisher[v.publisher] = append(byPublisher[v.publisher], v.vote)
@@ -310,5 +328,7 @@ func (r *release) approved(roots []*root, k kin, at time.Time) ([]vote, error) {
 			return votes, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: too few unexpired approvals by clinical reviewers other than the authors; obtain a review of exactly these bytes", ErrUnreviewed)
+	return nil, fmt.Errorf(
+		"%w: too few unexpired approvals by clinical reviewers other than the authors; have these bytes reviewed",
+		ErrUnreviewed)
 }

@@ -15,7 +15,8 @@ func (e entry) tenantRoot(p trust.Root) (*State, error) {
 		return nil, fmt.Errorf("%w: this log is of tenant %q; submit its own root", ErrWrongTenant, e.state.tenant)
 	}
 	if e.state.root == nil && e.digest != e.state.pin {
-		return nil, fmt.Errorf("%w: the payload's digest is %s, pinned is %s; compare both with the tenant", ErrUntrustedRoot, e.digest, e.state.pin)
+		return nil, fmt.Errorf("%w: the payload's digest is %s, pinned is %s; compare both with the tenant",
+			ErrUntrustedRoot, e.digest, e.state.pin)
 	}
 	accepted, err := e.succeed(e.state.root, p)
 	if err != nil {
@@ -35,22 +36,25 @@ func (e entry) tenantRoot(p trust.Root) (*State, error) {
 
 // publisherRoot admits the root of a publisher that the tenant's root trusts.
 func (e entry) publisherRoot(p trust.Root) (*State, error) {
-	trust, ok := e.state.root.trusts(trust.Publisher(p.Name))
+	trusted, ok := e.state.root.trusts(trust.Publisher(p.Name))
 	if !ok {
-		return nil, fmt.Errorf("%w: publisher %q is not in the tenant's trustedPublishers; rotate the tenant's root to add it", ErrUntrustedRoot, p.Name)
+		return nil, fmt.Errorf(
+			"%w: publisher %q is not in the tenant's trustedPublishers; rotate the tenant's root to add it",
+			ErrUntrustedRoot, p.Name)
 	}
-	old := e.state.publishers[trust.Name]
-	if old == nil && e.digest != trust.Root {
-		return nil, fmt.Errorf("%w: the payload's digest is %s, the tenant's root pins %s; submit the pinned version first", ErrUntrustedRoot, e.digest, trust.Root)
+	old := e.state.publishers[trusted.Name]
+	if old == nil && e.digest != trusted.Root {
+		return nil, fmt.Errorf("%w: the payload's digest is %s, the tenant's root pins %s; submit the pinned version first",
+			ErrUntrustedRoot, e.digest, trusted.Root)
 	}
 	accepted, err := e.succeed(old, p)
 	if err != nil {
 		return nil, err
 	}
-	accepted.pinned = trust.Root
+	accepted.pinned = trusted.Root
 	next := *e.state
 	next.publishers = changed(next.publishers)
-	next.publishers[trust.Name] = accepted
+	next.publishers[trusted.Name] = accepted
 	return &next, nil
 }
 
@@ -58,7 +62,8 @@ func (e entry) publisherRoot(p trust.Root) (*State, error) {
 // root may have expired: a tenant that overslept must still be able to rotate.
 func (e entry) succeed(old *root, p trust.Root) (*root, error) {
 	if old != nil && p.Version != old.Version+1 {
-		return nil, fmt.Errorf("%w: version %d cannot follow %d; submit every version in order", ErrSequence, p.Version, old.Version)
+		return nil, fmt.Errorf("%w: version %d cannot follow %d; submit every version in order",
+			ErrSequence, p.Version, old.Version)
 	}
 	accepted, err := newRoot(p, e.digest)
 	if err != nil {
@@ -73,7 +78,8 @@ func (e entry) succeed(old *root, p trust.Root) (*root, error) {
 	for id := range e.state.nodes {
 		if _, taken := accepted.keys[id]; taken {
 			// Otherwise a node could act as that person.
-			return nil, fmt.Errorf("%w: key %s belongs to a node; give the person a key of their own", statement.ErrMalformed, id)
+			return nil, fmt.Errorf("%w: key %s belongs to a node; give the person a key of their own",
+				statement.ErrMalformed, id)
 		}
 	}
 	judges := []*root{accepted}
@@ -107,14 +113,14 @@ func (r *root) trusts(name trust.Publisher) (trust.TrustedPublisher, bool) {
 func (s *State) dropUntrusted() {
 	for _, name := range slices.Sorted(maps.Keys(s.publishers)) {
 		old := s.publishers[name]
-		trust, ok := s.root.trusts(name)
-		if ok && trust.Root == old.pinned {
+		trusted, ok := s.root.trusts(name)
+		if ok && trusted.Root == old.pinned {
 			continue
 		}
 		s.publishers = changed(s.publishers)
-		if ok && trust.Root == old.digest {
+		if ok && trusted.Root == old.digest {
 			kept := *old
-			kept.pinned = trust.Root
+			kept.pinned = trusted.Root
 			s.publishers[name] = &kept
 			continue
 		}
@@ -154,7 +160,8 @@ func (e entry) tenantPolicy(p statement.TenantPolicy) (*State, error) {
 		return nil, fmt.Errorf("%w: operator and approver must be two persons", ErrThreshold)
 	}
 	if p.Seq != e.state.policy.Seq+1 {
-		return nil, fmt.Errorf("%w: policy %d cannot follow %d; make it again from the current one", ErrSequence, p.Seq, e.state.policy.Seq)
+		return nil, fmt.Errorf("%w: policy %d cannot follow %d; make it again from the current one",
+			ErrSequence, p.Seq, e.state.policy.Seq)
 	}
 	next := *e.state
 	next.policy = Policy{Raw: p.Policy, Seq: p.Seq, Digest: e.digest}

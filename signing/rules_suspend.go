@@ -146,7 +146,8 @@ func (e entry) revocation(p statement.Revocation) (*State, error) {
 	// A tenant that cannot rotate its root can never recover; a rotation removes the
 	// key or person just as well.
 	if !next.canRotate(e) {
-		return nil, fmt.Errorf("%w: too few root-admins would be left to rotate the root; rotate it without the target instead",
+		return nil, fmt.Errorf(
+			"%w: too few root-admins would be left to rotate the root; rotate it without the target instead",
 			ErrThreshold)
 	}
 	return next, nil

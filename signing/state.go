@@ -116,11 +116,12 @@ type Activated struct {
 
 // NewState returns the state of an empty log. Root is the payload digest of the
 // tenant's first trust root, received out of band. NodeKeys are all keys, past and
-// present, with which nodes of the region sign suspensions.
-func NewState(tenant statement.Tenant, region statement.Region, root trust.Digest, nodeKeys ...keys.Public) (*State, error) {
+// present, with which nodes of the region sign suspensions. A name or digest that is not
+// spelled as one is [statement.ErrMalformed].
+func NewState(t statement.Tenant, r statement.Region, root trust.Digest, nodeKeys ...keys.Public) (*State, error) {
 	var c strict.Checker
-	c.Match(string(tenant), strict.Name, "tenant")
-	c.Match(string(region), strict.Name, "region")
+	c.Match(string(t), strict.Name, "tenant")
+	c.Match(string(r), strict.Name, "region")
 	c.Match(string(root), strict.Digest, "root digest")
 	if err := c.Err(); err != nil {
 		return nil, fmt.Errorf("starting release state: %w: %w", statement.ErrMalformed, err)
@@ -129,7 +130,7 @@ func NewState(tenant statement.Tenant, region statement.Region, root trust.Diges
 	for _, key := range nodeKeys {
 		nodes[key.ID()] = key
 	}
-	return &State{tenant: tenant, region: region, pin: root, nodes: nodes}, nil
+	return &State{tenant: t, region: r, pin: root, nodes: nodes}, nil
 }
 
 // Size returns how many entries were applied.

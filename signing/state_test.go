@@ -68,14 +68,16 @@ func TestLife(t *testing.T) {
 func TestWhatStateShows(t *testing.T) {
 	w := newWorld(t).released(1).activated(1)
 	r, ok := w.Release(archive(1).SHA256)
-	if !ok || r.Archive != archive(1) || r.Pack != pack || !slices.Equal(r.Authors, []trust.PersonID{"ann@heartland.example"}) {
+	if !ok || r.Archive != archive(1) || r.Pack != pack ||
+		!slices.Equal(r.Authors, []trust.PersonID{"ann@heartland.example"}) {
 		t.Fatalf("release: %+v", r)
 	}
 	if len(r.Reviews) != 1 || r.Reviews[0].Reviewer != "rex@heartland.example" || r.Reviews[0].Publisher != vendor {
 		t.Fatalf("reviews: %+v", r.Reviews)
 	}
 	a := w.Live()[0]
-	if a.Pack != pack || a.Library != "1.0.0" || !slices.Equal(a.Approvers, []trust.PersonID{"abe@north.example", "amy@north.example"}) {
+	if a.Pack != pack || a.Library != "1.0.0" ||
+		!slices.Equal(a.Approvers, []trust.PersonID{"abe@north.example", "amy@north.example"}) {
 		t.Fatalf("live: %+v", a)
 	}
 	if _, ok := w.Policy(); ok {
@@ -100,7 +102,8 @@ func TestWhatStateShows(t *testing.T) {
 		t.Fatalf("publisher's person: %v", err)
 	}
 	w.accept(say(t, revoke(statement.TargetPerson, "ada@north.example", statement.Suspend, noon), "rick"))
-	if _, _, err := w.Person(key(t, "ada").Public().ID(), noon); !errors.Is(err, signing.ErrRevoked) || w.HasRole("ada@north.example", trust.Auditor) {
+	if _, _, err := w.Person(key(t, "ada").Public().ID(), noon); !errors.Is(err, signing.ErrRevoked) ||
+		w.HasRole("ada@north.example", trust.Auditor) {
 		t.Fatalf("suspended person: %v", err)
 	}
 }

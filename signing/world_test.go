@@ -166,7 +166,9 @@ func activate(n byte, seq uint64, previous trust.Digest) statement.Activation {
 }
 
 func suspend(rule string, at time.Time) statement.Suspension {
-	return statement.Suspension{Tenant: tenant, Region: region, Pack: pack, Rule: rule, Reason: "wrong units", SuspendedAt: at}
+	return statement.Suspension{
+		Tenant: tenant, Region: region, Pack: pack, Rule: rule, Reason: "wrong units", SuspendedAt: at,
+	}
 }
 
 func resume(lifts trust.Digest) statement.Resumption {
@@ -209,7 +211,8 @@ func newWorldOf(t testing.TB, change func(*trust.Root), publishers ...trust.Root
 		admin, _, _ := strings.Cut(string(p.Roles[trust.RootAdmin].Persons[0]), "@")
 		env := say(t, p, admin)
 		entries = append(entries, env)
-		root.TrustedPublishers = append(root.TrustedPublishers, trust.TrustedPublisher{Name: trust.Publisher(p.Name), Root: env.Digest()})
+		pin := trust.TrustedPublisher{Name: trust.Publisher(p.Name), Root: env.Digest()}
+		root.TrustedPublishers = append(root.TrustedPublishers, pin)
 	}
 	if change != nil {
 		change(&root)

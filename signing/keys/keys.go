@@ -143,8 +143,6 @@ func (k Private) Public() Public { return k.public }
 // nil for the zero value.
 func (k Private) Crypto() crypto.Signer { return k.signer }
 
-var _ fmt.Formatter = Private{}
-
 // Format prints the key id whatever the verb, so that a key cannot reach a log.
 func (k Private) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "private key %s", k.public.id)

@@ -55,7 +55,9 @@ type PackKind string
 
 // The kinds of pack.
 const (
-	RulesPack       PackKind = "rules"
+	// RulesPack carries Rego rules.
+	RulesPack PackKind = "rules"
+	// TerminologyPack carries the value sets that rules refer to.
 	TerminologyPack PackKind = "terminology"
 )
 
@@ -72,7 +74,8 @@ func (p PackRelease) Check() error {
 	c.Match(string(p.Pack), strict.Pack, "pack")
 	c.Match(p.Version, strict.Version, "version")
 	c.Seq(p.Seq, "seq")
-	c.That((p.Seq == 1) == (p.Supersedes == ""), "supersedes", "empty for the first release, else the digest of the one before")
+	c.That((p.Seq == 1) == (p.Supersedes == ""), "supersedes",
+		"empty for the first release, else the digest of the one before")
 	if p.Supersedes != "" {
 		c.Match(string(p.Supersedes), strict.Digest, "supersedes")
 	}
@@ -88,14 +91,15 @@ func (p PackRelease) Check() error {
 	c.Date(p.EffectivePeriod.Start, "effectivePeriod.start")
 	c.Date(p.EffectivePeriod.End, "effectivePeriod.end")
 	// Dates of one width compare as text.
-	c.That(p.EffectivePeriod.End == "" || p.EffectivePeriod.Start <= p.EffectivePeriod.End, "effectivePeriod", "ends before it starts")
+	c.That(p.EffectivePeriod.End == "" || p.EffectivePeriod.Start <= p.EffectivePeriod.End, "effectivePeriod",
+		"ends before it starts")
 	c.Text(p.ChangeSummary, "changeSummary")
 	return c.Err()
 }
 
 // ClinicalReview is a clinician's judgement of exactly these bytes. Every signer
 // must be a clinical reviewer of a trusted publisher and none an author of the
-// release. The latest judgement of a person counts; one standing rejection blocks.
+// release. The latest judgement of each person counts; one rejection blocks.
 type ClinicalReview struct {
 	Pack     Pack     `json:"pack"`
 	Version  string   `json:"version"`
@@ -114,8 +118,10 @@ type Decision string
 
 // The outcomes.
 const (
+	// Approve makes the pack fit for activation until ValidUntil.
 	Approve Decision = "approve"
-	Reject  Decision = "reject"
+	// Reject blocks activation until the same person approves.
+	Reject Decision = "reject"
 )
 
 // Check returns what makes p unfit to be signed, or nil.
@@ -134,8 +140,8 @@ func (p ClinicalReview) Check() error {
 	return c.Err()
 }
 
-// Activation puts a released and approved pack to work for a tenant, or takes it out
-// of work (mode off). Active and shadow need the approver threshold; off needs one
+// Activation puts a released and approved pack into service for a tenant, or takes it
+// out again (mode off). Active and shadow need the approver threshold; off needs one
 // revoker or approver. Rolling back is a new activation of an older pack.
 type Activation struct {
 	Tenant  Tenant `json:"tenant"`
@@ -144,7 +150,8 @@ type Activation struct {
 	Version string `json:"version"`
 	// Seq is 1 for the first activation of a pack by a tenant, then one more each time.
 	Seq uint64 `json:"seq"`
-	// Previous is the pack.tar SHA-256 standing until now, empty if none stands.
+	// Previous is the pack.tar SHA-256 of the current activation, which this one
+	// replaces; empty if there is none.
 	Previous trust.Digest `json:"previous,omitzero"`
 	Mode     Mode         `json:"mode"`
 	// Library is the exact version of the clinical library the pack was approved
@@ -157,14 +164,17 @@ type Activation struct {
 	InputsUnknown []string `json:"inputsUnknown"`
 }
 
-// Mode says how a pack works: with cards, recorded only, or not at all.
+// Mode says what a pack does: show cards, only be recorded, or nothing.
 type Mode string
 
 // The modes.
 const (
+	// Active shows cards.
 	Active Mode = "active"
+	// Shadow evaluates and records, and shows nothing.
 	Shadow Mode = "shadow"
-	Off    Mode = "off"
+	// Off ends the current activation.
+	Off Mode = "off"
 )
 
 // Check returns what makes p unfit to be signed, or nil.
@@ -183,9 +193,10 @@ func (p Activation) Check() error {
 		c.Match(p.Library, strict.Version, "library")
 	}
 	c.That(p.DeactivateAt.IsZero() || p.DeactivateAt.After(p.ActivateAt), "deactivateAt", "must be later than activateAt")
-	c.That(p.Mode != Off || (p.ActivateAt.IsZero() && p.DeactivateAt.IsZero()), "mode", "off holds at once; give no times")
+	c.That(p.Mode != Off ||
+		(p.ActivateAt.IsZero() && p.DeactivateAt.IsZero()), "mode", "off takes effect at once; give no times")
 	c.Len(len(p.InputsUnknown), "inputsUnknown")
-	c.That(strict.Distinct(p.InputsUnknown), "inputsUnknown", "each key once")
+	c.That(strict.Distinct(p.InputsUnknown), "inputsUnknown", "name each type once")
 	for i, key := range p.InputsUnknown {
 		c.Match(key, strict.Input, fmt.Sprintf("inputsUnknown[%d]", i))
 	}
@@ -265,8 +276,11 @@ type TargetType string
 
 // The types of target.
 const (
+	// TargetDigest is a pack, by the SHA-256 of its pack.tar.
 	TargetDigest TargetType = "digest"
-	TargetKey    TargetType = "key"
+	// TargetKey is a key, by its id.
+	TargetKey TargetType = "key"
+	// TargetPerson is a person, by id or by a declared identity that looks like one.
 	TargetPerson TargetType = "person"
 )
 
@@ -275,8 +289,10 @@ type Action string
 
 // The actions.
 const (
+	// Suspend can be lifted by a [Resumption].
 	Suspend Action = "suspend"
-	Revoke  Action = "revoke"
+	// Revoke is final.
+	Revoke Action = "revoke"
 )
 
 // Check returns what makes p unfit to be signed, or nil.

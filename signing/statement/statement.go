@@ -232,7 +232,8 @@ func Parse(payload []byte) (Statement, error) {
 	s := Statement{Predicate: predicate}
 	kind := s.Kind()
 	if len(w.Subject) != 1 {
-		return Statement{}, fmt.Errorf("reading %s statement: %w: %d subjects; expected one", kind, ErrMalformed, len(w.Subject))
+		return Statement{}, fmt.Errorf("reading %s statement: %w: %d subjects; expected one",
+			kind, ErrMalformed, len(w.Subject))
 	}
 	if kind.AboutPack() {
 		s.Archive = PackDigest(w.Subject[0].Digest)
@@ -244,7 +245,9 @@ func Parse(payload []byte) (Statement, error) {
 		return Statement{}, err
 	}
 	if !bytes.Equal(again, payload) {
-		return Statement{}, fmt.Errorf("reading %s statement: %w: not in canonical form, or the subject does not fit; make it with this package", kind, ErrMalformed)
+		return Statement{}, fmt.Errorf(
+			"reading %s statement: %w: not in canonical form, or the subject does not fit; make it with this package",
+			kind, ErrMalformed)
 	}
 	return s, nil
 }

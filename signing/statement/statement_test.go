@@ -58,10 +58,13 @@ func TestPayloadRefuses(t *testing.T) {
 
 // TestPayloadVectors are payloads that must not be read.
 func TestPayloadVectors(t *testing.T) {
+	malformed, unsupported := statement.ErrMalformed, statement.ErrUnsupported
 	sum := func(s string) string { return string(trust.DigestOf([]byte(s))) }
 	wrap := func(kind, predicate string) string {
-		return `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"` + kind + `","digest":{"sha256":"` + sum(predicate) +
-			`"}}],"predicateType":"https://github.com/precept-cds/precept/statement/` + kind + `/v1","predicate":` + predicate + `}`
+		return `{"_type":"https://in-toto.io/Statement/v1",` +
+			`"subject":[{"name":"` + kind + `","digest":{"sha256":"` + sum(predicate) + `"}}],` +
+			`"predicateType":"https://github.com/precept-cds/precept/statement/` + kind + `/v1",` +
+			`"predicate":` + predicate + `}`
 	}
 	good, release, root := stored(t, "tenant-policy"), stored(t, "pack-release"), stored(t, "trust-root")
 	sha256, dirHash1 := sum("\x01"), sum("\x01\x01") // of the archive
@@ -75,61 +78,71 @@ func TestPayloadVectors(t *testing.T) {
 		payload string
 		want    error
 	}{
-		"nothing":                 {"", statement.ErrMalformed},
-		"null":                    {"null", statement.ErrMalformed},
-		"list":                    {"[]", statement.ErrMalformed},
-		"truncated":               {good[:len(good)-1], statement.ErrMalformed},
-		"text after":              {good + " ", statement.ErrMalformed},
-		"two values":              {good + good, statement.ErrMalformed},
-		"byte order mark":         {"\ufeff" + good, statement.ErrMalformed},
-		"white space":             {swap(good, `"seq":1`, `"seq": 1`), statement.ErrMalformed},
-		"bad UTF-8":               {swap(good, `"north"`, "\"north\xff\""), statement.ErrMalformed},
-		"lone surrogate":          {swap(good, `"services":[]`, `"services":"\ud800"`), statement.ErrMalformed},
-		"escaped spelling":        {swap(good, `"north"`, `"n\u006frth"`), statement.ErrMalformed},
-		"field order":             {swap(good, `"tenant":"north","region":"us-east"`, `"region":"us-east","tenant":"north"`), statement.ErrMalformed},
-		"number spelled 1e0":      {swap(good, `"seq":1`, `"seq":1e0`), statement.ErrMalformed},
-		"number 1e400":            {swap(good, `"seq":1`, `"seq":1e400`), statement.ErrMalformed},
-		"number -0":               {swap(good, `"seq":1`, `"seq":-0`), statement.ErrMalformed},
-		"duplicate field":         {swap(good, `"seq":1`, `"seq":1,"seq":2`), statement.ErrMalformed},
-		"duplicate in policy":     {swap(good, `"services":[]`, `"services":[],"services":[1]`), statement.ErrMalformed},
-		"duplicate predicate":     {swap(good, `,"predicate":`, `,"predicate":{},"predicate":`), statement.ErrMalformed},
-		"unknown predicate field": {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":{},"note":"x"}`), statement.ErrMalformed},
-		"field in another case":   {swap(good, `"seq"`, `"Seq"`), statement.ErrMalformed},
-		"field missing":           {wrap("tenant-policy", `{"tenant":"north","seq":1,"policy":{}}`), statement.ErrMalformed},
-		"field null":              {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":null}`), statement.ErrMalformed},
-		"policy of another type":  {wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":[]}`), statement.ErrMalformed},
-		"predicate missing":       {wrap("tenant-policy", `{}`), statement.ErrMalformed},
-		"unknown statement field": {swap(good, `"subject"`, `"extra":1,"subject"`), statement.ErrMalformed},
-		"other statement type":    {swap(good, "Statement/v1", "Statement/v0.1"), statement.ErrMalformed},
+		"nothing":          {"", malformed},
+		"null":             {"null", malformed},
+		"list":             {"[]", malformed},
+		"truncated":        {good[:len(good)-1], malformed},
+		"text after":       {good + " ", malformed},
+		"two values":       {good + good, malformed},
+		"byte order mark":  {"\ufeff" + good, malformed},
+		"white space":      {swap(good, `"seq":1`, `"seq": 1`), malformed},
+		"bad UTF-8":        {swap(good, `"north"`, "\"north\xff\""), malformed},
+		"lone surrogate":   {swap(good, `"services":[]`, `"services":"\ud800"`), malformed},
+		"escaped spelling": {swap(good, `"north"`, `"n\u006frth"`), malformed},
+		"field order": {
+			swap(good, `"tenant":"north","region":"us-east"`, `"region":"us-east","tenant":"north"`), malformed,
+		},
+		"number spelled 1e0":  {swap(good, `"seq":1`, `"seq":1e0`), malformed},
+		"number 1e400":        {swap(good, `"seq":1`, `"seq":1e400`), malformed},
+		"number -0":           {swap(good, `"seq":1`, `"seq":-0`), malformed},
+		"duplicate field":     {swap(good, `"seq":1`, `"seq":1,"seq":2`), malformed},
+		"duplicate in policy": {swap(good, `"services":[]`, `"services":[],"services":[1]`), malformed},
+		"duplicate predicate": {swap(good, `,"predicate":`, `,"predicate":{},"predicate":`), malformed},
+		"unknown predicate field": {
+			wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":{},"note":"x"}`), malformed,
+		},
+		"field in another case": {swap(good, `"seq"`, `"Seq"`), malformed},
+		"field missing":         {wrap("tenant-policy", `{"tenant":"north","seq":1,"policy":{}}`), malformed},
+		"field null": {
+			wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":null}`), malformed,
+		},
+		"policy of another type": {
+			wrap("tenant-policy", `{"tenant":"north","region":"us-east","seq":1,"policy":[]}`), malformed,
+		},
+		"predicate missing":       {wrap("tenant-policy", `{}`), malformed},
+		"unknown statement field": {swap(good, `"subject"`, `"extra":1,"subject"`), malformed},
+		"other statement type":    {swap(good, "Statement/v1", "Statement/v0.1"), malformed},
 		"right key, wrong predicate type": {swap(swap(good, "statement/tenant-policy/v1", "statement/suspension/v1"),
-			`"name":"tenant-policy"`, `"name":"suspension"`), statement.ErrMalformed},
-		"foreign predicate type": {swap(good, "https://github.com/precept-cds/precept/statement/tenant-policy/v1", "https://in-toto.io/attestation/test-result/v0.1"), statement.ErrMalformed},
-		"unknown kind":           {wrap("coronation", `{}`), statement.ErrMalformed},
-		"unknown version":        {swap(good, "tenant-policy/v1", "tenant-policy/v2"), statement.ErrMalformed},
-		"reserved test-result":   {wrap("test-result", `{}`), statement.ErrUnsupported},
-		"reserved key-operation": {wrap("key-operation", `{}`), statement.ErrUnsupported},
-		"reserved hold":          {wrap("hold", `{}`), statement.ErrUnsupported},
-		"reserved erasure":       {wrap("erasure", `{}`), statement.ErrUnsupported},
-		"reserved retention":     {wrap("retention", `{}`), statement.ErrUnsupported},
-		"no subject":             {swap(release, `{"name":"pack.tar"`, `]}`), statement.ErrMalformed},
+			`"name":"tenant-policy"`, `"name":"suspension"`), malformed},
+		"foreign predicate type": {
+			swap(good, "https://github.com/precept-cds/precept/statement/", "https://in-toto.io/attestation/"), malformed,
+		},
+		"unknown kind":           {wrap("coronation", `{}`), malformed},
+		"unknown version":        {swap(good, "tenant-policy/v1", "tenant-policy/v2"), malformed},
+		"reserved test-result":   {wrap("test-result", `{}`), unsupported},
+		"reserved key-operation": {wrap("key-operation", `{}`), unsupported},
+		"reserved hold":          {wrap("hold", `{}`), unsupported},
+		"reserved erasure":       {wrap("erasure", `{}`), unsupported},
+		"reserved retention":     {wrap("retention", `{}`), unsupported},
+		"no subject":             {swap(release, `{"name":"pack.tar"`, `]}`), malformed},
 		"two subjects": {swap(release, `"subject":[`, `"subject":[{"name":"pack.tar","digest":{"sha256":"`+sum("x")+
-			`","dirHash1":"`+sum("y")+`"}},`), statement.ErrMalformed},
-		"subject of another name":    {swap(release, "pack.tar", "pack.tar.gz"), statement.ErrMalformed},
-		"no dirHash1":                {swap(release, `,"dirHash1":"`+dirHash1+`"`, ""), statement.ErrMalformed},
-		"no sha256":                  {swap(release, `"sha256":"`+sha256+`",`, ""), statement.ErrMalformed},
-		"digest in upper case":       {swap(release, sha256, strings.ToUpper(sha256)), statement.ErrMalformed},
-		"weak digest beside":         {swap(release, `"digest":{`, `"digest":{"md5":"00",`), statement.ErrMalformed},
-		"subject is not the payload": {swap(good, `"seq":1`, `"seq":2`), statement.ErrMalformed},
-		"pack name with a path":      {swap(release, `"pack":"renal_dosing"`, `"pack":"../renal"`), statement.ErrMalformed},
-		"pack name with a NUL":       {swap(release, `"pack":"renal_dosing"`, `"pack":"renal\u0000"`), statement.ErrMalformed},
-		"time with fraction":         {swap(release, "2026-03-02T12:00:00Z", "2026-03-02T12:00:00.5Z"), statement.ErrMalformed},
-		"time with offset":           {swap(release, "2026-03-02T12:00:00Z", "2026-03-02T12:00:00+00:00"), statement.ErrMalformed},
-		"time that is none":          {swap(release, "2026-03-02T12:00:00Z", "2026-02-30T12:00:00Z"), statement.ErrMalformed},
-		"bidirectional override":     {swap(release, "eGFR", "\u202eRFGe"), statement.ErrMalformed},
-		"escape sequence":            {swap(release, "eGFR", `\u001b[2J`), statement.ErrMalformed},
-		"threshold 0":                {swap(root, `"author":{"threshold":1`, `"author":{"threshold":0`), statement.ErrMalformed},
-		"threshold -1":               {swap(root, `"author":{"threshold":1`, `"author":{"threshold":-1`), statement.ErrMalformed},
-		"nested without end":         {swap(good, `"services":[]`, `"services":`+strings.Repeat("[", 20000)), statement.ErrMalformed},
+			`","dirHash1":"`+sum("y")+`"}},`), malformed},
+		"subject of another name":    {swap(release, "pack.tar", "pack.tar.gz"), malformed},
+		"no dirHash1":                {swap(release, `,"dirHash1":"`+dirHash1+`"`, ""), malformed},
+		"no sha256":                  {swap(release, `"sha256":"`+sha256+`",`, ""), malformed},
+		"digest in upper case":       {swap(release, sha256, strings.ToUpper(sha256)), malformed},
+		"weak digest beside":         {swap(release, `"digest":{`, `"digest":{"md5":"00",`), malformed},
+		"subject is not the payload": {swap(good, `"seq":1`, `"seq":2`), malformed},
+		"pack name with a path":      {swap(release, `"pack":"renal_dosing"`, `"pack":"../renal"`), malformed},
+		"pack name with a NUL":       {swap(release, `"pack":"renal_dosing"`, `"pack":"renal\u0000"`), malformed},
+		"time with fraction":         {swap(release, "2026-03-02T12:00:00Z", "2026-03-02T12:00:00.5Z"), malformed},
+		"time with offset":           {swap(release, "2026-03-02T12:00:00Z", "2026-03-02T12:00:00+00:00"), malformed},
+		"time that is none":          {swap(release, "2026-03-02T12:00:00Z", "2026-02-30T12:00:00Z"), malformed},
+		"bidirectional override":     {swap(release, "eGFR", "\u202eRFGe"), malformed},
+		"escape sequence":            {swap(release, "eGFR", `\u001b[2J`), malformed},
+		"threshold 0":                {swap(root, `"author":{"threshold":1`, `"author":{"threshold":0`), malformed},
+		"threshold -1":               {swap(root, `"author":{"threshold":1`, `"author":{"threshold":-1`), malformed},
+		"nested without end":         {swap(good, `"services":[]`, `"services":`+strings.Repeat("[", 20000)), malformed},
 		"too long":                   {good + strings.Repeat(" ", statement.MaxSize), statement.ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {

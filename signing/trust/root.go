@@ -75,24 +75,35 @@ type RootKind string
 
 // The kinds of trust root.
 const (
+	// PublisherRoot speaks for packs.
 	PublisherRoot RootKind = "publisher"
-	TenantRoot    RootKind = "tenant"
+	// TenantRoot speaks for one tenant.
+	TenantRoot RootKind = "tenant"
 )
 
 // Role is what a person may do.
 type Role string
 
-// The roles. The first two belong to publisher roots together with CI; the next four
-// to tenant roots; every root has root-admins.
+// The roles of publisher roots, of tenant roots, and of both.
 const (
-	Author           Role = "author"
+	// Author signs releases.
+	Author Role = "author"
+	// ClinicalReviewer signs clinical reviews.
 	ClinicalReviewer Role = "clinical-reviewer"
-	CI               Role = "ci"
-	Operator         Role = "operator"
-	Approver         Role = "approver"
-	Revoker          Role = "revoker"
-	Auditor          Role = "auditor"
-	RootAdmin        Role = "root-admin"
+	// CI is reserved for the machine that will sign test results.
+	CI Role = "ci"
+
+	// Operator signs the tenant policy, together with the approvers.
+	Operator Role = "operator"
+	// Approver adds power: activations, resumptions, the tenant policy.
+	Approver Role = "approver"
+	// Revoker removes power, alone; so may every approver.
+	Revoker Role = "revoker"
+	// Auditor reads records.
+	Auditor Role = "auditor"
+
+	// RootAdmin signs the next version of the root. Every root needs the role.
+	RootAdmin Role = "root-admin"
 )
 
 // RoleRule says who has a role and how many of them must sign.
@@ -107,7 +118,7 @@ type Person struct {
 	ID   PersonID `json:"id"`
 	Name string   `json:"name"`
 	// Identities are other names of the same person, such as an ORCID or an address at
-	// another organisation. They equate persons across roots, whatever the letter case.
+	// another organization. They equate persons across roots, whatever the letter case.
 	Identities []string    `json:"identities"`
 	Keys       []PersonKey `json:"keys"`
 }
@@ -133,7 +144,13 @@ type TrustedPublisher struct {
 
 // NewPersonKey describes key as a root lists it.
 func NewPersonKey(key keys.Public, from, until time.Time) PersonKey {
-	return PersonKey{KeyID: key.ID(), Algorithm: key.Algorithm(), PublicKeyPEM: string(key.PEM()), ValidFrom: from, ValidUntil: until}
+	return PersonKey{
+		KeyID:        key.ID(),
+		Algorithm:    key.Algorithm(),
+		PublicKeyPEM: string(key.PEM()),
+		ValidFrom:    from,
+		ValidUntil:   until,
+	}
 }
 
 // Check returns what makes r unfit to be signed, or nil: a field missing or out of range,
@@ -157,7 +174,8 @@ func (r Root) check(c *strict.Checker) {
 	r.checkPersons(c)
 	r.checkRoles(c)
 	c.Len(len(r.TrustedPublishers), "trustedPublishers")
-	c.That(r.RootKind == TenantRoot || len(r.TrustedPublishers) == 0, "trustedPublishers", "only a tenant root trusts publishers")
+	c.That(r.RootKind == TenantRoot || len(r.TrustedPublishers) == 0, "trustedPublishers",
+		"only a tenant root trusts publishers")
 	names := make([]Publisher, len(r.TrustedPublishers))
 	for i, p := range r.TrustedPublishers {
 		names[i] = p.Name
@@ -224,7 +242,7 @@ func (r Root) checkRoles(c *strict.Checker) {
 			return
 		}
 		c.That(rule.Threshold >= 1, at+".threshold", "must be at least 1")
-		c.That(rule.Threshold <= len(rule.Persons), at+".threshold", "more than the persons listed")
+		c.That(rule.Threshold <= len(rule.Persons), at+".threshold", "is more than the persons listed")
 		c.That(strict.Distinct(rule.Persons), at+".persons", "each person once")
 		for _, id := range rule.Persons {
 			c.That(listed[id], at+".persons", "names somebody who is not in persons")

@@ -36,7 +36,8 @@ func publisherRoot(t testing.TB) trust.Root {
 		RootKind: trust.PublisherRoot, Name: "heartland", Version: 1, IssuedAt: noon, Expires: noon.AddDate(2, 0, 0),
 		Persons: []trust.Person{person(t, ann), person(t, rex)},
 		Roles: map[trust.Role]trust.RoleRule{
-			trust.Author: role(1, ann), trust.ClinicalReviewer: role(1, rex), trust.CI: role(1, rex), trust.RootAdmin: role(1, ann, rex),
+			trust.Author: role(1, ann), trust.ClinicalReviewer: role(1, rex),
+			trust.CI: role(1, rex), trust.RootAdmin: role(1, ann, rex),
 		},
 	}
 }
@@ -73,38 +74,57 @@ func TestRootVectors(t *testing.T) {
 		"threshold 0":                 {"roles.author.threshold", func(r *root) { r.Roles[trust.Author] = role(0, ann) }},
 		"threshold above the persons": {"roles.author.threshold", func(r *root) { r.Roles[trust.Author] = role(2, ann) }},
 		"person twice in a role":      {"roles.author.persons", func(r *root) { r.Roles[trust.Author] = role(2, ann, ann) }},
-		"stranger in a role":          {"roles.author.persons", func(r *root) { r.Roles[trust.Author] = role(1, "eve@heartland.example") }},
-		"role of a tenant":            {"roles", func(r *root) { r.Roles[trust.Approver] = role(1, ann) }},
-		"no root-admin":               {"roles", func(r *root) { delete(r.Roles, trust.RootAdmin) }},
-		"one id twice":                {"persons[1]", func(r *root) { r.Persons[1].ID = ann }},
-		"one key, two people":         {"persons[1]", func(r *root) { r.Persons[1].Keys = r.Persons[0].Keys }},
+		"stranger in a role": {
+			"roles.author.persons", func(r *root) { r.Roles[trust.Author] = role(1, "eve@heartland.example") },
+		},
+		"role of a tenant":    {"roles", func(r *root) { r.Roles[trust.Approver] = role(1, ann) }},
+		"no root-admin":       {"roles", func(r *root) { delete(r.Roles, trust.RootAdmin) }},
+		"one id twice":        {"persons[1]", func(r *root) { r.Persons[1].ID = ann }},
+		"one key, two people": {"persons[1]", func(r *root) { r.Persons[1].Keys = r.Persons[0].Keys }},
 		"one identity, two people": {"persons[1]", func(r *root) {
 			r.Persons[0].Identities, r.Persons[1].Identities = []string{"orcid:0000-1"}, []string{"ORCID:0000-1"}
 		}},
-		"identity is another's id": {"persons[1]", func(r *root) { r.Persons[1].Identities = []string{"mailto:" + string(ann)} }},
+		"identity is another's id": {
+			"persons[1]", func(r *root) { r.Persons[1].Identities = []string{"mailto:" + string(ann)} },
+		},
 		"key id of another key": {"persons[0].keys[0].keyId", func(r *root) {
 			r.Persons[0].Keys[0].KeyID = r.Persons[1].Keys[0].KeyID
 		}},
-		"key under an invented id": {"persons[0].keys[0].keyId", func(r *root) { r.Persons[0].Keys[0].KeyID = keys.ID(trust.DigestOf(nil)) }},
-		"algorithm of another key": {"persons[0].keys[0].algorithm", func(r *root) { r.Persons[0].Keys[0].Algorithm = keys.ECDSAP256 }},
-		"PEM with text around it":  {"persons[0].keys[0].publicKeyPem", func(r *root) { r.Persons[0].Keys[0].PublicKeyPEM += "\n" }},
-		"key that ends at once":    {"persons[0].keys[0].validUntil", func(r *root) { r.Persons[0].Keys[0].ValidUntil = noon }},
-		"key without a beginning":  {"persons[0].keys[0].validFrom", func(r *root) { r.Persons[0].Keys[0].ValidFrom = time.Time{} }},
+		"key under an invented id": {
+			"persons[0].keys[0].keyId", func(r *root) { r.Persons[0].Keys[0].KeyID = keys.ID(trust.DigestOf(nil)) },
+		},
+		"algorithm of another key": {
+			"persons[0].keys[0].algorithm", func(r *root) { r.Persons[0].Keys[0].Algorithm = keys.ECDSAP256 },
+		},
+		"PEM with text around it": {
+			"persons[0].keys[0].publicKeyPem", func(r *root) { r.Persons[0].Keys[0].PublicKeyPEM += "\n" },
+		},
+		"key that ends at once": {
+			"persons[0].keys[0].validUntil", func(r *root) { r.Persons[0].Keys[0].ValidUntil = noon },
+		},
+		"key without a beginning": {
+			"persons[0].keys[0].validFrom", func(r *root) { r.Persons[0].Keys[0].ValidFrom = time.Time{} },
+		},
 		"publisher that trusts": {"trustedPublishers", func(r *root) {
 			r.TrustedPublishers = []trust.TrustedPublisher{{Name: "x1", Root: trust.DigestOf(nil)}}
 		}},
-		"expires when it begins":    {"expires", func(r *root) { r.Expires = r.IssuedAt }},
-		"not issued":                {"issuedAt", func(r *root) { r.IssuedAt = time.Time{} }},
-		"version 0":                 {"version", func(r *root) { r.Version = 0 }},
-		"neither kind of root":      {"kind", func(r *root) { r.RootKind = "region" }},
-		"name with a path":          {"name", func(r *root) { r.Name = "../x" }},
-		"person without a name":     {"persons[0].name", func(r *root) { r.Persons[0].Name = " " }},
-		"person id in upper case":   {"persons[0].id", func(r *root) { r.Persons[0].ID = "Ann@heartland.example" }},
-		"identity with white space": {"persons[0].identities", func(r *root) { r.Persons[0].Identities = []string{"ann smith"} }},
-		"501 persons":               {"persons", func(r *root) { r.Persons = make([]trust.Person, 501) }},
-		"501 identities":            {"persons[0].identities", func(r *root) { r.Persons[0].Identities = slices.Repeat([]string{"x:y"}, 501) }},
+		"expires when it begins":  {"expires", func(r *root) { r.Expires = r.IssuedAt }},
+		"not issued":              {"issuedAt", func(r *root) { r.IssuedAt = time.Time{} }},
+		"version 0":               {"version", func(r *root) { r.Version = 0 }},
+		"neither kind of root":    {"kind", func(r *root) { r.RootKind = "region" }},
+		"name with a path":        {"name", func(r *root) { r.Name = "../x" }},
+		"person without a name":   {"persons[0].name", func(r *root) { r.Persons[0].Name = " " }},
+		"person id in upper case": {"persons[0].id", func(r *root) { r.Persons[0].ID = "Ann@heartland.example" }},
+		"identity with white space": {
+			"persons[0].identities", func(r *root) { r.Persons[0].Identities = []string{"ann smith"} },
+		},
+		"501 persons": {"persons", func(r *root) { r.Persons = make([]trust.Person, 501) }},
+		"501 identities": {
+			"persons[0].identities", func(r *root) { r.Persons[0].Identities = slices.Repeat([]string{"x:y"}, 501) },
+		},
 		"tenant: role of a publisher": {"roles", func(r *root) {
-			r.RootKind, r.Roles = trust.TenantRoot, map[trust.Role]trust.RoleRule{trust.Author: role(1, ann), trust.RootAdmin: role(1, ann)}
+			r.RootKind = trust.TenantRoot
+			r.Roles = map[trust.Role]trust.RoleRule{trust.Author: role(1, ann), trust.RootAdmin: role(1, ann)}
 		}},
 		"tenant: one publisher twice": {"trustedPublishers", func(r *root) {
 			r.RootKind, r.Roles = trust.TenantRoot, map[trust.Role]trust.RoleRule{trust.RootAdmin: role(1, ann)}
@@ -127,7 +147,8 @@ func TestRootVectors(t *testing.T) {
 
 // TestNames: letter case and a mailto: do not make another person.
 func TestNames(t *testing.T) {
-	p := trust.Person{ID: ann, Identities: []string{"MAILTO:Ann@North.example", "ORCID:0000-1"}, Keys: []trust.PersonKey{{KeyID: "ab"}}}
+	p := trust.Person{ID: ann, Keys: []trust.PersonKey{{KeyID: "ab"}}}
+	p.Identities = []string{"MAILTO:Ann@North.example", "ORCID:0000-1"}
 	want := []string{"ann@heartland.example", "ann@north.example", "orcid:0000-1", "key:ab"}
 	if got := p.Names(); !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)

@@ -69,7 +69,7 @@ func (c *Checker) Match(value string, pattern *regexp.Regexp, name string) {
 // Text requires a text, and refuses control and direction-changing characters: texts
 // are shown on terminals and read by the people who sign.
 func (c *Checker) Text(value, name string) {
-	c.That(strings.TrimSpace(value) != "", name, "say something")
+	c.That(strings.TrimSpace(value) != "", name, "must not be empty")
 	c.That(len(value) <= maxText, name, fmt.Sprintf("at most %d bytes", maxText))
 	hidden := func(r rune) bool {
 		return (r < ' ' && r != '\n') || (r >= 0x7f && r < 0xa0) || unicode.Is(unicode.Bidi_Control, r)
