@@ -66,6 +66,30 @@ func TestRefused(t *testing.T) {
 		{"reviewed in the future", signing.ErrExpired, func(w *world) *signing.Envelope {
 			return sayOf(w, archive(1), review(1, statement.Approve, noon.Add(time.Hour)), "ria")
 		}},
+		{"released in the future", signing.ErrExpired, func(w *world) *signing.Envelope {
+			r := release(3, 2, archive(1).SHA256)
+			r.IssuedAt = noon.Add(10*time.Minute + time.Second)
+			return sayOf(w, archive(3), r, "ann")
+		}},
+		{"suspended in the future", signing.ErrExpired, func(w *world) *signing.Envelope {
+			return say(w, suspend("", noon.Add(time.Hour)), "rick")
+		}},
+		{"resumed in the future", signing.ErrExpired, func(w *world) *signing.Envelope {
+			s := say(w, suspend("", noon), "rick")
+			w.accept(s)
+			r := resume(s.Digest())
+			r.ResumedAt = noon.Add(time.Hour)
+			return say(w, r, "amy", "abe")
+		}},
+		{"revoked in the future", signing.ErrExpired, func(w *world) *signing.Envelope {
+			r := revoke(statement.TargetPerson, "ada@north.example", statement.Revoke, noon.Add(time.Hour))
+			return say(w, r, "rick")
+		}},
+		{"root of the future", signing.ErrExpired, func(w *world) *signing.Envelope {
+			next, _ := w.Root()
+			next.Version, next.IssuedAt = 2, noon.Add(time.Hour)
+			return say(w, next, "rosa", "rudy")
+		}},
 		// Tenant and region.
 		{"activation for another tenant", signing.ErrWrongTenant, func(w *world) *signing.Envelope {
 			a := activate(1, 1, "")
@@ -350,6 +374,46 @@ func TestReviewerFoundToBeAuthor(t *testing.T) {
 	later.Version = 2
 	w.accept(say(t, later, "sam"))
 	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
+}
+
+// TestRoleNobodyHas: a role that a root lacks is not a threshold of zero.
+func TestRoleNobodyHas(t *testing.T) {
+	w := newWorldOf(t, func(root *trust.Root) { delete(root.Roles, trust.Approver) }, publisherRoot(t)).released(1)
+	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrThreshold)
+	w.refuse(say(t, policy(1), "otto", "amy"), signing.ErrThreshold)
+
+	p := publisherRoot(t)
+	delete(p.Roles, trust.Author)
+	w = newWorldOf(t, nil, p)
+	w.refuse(sayOf(t, archive(1), release(1, 1, ""), "ann"), signing.ErrThreshold)
+
+	p = publisherRoot(t)
+	delete(p.Roles, trust.ClinicalReviewer)
+	w = newWorldOf(t, nil, p, society(t, person(t, "sue@society.example", nil, "sue")))
+	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
+	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
+	w.accept(sayOf(t, archive(1), review(1, statement.Approve, noon), "sue"))
+	w.activated(1)
+}
+
+// TestBorrowedID: a publisher that lists the id of another's reviewer, with a key of its
+// own, does not vote for that reviewer.
+func TestBorrowedID(t *testing.T) {
+	other := society(t, person(t, "sue@society.example", nil, "sue"))
+	other.Persons = append(other.Persons, person(t, "rex@heartland.example", nil, "society-rex"))
+	w := newWorldOf(t, nil, publisherRoot(t), other)
+	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
+	w.refuse(sayOf(t, archive(1), review(1, statement.Approve, noon), "society-rex"), signing.ErrThreshold)
+}
+
+// TestWhyAKeyDoesNotCount: of several roots, one that lists the key gives the reason.
+func TestWhyAKeyDoesNotCount(t *testing.T) {
+	p := publisherRoot(t)
+	p.Persons[1].Keys[0].ValidUntil = noon.Add(time.Minute)
+	w := newWorldOf(t, nil, p, society(t, person(t, "sue@society.example", nil, "sue")))
+	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
+	w.at = noon.Add(time.Minute)
+	w.refuse(sayOf(t, archive(1), review(1, statement.Approve, noon), "rex"), signing.ErrExpired)
 }
 
 // TestPackBelongsToItsPublisher: another trusted publisher cannot take a name over.

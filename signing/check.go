@@ -51,7 +51,7 @@ func (s *State) Check(env *Envelope, at time.Time) (Verified, error) {
 // Apply returns the state after v. A v that was judged against another state is
 // [ErrSequence]: check again, since what it rests on may have changed.
 func (s *State) Apply(v Verified) (*State, error) {
-	if v.next == nil || v.base != s {
+	if v.base != s {
 		return nil, fmt.Errorf("applying statement: %w: it was checked against another state; check again", ErrSequence)
 	}
 	return v.next, nil
@@ -67,8 +67,7 @@ type entry struct {
 
 func (e entry) admit() (*State, error) {
 	if e.state.root == nil {
-		r, ok := e.env.said.Predicate.(trust.Root)
-		if !ok || r.RootKind != trust.TenantRoot {
+		if r, _ := e.env.said.Predicate.(trust.Root); r.RootKind != trust.TenantRoot {
 			return nil, fmt.Errorf("%w: the first entry must be the tenant's trust root", ErrUntrustedRoot)
 		}
 	}
@@ -108,7 +107,7 @@ type signer struct {
 // the envelope: what nobody here can vouch for does not enter the log.
 func (e entry) signers(roots ...*root) ([]signer, error) {
 	var found []signer
-	keys := make([]keys.Public, len(e.env.bundles))
+	publics := make([]keys.Public, len(e.env.bundles))
 	for i, b := range e.env.bundles {
 		reason := fmt.Errorf("%w: key %s is not in the root that decides this kind; add the person or use another key",
 			ErrUntrustedSigner, b.key)
@@ -122,7 +121,7 @@ func (e entry) signers(roots ...*root) ([]signer, error) {
 				reason = err
 				continue
 			}
-			known, keys[i] = true, k.public
+			known, publics[i] = true, k.public
 			found = append(found, signer{r, vote{
 				publisher: r.publisher(), person: k.person.ID, names: k.person.Names(), key: b.key, at: e.at,
 			}})
@@ -132,7 +131,7 @@ func (e entry) signers(roots ...*root) ([]signer, error) {
 		}
 	}
 	for i, b := range e.env.bundles {
-		if err := b.Verify(keys[i]); err != nil {
+		if err := b.Verify(publics[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -193,12 +192,11 @@ func mayRemove(found []signer, r *root) error {
 	return nil
 }
 
-// threshold returns the votes of a role, or [ErrThreshold] if they are too few. A root
-// cannot have a threshold below 1 (see checkRoles); a role the root lacks has no
-// threshold at all and is refused here.
+// threshold returns the votes of a role, or [ErrThreshold] if they are too few. A role
+// that the root lacks has threshold 0, which nobody reaches; no root lists it with 0.
 func threshold(found []signer, r *root, role trust.Role) ([]vote, error) {
-	rule, ok := r.Roles[role]
-	if !ok || rule.Threshold < 1 {
+	rule := r.Roles[role]
+	if rule.Threshold < 1 {
 		return nil, fmt.Errorf("%w: root %q has no role %s; add it", ErrThreshold, r.Name, role)
 	}
 	votes := holding(found, r, role)

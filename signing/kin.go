@@ -11,9 +11,6 @@ type kin struct{ parent map[string]string }
 func newKin(roots ...*root) kin {
 	k := kin{parent: map[string]string{}}
 	for _, r := range roots {
-		if r == nil {
-			continue // a publisher that has gone; its votes carry their own names
-		}
 		for _, p := range r.Persons {
 			k.join(p.Names())
 		}

@@ -127,6 +127,22 @@ func TestApplyOnlyToTheStateChecked(t *testing.T) {
 	}
 }
 
+func TestCheckNeedsEnvelopeAndTime(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.Check(nil, noon); !errors.Is(err, statement.ErrMalformed) {
+		t.Errorf("no envelope: %v", err)
+	}
+	if _, err := w.Check(say(t, policy(1), "otto", "amy", "abe"), time.Time{}); !errors.Is(err, statement.ErrMalformed) {
+		t.Errorf("no time: %v", err)
+	}
+}
+
+// TestClockLead: a signer's clock may run ten minutes ahead of the log's.
+func TestClockLead(t *testing.T) {
+	w := newWorld(t).released(1)
+	w.accept(say(t, suspend("", noon.Add(10*time.Minute)), "rick"))
+}
+
 func TestFirstEntry(t *testing.T) {
 	publisher := say(t, publisherRoot(t), "pat")
 	root := tenantRoot(t, publisher.Digest())
