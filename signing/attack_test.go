@@ -55,7 +55,7 @@ func TestRefused(t *testing.T) {
 			return sayOf(w, archive(1), activate(1, 1, ""), "amy", "abe")
 		}},
 		{"review ran out", signing.ErrUnreviewed, func(w *world) *signing.Envelope {
-			w.at = noon.AddDate(0, 4, 0)
+			w.at = noon.AddDate(0, 3, 0)
 			return sayOf(w, archive(1), activate(1, 1, ""), "amy", "abe")
 		}},
 		{"activation of the past", signing.ErrExpired, func(w *world) *signing.Envelope {
@@ -89,6 +89,23 @@ func TestRefused(t *testing.T) {
 			next, _ := w.Root()
 			next.Version, next.IssuedAt = 2, noon.Add(time.Hour)
 			return say(w, next, "rosa", "rudy")
+		}},
+		{"suspension for another tenant", signing.ErrWrongTenant, func(w *world) *signing.Envelope {
+			s := suspend("", noon)
+			s.Tenant = "south"
+			return say(w, s, "rick")
+		}},
+		{"revocation for another tenant", signing.ErrWrongTenant, func(w *world) *signing.Envelope {
+			r := revoke(statement.TargetPerson, "ada@north.example", statement.Revoke, noon)
+			r.Tenant = "south"
+			return say(w, r, "rick")
+		}},
+		{"resumption for another region", signing.ErrWrongRegion, func(w *world) *signing.Envelope {
+			s := say(w, suspend("", noon), "rick")
+			w.accept(s)
+			r := resume(s.Digest())
+			r.Region = "eu-central"
+			return say(w, r, "amy", "abe")
 		}},
 		// Tenant and region.
 		{"activation for another tenant", signing.ErrWrongTenant, func(w *world) *signing.Envelope {
@@ -146,6 +163,9 @@ func TestRefused(t *testing.T) {
 			w.accept(sayOf(w, archive(1), review(1, statement.Reject, noon.Add(time.Minute)), "rex"))
 			return old
 		}},
+		{"two judgements of one time", signing.ErrSequence, func(w *world) *signing.Envelope {
+			return sayOf(w, archive(1), review(1, statement.Reject, noon), "rex")
+		}},
 		{"suspension replayed after it was lifted", signing.ErrSequence, func(w *world) *signing.Envelope {
 			s := say(w, suspend("", noon), "rick")
 			w.accept(s)
@@ -189,6 +209,11 @@ func TestRefused(t *testing.T) {
 		{"review of another version", signing.ErrMismatch, func(w *world) *signing.Envelope {
 			return sayOf(w, archive(1), review(2, statement.Approve, noon), "ria")
 		}},
+		{"review under another pack's name", signing.ErrMismatch, func(w *world) *signing.Envelope {
+			r := review(1, statement.Approve, noon)
+			r.Pack = "other_pack"
+			return sayOf(w, archive(1), r, "ria")
+		}},
 		{"review with another dirHash1", signing.ErrMismatch, func(w *world) *signing.Envelope {
 			a := archive(1)
 			a.DirHash1 = archive(2).DirHash1
@@ -198,7 +223,7 @@ func TestRefused(t *testing.T) {
 			w.accept(sayOf(w, archive(2), release(2, 2, archive(1).SHA256), "ann"))
 			return sayOf(w, archive(2), activate(2, 1, ""), "amy", "abe")
 		}},
-		{"a rejection stands", signing.ErrUnreviewed, func(w *world) *signing.Envelope {
+		{"a reviewer rejects it", signing.ErrUnreviewed, func(w *world) *signing.Envelope {
 			w.accept(sayOf(w, archive(1), review(1, statement.Reject, noon), "ria"))
 			return sayOf(w, archive(1), activate(1, 1, ""), "amy", "abe")
 		}},
@@ -243,7 +268,47 @@ func TestRefused(t *testing.T) {
 		{"revocation of a mistyped key", signing.ErrUnknown, func(w *world) *signing.Envelope {
 			return say(w, revoke(statement.TargetKey, string(trust.DigestOf(nil)), statement.Revoke, noon), "rick")
 		}},
-		{"turning off what does not stand", signing.ErrSequence, func(w *world) *signing.Envelope {
+		{"suspension replayed while it is open", signing.ErrSequence, func(w *world) *signing.Envelope {
+			s := say(w, suspend("", noon), "rick")
+			w.accept(s)
+			return s
+		}},
+		{"operator revokes", signing.ErrThreshold, func(w *world) *signing.Envelope {
+			return say(w, revoke(statement.TargetPerson, "ada@north.example", statement.Revoke, noon), "otto")
+		}},
+		{"revocation of a mistyped person", signing.ErrUnknown, func(w *world) *signing.Envelope {
+			w.activated(1)
+			a := activate(1, 2, archive(1).SHA256)
+			a.Mode = statement.Off
+			w.accept(sayOf(w, archive(1), a, "rick"))
+			return say(w, revoke(statement.TargetPerson, "amie@north.example", statement.Revoke, noon), "rick")
+		}},
+		{"revocation of a mistyped key while a pack is live", signing.ErrUnknown, func(w *world) *signing.Envelope {
+			w.activated(1)
+			return say(w, revoke(statement.TargetKey, string(trust.DigestOf(nil)), statement.Revoke, noon), "rick")
+		}},
+		{"revocation of an unknown archive", signing.ErrUnknown, func(w *world) *signing.Envelope {
+			return say(w, revoke(statement.TargetDigest, string(archive(9).SHA256), statement.Revoke, noon), "rick")
+		}},
+		{"operator turns off", signing.ErrThreshold, func(w *world) *signing.Envelope {
+			w.activated(1)
+			a := activate(1, 2, archive(1).SHA256)
+			a.Mode = statement.Off
+			return sayOf(w, archive(1), a, "otto")
+		}},
+		{"turning off out of sequence", signing.ErrSequence, func(w *world) *signing.Envelope {
+			w.activated(1)
+			a := activate(1, 3, archive(1).SHA256)
+			a.Mode = statement.Off
+			return sayOf(w, archive(1), a, "rick")
+		}},
+		{"turning off an archive that was replaced", signing.ErrSequence, func(w *world) *signing.Envelope {
+			w.activated(1).released(2).activated(2)
+			a := activate(1, 3, archive(2).SHA256)
+			a.Mode = statement.Off
+			return sayOf(w, archive(1), a, "rick")
+		}},
+		{"turning off what is not current", signing.ErrSequence, func(w *world) *signing.Envelope {
 			a := activate(1, 1, "")
 			a.Mode = statement.Off
 			return sayOf(w, archive(1), a, "rick")
@@ -258,7 +323,8 @@ func TestRefused(t *testing.T) {
 			return sayOf(w, archive(1), activate(1, 1, ""), "amy", "abe")
 		}},
 		{"revoked key", signing.ErrRevoked, func(w *world) *signing.Envelope {
-			w.accept(say(w, revoke(statement.TargetKey, string(key(w, "amy").Public().ID()), statement.Revoke, noon), "rick"))
+			w.accept(say(w, revoke(statement.TargetKey, string(key(w, "amy").Public().ID()), statement.Revoke, noon),
+				"rick"))
 			return sayOf(w, archive(1), activate(1, 1, ""), "amy", "abe")
 		}},
 		{"revoked person with another key", signing.ErrRevoked, func(w *world) *signing.Envelope {
@@ -271,11 +337,13 @@ func TestRefused(t *testing.T) {
 		}},
 		{"revoked archive released again", signing.ErrRevoked, func(w *world) *signing.Envelope {
 			w.accept(say(w, revoke(statement.TargetDigest, string(archive(1).SHA256), statement.Revoke, noon), "rick"))
-			w.accept(say(w, revoke(statement.TargetKey, string(key(w, "ann").Public().ID()), statement.Revoke, noon), "rick"))
+			w.accept(say(w, revoke(statement.TargetKey, string(key(w, "ann").Public().ID()), statement.Revoke, noon),
+				"rick"))
 			return sayOf(w, archive(1), release(3, 2, archive(1).SHA256), "dana-h")
 		}},
 		{"revoked node key", signing.ErrRevoked, func(w *world) *signing.Envelope {
-			w.accept(say(w, revoke(statement.TargetKey, string(key(w, "node").Public().ID()), statement.Revoke, noon), "rick"))
+			w.accept(say(w, revoke(statement.TargetKey, string(key(w, "node").Public().ID()), statement.Revoke, noon),
+				"rick"))
 			return say(w, suspend("", noon), "node")
 		}},
 		{"revocation replayed", signing.ErrSequence, func(w *world) *signing.Envelope {
@@ -598,8 +666,9 @@ func TestRevocationReachesBack(t *testing.T) {
 		"reviewer's key, lost before": {
 			statement.TargetKey, string(key(t, "rex").Public().ID()), noon.Add(-time.Hour), 0, true,
 		},
-		"somebody without part in it":    {statement.TargetPerson, "otto@north.example", noon.Add(-time.Hour), 1, true},
-		"the archive, whatever the time": {statement.TargetDigest, string(archive(1).SHA256), noon.Add(time.Hour), 0, true},
+		"somebody without part in it": {statement.TargetPerson, "otto@north.example", noon.Add(-time.Hour), 1, true},
+		"the archive, whatever the time": {statement.TargetDigest, string(archive(1).SHA256), noon.Add(time.Hour), 0,
+			true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t).released(1).activated(1)
@@ -644,6 +713,9 @@ func TestShadowBeforeEffective(t *testing.T) {
 	w.accept(sayOf(t, archive(1), a, "amy", "abe"))
 	a = activate(1, 2, archive(1).SHA256)
 	a.ActivateAt = time.Date(2026, 4, 30, 23, 0, 0, 0, time.UTC)
+	w.accept(sayOf(t, archive(1), a, "amy", "abe"))
+	a = activate(1, 3, archive(1).SHA256)
+	a.ActivateAt = time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
 	w.accept(sayOf(t, archive(1), a, "amy", "abe"))
 }
 

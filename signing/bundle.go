@@ -94,11 +94,10 @@ func (b Bundle) Verify(key keys.Public) error {
 	return nil
 }
 
-// isDER refuses the other spellings of an ECDSA signature that the library takes.
+// isDER refuses the other spelling of an ECDSA signature that the library takes (P1363).
 func isDER(sig []byte) bool {
 	var rs struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(sig, &rs)
-	if err != nil || len(rest) != 0 {
+	if _, err := asn1.Unmarshal(sig, &rs); err != nil {
 		return false
 	}
 	again, err := asn1.Marshal(rs)
@@ -210,7 +209,8 @@ func ReadEnvelope(text []byte) (*Envelope, error) {
 	var bundles []Bundle
 	for line := range bytes.Lines(text) {
 		if len(bundles) == maxSignatures {
-			return nil, fmt.Errorf("reading envelope: %w: more than %d signatures", statement.ErrTooLarge, maxSignatures)
+			return nil, fmt.Errorf("reading envelope: %w: more than %d signatures", statement.ErrTooLarge,
+				maxSignatures)
 		}
 		b, err := readBundle(line)
 		if err != nil {

@@ -149,7 +149,8 @@ func (s *State) usable(r *root, id keys.ID, at time.Time) (rootKey, error) {
 	case s.anyOutOfService(k.person.Names()):
 		return rootKey{}, fmt.Errorf("%w: person %s; another person must sign", ErrRevoked, k.person.ID)
 	case !k.valid(at):
-		return rootKey{}, fmt.Errorf("%w: key %s is not valid at the log's time; list it with a new period", ErrExpired, id)
+		return rootKey{}, fmt.Errorf("%w: key %s is not valid at the log's time; list it with a new period",
+			ErrExpired, id)
 	}
 	return k, nil
 }
@@ -201,7 +202,8 @@ func threshold(found []signer, r *root, role trust.Role) ([]vote, error) {
 	}
 	votes := holding(found, r, role)
 	if len(votes) < rule.Threshold {
-		return nil, fmt.Errorf("%w: %d of %d persons with role %s of root %q; collect more signatures over the same payload",
+		return nil, fmt.Errorf(
+			"%w: %d of %d persons with role %s of root %q; collect more signatures over the same payload",
 			ErrThreshold, len(votes), rule.Threshold, role, r.Name)
 	}
 	return votes, nil

@@ -59,7 +59,8 @@ func TestForgeIsGoodOtherwise(t *testing.T) {
 func TestBadPayload(t *testing.T) {
 	good := payload(t, statement.PackDigest{}, policy(1))
 	for _, bad := range []string{"", "null", `{"_type":"https://in-toto.io/Statement/v1"}`, string(good) + " "} {
-		if _, err := signing.ReadEnvelope(forge(t, inToto, []byte(bad), "otto")); !errors.Is(err, statement.ErrMalformed) {
+		if _, err := signing.ReadEnvelope(forge(t, inToto, []byte(bad), "otto")); !errors.Is(err,
+			statement.ErrMalformed) {
 			t.Errorf("%q read: %v", bad, err)
 		}
 		if _, err := signing.Sign([]byte(bad), key(t, "otto")); !errors.Is(err, statement.ErrMalformed) {
@@ -68,6 +69,39 @@ func TestBadPayload(t *testing.T) {
 	}
 	if _, err := signing.Sign(good, keys.Private{}); !errors.Is(err, statement.ErrMalformed) {
 		t.Errorf("signed without a key: %v", err)
+	}
+}
+
+// TestEnvelopeBounds: sixteen signers, and 65,535 bytes with the payload in each bundle.
+func TestEnvelopeBounds(t *testing.T) {
+	names := []string{}
+	for n := range 17 {
+		names = append(names, fmt.Sprint("signer", n))
+	}
+	say(t, policy(1), names[:16]...)
+	long := policy(1)
+	long.Policy = []byte(`{"text":"` + strings.Repeat("x", 30000) + `"}`)
+	for name, row := range map[string]struct {
+		policy statement.TenantPolicy
+		by     []string
+	}{"17 signers": {policy(1), names}, "two copies of a long payload": {long, names[:2]}} {
+		var bundles []signing.Bundle
+		for _, by := range row.by {
+			b, err := signing.Sign(payload(t, statement.PackDigest{}, row.policy), key(t, by))
+			if err != nil {
+				t.Fatal(err)
+			}
+			bundles = append(bundles, b)
+		}
+		if _, err := signing.NewEnvelope(bundles...); !errors.Is(err, statement.ErrTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestVerifyWithoutKey(t *testing.T) {
+	if err := say(t, policy(1), "otto").Bundles()[0].Verify(keys.Public{}); !errors.Is(err, statement.ErrUnsupported) {
+		t.Fatal(err)
 	}
 }
 
@@ -159,9 +193,12 @@ func TestAltered(t *testing.T) {
 	for name, text := range map[string][]byte{
 		"payload altered after signing": append(
 			line(ids[0], inToto, other, sigs[0]), line(ids[1], inToto, other, sigs[1])...),
-		"signatures swapped":           append(line(ids[0], inToto, said, sigs[1]), line(ids[1], inToto, said, sigs[0])...),
-		"signature under another's id": append(line(ids[0], inToto, said, sigs[0]), line(ids[1], inToto, said, sigs[0])...),
-		"signed for another type":      line(ids[0], inToto, said, sigOfLine(t, forge(t, "application/json", said, "otto"))),
+		"signatures swapped": append(line(ids[0], inToto, said, sigs[1]),
+			line(ids[1], inToto, said, sigs[0])...),
+		"signature under another's id": append(line(ids[0], inToto, said, sigs[0]),
+			line(ids[1], inToto, said, sigs[0])...),
+		"signed for another type": line(ids[0], inToto, said,
+			sigOfLine(t, forge(t, "application/json", said, "otto"))),
 	} {
 		t.Run(name, func(t *testing.T) {
 			env, err := signing.ReadEnvelope(text)

@@ -35,8 +35,8 @@ func (k kin) find(name string) string {
 	}
 }
 
-// add takes voters with the names they had when they signed, so that a name dropped
-// from a root since then still tells who they were.
+// add takes voters of earlier statements with the names they had when they signed, so
+// that a name dropped from a root since then still tells who they were.
 func (k kin) add(votes []vote) {
 	for _, v := range votes {
 		k.join(v.names)

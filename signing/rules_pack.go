@@ -16,7 +16,8 @@ func (e entry) packRelease(p statement.PackRelease) (*State, error) {
 	s, pack := e.state, e.env.said.Archive
 	r, ok := s.publishers[p.Publisher]
 	if !ok {
-		return nil, fmt.Errorf("%w: publisher %q has no root here; submit its root first", ErrUntrustedRoot, p.Publisher)
+		return nil, fmt.Errorf("%w: publisher %q has no root here; submit its root first", ErrUntrustedRoot,
+			p.Publisher)
 	}
 	for _, judge := range []*root{s.root, r} {
 		if err := e.unexpired(judge); err != nil {
@@ -53,7 +54,8 @@ func (e entry) followsRelease(p statement.PackRelease) error {
 	line, pack := e.state.packs[p.Pack], e.env.said.Archive
 	switch {
 	case line.publisher != "" && line.publisher != p.Publisher:
-		return fmt.Errorf("%w: pack %s belongs to publisher %q; choose another name", ErrMismatch, p.Pack, line.publisher)
+		return fmt.Errorf("%w: pack %s belongs to publisher %q; choose another name", ErrMismatch, p.Pack,
+			line.publisher)
 	case line.seq != 0 && p.Seq != line.seq+1:
 		return fmt.Errorf("%w: release %d of %s cannot follow %d; submit every release in order",
 			ErrSequence, p.Seq, p.Pack, line.seq)
@@ -108,9 +110,9 @@ func (e entry) clinicalReview(p statement.ClinicalReview) (*State, error) {
 	}
 	k := newKin(concerned...)
 	k.add(r.authors)
-	k.add(everyone(found))
 	if len(k.others(everyone(found), r.authors)) != len(found) {
-		return nil, fmt.Errorf("%w: a signer is an author of the release; another clinical reviewer must sign", ErrSelfReview)
+		return nil, fmt.Errorf("%w: a signer is an author of the release; another clinical reviewer must sign",
+			ErrSelfReview)
 	}
 	var votes []vote
 	for _, judge := range roots {
@@ -294,7 +296,6 @@ func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
 	}
 	k := newKin(roots...)
 	k.add(r.authors)
-	k.add(approvers)
 	for _, v := range r.reviews {
 		k.add([]vote{v.vote})
 	}
@@ -303,7 +304,8 @@ func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
 		return nil, err
 	}
 	if len(k.others(approvers, r.authors)) == 0 {
-		return nil, fmt.Errorf("%w: only authors of the release approve it; another approver must sign too", ErrSelfReview)
+		return nil, fmt.Errorf("%w: only authors of the release approve it; another approver must sign too",
+			ErrSelfReview)
 	}
 	return slices.Concat(r.authors, reviewers, approvers), nil
 }

@@ -44,7 +44,8 @@ func (e entry) publisherRoot(p trust.Root) (*State, error) {
 	}
 	old := e.state.publishers[trusted.Name]
 	if old == nil && e.digest != trusted.Root {
-		return nil, fmt.Errorf("%w: the payload's digest is %s, the tenant's root pins %s; submit the pinned version first",
+		return nil, fmt.Errorf(
+			"%w: the payload's digest is %s, the tenant's root pins %s; submit the pinned version first",
 			ErrUntrustedRoot, e.digest, trusted.Root)
 	}
 	accepted, err := e.succeed(old, p)
@@ -113,12 +114,12 @@ func (r *root) trusts(name trust.Publisher) (trust.TrustedPublisher, bool) {
 func (s *State) dropUntrusted() {
 	for _, name := range slices.Sorted(maps.Keys(s.publishers)) {
 		old := s.publishers[name]
-		trusted, ok := s.root.trusts(name)
-		if ok && trusted.Root == old.pinned {
+		trusted, _ := s.root.trusts(name) // zero if it is not listed, which matches nothing
+		if trusted.Root == old.pinned {
 			continue
 		}
 		s.publishers = changed(s.publishers)
-		if ok && trusted.Root == old.digest {
+		if trusted.Root == old.digest {
 			kept := *old
 			kept.pinned = trusted.Root
 			s.publishers[name] = &kept

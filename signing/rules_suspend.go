@@ -74,7 +74,7 @@ func (e entry) resumption(p statement.Resumption) (*State, error) {
 		return nil, err
 	}
 	open, ok := s.suspensions[p.Lifts]
-	if !ok && s.lifted[p.Lifts] {
+	if s.lifted[p.Lifts] {
 		return nil, fmt.Errorf("%w: suspension %s was lifted already", ErrSequence, p.Lifts)
 	}
 	if !ok {
@@ -83,9 +83,9 @@ func (e entry) resumption(p statement.Resumption) (*State, error) {
 	if r := s.concerned(open); r != nil {
 		k := newKin(s.root, s.publishers[r.Publisher])
 		k.add(r.authors)
-		k.add(approvers)
 		if len(k.others(approvers, r.authors)) == 0 {
-			return nil, fmt.Errorf("%w: only authors of the pack resume it; another approver must sign too", ErrSelfReview)
+			return nil, fmt.Errorf("%w: only authors of the pack resume it; another approver must sign too",
+				ErrSelfReview)
 		}
 	}
 	if err := e.notAhead(p.ResumedAt, "resumedAt"); err != nil {
@@ -170,16 +170,17 @@ func (s *State) knows(t statement.Target) bool {
 	if t.Type == statement.TargetDigest {
 		return s.releases[trust.Digest(t.Value)] != nil
 	}
-	if _, node := s.nodes[keys.ID(t.Value)]; node && t.Type == statement.TargetKey {
+	if _, node := s.nodes[keys.ID(t.Value)]; node {
 		return true
+	}
+	name := t.Value
+	if t.Type == statement.TargetKey {
+		name = "key:" + name
 	}
 	for _, r := range append(s.publisherRoots(), s.root) {
 		for _, p := range r.Persons {
-			for _, name := range p.Names() {
-				if (t.Type == statement.TargetPerson && name == t.Value) ||
-					(t.Type == statement.TargetKey && name == "key:"+t.Value) {
-					return true
-				}
+			if slices.Contains(p.Names(), name) {
+				return true
 			}
 		}
 	}

@@ -132,7 +132,8 @@ func TestCheckNeedsEnvelopeAndTime(t *testing.T) {
 	if _, err := w.Check(nil, noon); !errors.Is(err, statement.ErrMalformed) {
 		t.Errorf("no envelope: %v", err)
 	}
-	if _, err := w.Check(say(t, policy(1), "otto", "amy", "abe"), time.Time{}); !errors.Is(err, statement.ErrMalformed) {
+	if _, err := w.Check(say(t, policy(1), "otto", "amy", "abe"), time.Time{}); !errors.Is(err,
+		statement.ErrMalformed) {
 		t.Errorf("no time: %v", err)
 	}
 }
@@ -150,6 +151,10 @@ func TestFirstEntry(t *testing.T) {
 	s, err := signing.NewState(tenant, region, pinned.Digest())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, _, err := s.Person(key(t, "otto").Public().ID(), noon); !errors.Is(err, signing.ErrUntrustedSigner) ||
+		s.HasRole("otto@north.example", trust.Operator) {
+		t.Fatalf("a person before the first root: %v", err)
 	}
 	w := &world{TB: t, State: s, at: noon}
 	w.refuse(publisher, signing.ErrUntrustedRoot)
@@ -172,6 +177,9 @@ func TestNewStateRefusesBadNames(t *testing.T) {
 		if _, err := signing.NewState(statement.Tenant(bad), region, good); !errors.Is(err, statement.ErrMalformed) {
 			t.Errorf("tenant %q: %v", bad, err)
 		}
+	}
+	if _, err := signing.NewState(tenant, "US", good); !errors.Is(err, statement.ErrMalformed) {
+		t.Errorf("region: %v", err)
 	}
 	if _, err := signing.NewState(tenant, region, "abc"); !errors.Is(err, statement.ErrMalformed) {
 		t.Errorf("digest: %v", err)

@@ -3,6 +3,7 @@ package signing_test
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -45,7 +46,8 @@ func person(t testing.TB, id trust.PersonID, identities []string, keys ...string
 	t.Helper()
 	p := trust.Person{ID: id, Name: string(id), Identities: identities}
 	for _, name := range keys {
-		p.Keys = append(p.Keys, trust.NewPersonKey(key(t, name).Public(), noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0)))
+		p.Keys = append(p.Keys, trust.NewPersonKey(key(t, name).Public(), noon.AddDate(0, -6, 0),
+			noon.AddDate(0, 6, 0)))
 	}
 	return p
 }
@@ -147,7 +149,8 @@ func release(n byte, seq uint64, supersedes trust.Digest) statement.PackRelease 
 	return statement.PackRelease{
 		Publisher: vendor, Pack: pack, Version: "1.0." + strconv.Itoa(int(n)), Seq: seq, Supersedes: supersedes,
 		PackKind: statement.RulesPack, Library: "1", IssuedAt: noon,
-		EffectivePeriod: statement.Period{Start: "2016-04-08"}, ChangeSummary: "eGFR thresholds of the FDA communication",
+		EffectivePeriod: statement.Period{Start: "2016-04-08"},
+		ChangeSummary:   "eGFR thresholds of the FDA communication",
 	}
 }
 
@@ -248,6 +251,7 @@ func (w *world) activated(n byte) *world {
 
 func (w *world) accept(env *signing.Envelope) signing.Verified {
 	w.Helper()
+	before := shown(w.State)
 	v, err := w.Check(env, w.at)
 	if err != nil {
 		w.Fatal(err)
@@ -256,8 +260,26 @@ func (w *world) accept(env *signing.Envelope) signing.Verified {
 	if err != nil {
 		w.Fatal(err)
 	}
+	if shown(w.State) != before {
+		w.Fatal("applying a statement changed the state before it")
+	}
 	w.State, w.log = next, append(w.log, env)
 	return v
+}
+
+// shown is everything that a state tells about the packs of these tests.
+func shown(s *signing.State) string {
+	root, digest := s.Root()
+	policy, _ := s.Policy()
+	text := fmt.Sprintln(root.Version, digest, policy, s.Size(), s.Live(), s.OpenSuspensions())
+	for _, name := range []statement.Pack{pack, "other_pack"} {
+		text += fmt.Sprintln(s.Latest(name))
+		text += fmt.Sprintln(s.Succession(name))
+	}
+	for n := range byte(10) {
+		text += fmt.Sprintln(s.Release(archive(n).SHA256))
+	}
+	return text
 }
 
 func (w *world) refuse(env *signing.Envelope, want error) {
