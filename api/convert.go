@@ -27,7 +27,8 @@ func wireStatus(s *engine.Status) wire.Status {
 	return wire.Status{
 		Tenant: string(s.Tenant), Region: string(s.Region), Build: s.Build, Library: s.Library, OPA: s.OPA,
 		NodeKey: s.NodeKey, ReleaseLog: s.ReleaseLog, Policy: wire.PolicyStatus(s.Policy), Unused: s.Unused,
-		Packs: list(s.Packs, func(p engine.PackStatus) wire.PackStatus { return wire.PackStatus(p) }),
+		Packs:       list(s.Packs, func(p engine.PackStatus) wire.PackStatus { return wire.PackStatus(p) }),
+		Suspensions: list(s.Suspensions, func(x engine.SuspensionStatus) wire.SuspensionStatus { return wire.SuspensionStatus(x) }),
 	}
 }
 

@@ -61,6 +61,9 @@ func TestSuspension(t *testing.T) {
 				}
 				st, err := n.Status(t.Context(), auditor("north"))
 				decidetest.Must(t, err)
+				if len(st.Suspensions) != 1 || st.Suspensions[0].Digest != stopped.Digest {
+					t.Errorf("%s: status names the suspensions %+v, want %s", when, st.Suspensions, stopped.Digest)
+				}
 				for _, p := range st.Packs {
 					if want := c.cut; p.Name == "renal_dosing" && len(p.Suspended) != want {
 						t.Errorf("%s: status names %v", when, p.Suspended)

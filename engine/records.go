@@ -369,6 +369,19 @@ type Status struct {
 	Policy     PolicyStatus  `json:"policy"`
 	Packs      []PackStatus  `json:"packs"`
 	Unused     []string      `json:"unused_parameters,omitempty"`
+	// Suspensions are open: what each takes out of service stays so until a
+	// resumption names its digest.
+	Suspensions []SuspensionStatus `json:"suspensions,omitempty"`
+}
+
+// SuspensionStatus is an open suspension: of a rule, of a pack (no rule), or of the
+// target of a revocation with action suspend.
+type SuspensionStatus struct {
+	Digest string `json:"digest"` // SHA-256 of the payload
+	Pack   string `json:"pack,omitempty"`
+	Rule   string `json:"rule,omitempty"`
+	Type   string `json:"type,omitempty"` // of the target
+	Value  string `json:"value,omitempty"`
 }
 
 // PolicyStatus says which policy stands.
@@ -405,6 +418,10 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 	}
 	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: e.materials.Newest().Version(), OPA: decide.OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
 		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}}
+	for _, x := range st.trust.OpenSuspensions() {
+		s.Suspensions = append(s.Suspensions, SuspensionStatus{Digest: string(x.Digest), Pack: string(x.Pack), Rule: x.Rule,
+			Type: string(x.Target.Type), Value: x.Target.Value})
+	}
 	if st.snapshot == nil {
 		return s, nil
 	}

@@ -45,6 +45,19 @@ type Status struct {
 	Policy     PolicyStatus `json:"policy"`
 	Packs      []PackStatus `json:"packs"`
 	Unused     []string     `json:"unused_parameters,omitempty"` // parameters of the policy that no pack has
+
+	// Suspensions are open: a resumption lifts one by its digest.
+	Suspensions []SuspensionStatus `json:"suspensions,omitempty"`
+}
+
+// SuspensionStatus is an open suspension: of a rule, of a pack (no rule), or of the
+// target of a revocation.
+type SuspensionStatus struct {
+	Digest string `json:"digest"` // of the payload
+	Pack   string `json:"pack,omitempty"`
+	Rule   string `json:"rule,omitempty"`
+	Type   string `json:"type,omitempty"` // of the target: digest, key or person
+	Value  string `json:"value,omitempty"`
 }
 
 // PolicyStatus says which policy is in force.

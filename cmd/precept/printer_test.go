@@ -51,7 +51,8 @@ func hostileServer(t *testing.T) string {
 		{"/status", object{"tenant": h, "region": h, "build": h, "library": h, "opa": h,
 			"policy": object{"seq": 1, "digest": h}, "unused_parameters": []string{h},
 			"packs": []object{
-				{"name": h, "kind": h, "version": h, "digest": h, "suspended": []string{h}, "not_run": h}}}},
+				{"name": h, "kind": h, "version": h, "digest": h, "suspended": []string{h}, "not_run": h}},
+			"suspensions": []map[string]any{{"digest": h, "pack": h, "rule": h}, {"digest": h, "type": h, "value": h}}}},
 		{"/records", object{"next": h, "records": []object{
 			{"id": h, "kind": h, "log": h, "decided": "2026-03-02T15:00:00Z"}}}},
 		{"/verify", object{"tenant": h, "logs": []object{{"head": object{"origin": h}}},

@@ -56,8 +56,18 @@ func printStatus(w *printer, s *wire.Status) error {
 		}
 		for _, p := range s.Packs {
 			for _, rule := range p.Suspended {
-				t.line("out of service\t%s/%s", p.Name, rule)
+				t.line("out of service\t%s", rule)
 			}
+		}
+		for _, x := range s.Suspensions {
+			what := x.Type + " " + x.Value
+			if x.Pack != "" {
+				what = "pack " + x.Pack
+			}
+			if x.Rule != "" {
+				what = "rule " + x.Pack + "/" + x.Rule
+			}
+			t.line("suspension\tof %s; to lift it: precept sign resumption --lifts %s", what, x.Digest)
 		}
 		for _, p := range s.Packs {
 			if p.NotRun != "" {
