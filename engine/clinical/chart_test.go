@@ -18,6 +18,11 @@ func TestTakes(t *testing.T) {
 		return med("MedicationRequest", "1", warfarin, `,"status":"stopped","intent":"order","dosageInstruction":[{"timing":{"repeat":{"boundsPeriod":{"start":"2025-01-01","end":"`+days+`"}}}}]`)
 	}
 	inWords := `{"resourceType":"MedicationStatement","id":"w","status":"active","medicationCodeableConcept":{"text":"blood thinner"}}`
+	orderInWords := strings.NewReplacer("MedicationStatement", "MedicationRequest", `"active"`, `"draft"`).Replace(inWords)
+	replaces := func(drug string) string {
+		return med("MedicationRequest", "d", drug,
+			`,"status":"draft","priorPrescription":{"reference":"MedicationRequest/old"}`)
+	}
 	partial := func(resources ...string) string {
 		return strings.Replace(bundle(resources...), `"type"`, `"link":[{"relation":"next","url":"x"}],"type"`, 1)
 	}
@@ -60,7 +65,19 @@ func TestTakes(t *testing.T) {
 		{"another draft, not wanted", bundle(active("d", ibuprofen), active("e", warfarin)), bundle(), `{"set":"warfarin","drafts":false}`, "false"},
 		{"the order itself", bundle(active("d", warfarin)), bundle(), `{"set":"warfarin"}`, "false"},
 		{"the order itself, as the EHR has it", bundle(active("d", warfarin)), bundle(active("d", warfarin)), `{"set":"warfarin"}`, "false"},
-		{"the order it replaces", bundle(med("MedicationRequest", "d", warfarin, `,"status":"draft","priorPrescription":{"reference":"MedicationRequest/old"}`)), bundle(active("old", warfarin)), `{"set":"warfarin"}`, "false"},
+		{"the order it replaces", bundle(replaces(warfarin)), bundle(active("old", warfarin)), `{"set":"warfarin"}`, "false"},
+		{"the order itself, within", bundle(active("d", warfarin)), bundle(), `{"set":"warfarin","within":"P14D"}`, "false"},
+		{"the order itself, as the EHR has it, within", bundle(active("d", warfarin)), bundle(active("d", warfarin)),
+			`{"set":"warfarin","within":"P14D"}`, "false"},
+		{"the order itself, in words, within", bundle(orderInWords), bundle(), `{"set":"warfarin","within":"P14D"}`, "false"},
+		{"the order of the same drug it replaces, within", bundle(replaces(warfarin)), bundle(active("old", warfarin)),
+			`{"set":"warfarin","within":"P14D"}`, "false"},
+		{"the order of another drug it replaces", bundle(replaces(ibuprofen)), bundle(active("old", warfarin)),
+			`{"set":"warfarin"}`, "false"},
+		{"the order of another drug it replaces, within", bundle(replaces(ibuprofen)), bundle(active("old", warfarin)),
+			`{"set":"warfarin","within":"P14D"}`, "true"},
+		{"an order beside the one at hand, within", bundle(active("d", warfarin)), bundle(active("1", warfarin)),
+			`{"set":"warfarin","within":"P14D"}`, "true"},
 
 		{"another NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640"), active("2", "7258")), `{"set":"nsaid","other_ingredient":true}`, "true"},
 		{"the same NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640")), `{"set":"nsaid","other_ingredient":true}`, "false"},

@@ -2,6 +2,7 @@ package clinical
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -188,6 +189,45 @@ func TestLab(t *testing.T) {
 		}
 		if text != tt.want || (v.State == fact.Absent) != (tt.want == "no-data") {
 			t.Errorf("%s: %v %q, want %q", tt.name, v.State, text, tt.want)
+		}
+	}
+}
+
+// TestJoinedBounds holds that a bound of the interval over several newest
+// results is open only if no result reaches it, in whatever order they came.
+func TestJoinedBounds(t *testing.T) {
+	codings := loincs("2160-0")
+	for _, tt := range []struct{ one, other, want string }{
+		{"< 30", "< 30", "< 30 mg/dL"},
+		{"< 30", "30", "<= 30 mg/dL"},
+		{"< 30", "<= 30", "<= 30 mg/dL"},
+		{"< 30", "25", "< 30 mg/dL"},
+		{"< 30", "< 25", "< 30 mg/dL"},
+		{"< 30", "<= 25", "< 30 mg/dL"},
+		{"<= 30", "< 25", "<= 30 mg/dL"},
+		{"> 30", "> 30", "> 30 mg/dL"},
+		{"> 30", "30", ">= 30 mg/dL"},
+		{"> 30", ">= 30", ">= 30 mg/dL"},
+		{"> 30", "35", "> 30 mg/dL"},
+		{"> 30", "> 35", "> 30 mg/dL"},
+		{">= 30", "> 35", ">= 30 mg/dL"},
+		{"< 30", "> 35", "unknown"},
+		{"25", "30", "25 to 30 mg/dL"},
+	} {
+		for _, pair := range [][2]string{{tt.one, tt.other}, {tt.other, tt.one}} {
+			var results []string
+			for i, text := range pair {
+				value := text
+				sign, n, compared := strings.Cut(text, " ")
+				if compared {
+					value = fmt.Sprintf(`%s,"comparator":%q`, n, sign)
+				}
+				results = append(results, labResult(strconv.Itoa(i), "2160-0", "2026-02-01", quantity(value, "mg/dL")))
+			}
+			v := ask(t, "", bundle(results...)).newest("creatinine", codings, "mg/dL", dates.Duration{Days: 365})
+			if v.State != fact.Known || v.String() != tt.want {
+				t.Errorf("%s: %v %q, want %q", strings.Join(pair[:], " and "), v.State, v, tt.want)
+			}
 		}
 	}
 }

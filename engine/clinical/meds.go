@@ -100,9 +100,10 @@ type exposureQuery struct {
 }
 
 // takes asks whether the patient is exposed to a drug of a value set: now, or
-// with within: in a window up to now. The order at hand, and the one it
-// replaces, never count. The answer is false only if every source of
-// medications is complete and every drug that could count is identified.
+// with within, in a window up to now. The order at hand never counts, nor does
+// the one that it replaces, but for one of another drug in a window (see
+// changes). The answer is false only if every source of medications is complete
+// and every drug that could count is identified.
 func takes(s *Session, c *Call) (*ast.Term, error) {
 	q := exposureQuery{set: c.set("set"), windowed: c.has("within"), window: c.duration("within"), byStart: c.has("by"),
 		other: c.flag("other_ingredient"), systemic: c.flag("systemic"), drafts: c.flag("drafts")}
