@@ -33,20 +33,10 @@ func Libraries() []*Library { return slices.Clone(libraries()) }
 // Newest returns the newest library that this program has.
 func Newest() *Library { return libraries()[len(libraries())-1] }
 
-// Lookup returns the library of a version, as an activation or a record names
-// it.
-func Lookup(version string) (*Library, bool) {
-	return last(func(l *Library) bool { return l.version == version })
-}
-
 // NewestOf returns the newest library of a major version, as a pack names it.
 func NewestOf(major string) (*Library, bool) {
-	return last(func(l *Library) bool { return l.Major() == major })
-}
-
-func last(is func(*Library) bool) (*Library, bool) {
 	for _, l := range slices.Backward(libraries()) {
-		if is(l) {
+		if l.Major() == major {
 			return l, true
 		}
 	}
