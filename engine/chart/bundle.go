@@ -221,7 +221,7 @@ func (p *parser) resource(src *Source) (string, error) {
 const maxNotes = 16
 
 // issues notes the codes of an OperationOutcome inside a search result and
-// gives what it means: a warning or information is a note, unless its code
+// returns what it means: a warning or information is a note, unless its code
 // says that data sources were not reached or that entries may not be shown;
 // anything else means that entries were left out.
 func issues(outcome rawjson.Value, src *Source) Completeness {
@@ -252,7 +252,7 @@ func issues(outcome rawjson.Value, src *Source) Completeness {
 	return c
 }
 
-// meant gives what the code of a warning or information says about the search
+// meant returns what the code of a warning or information says about the search
 // it came with.
 func meant(code string) Completeness {
 	switch code {

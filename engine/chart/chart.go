@@ -79,16 +79,16 @@ func (c *Chart) addSource(src *Source) {
 	c.sources = append(c.sources, src)
 }
 
-// Request gives the call the chart was made of.
+// Request returns the call the chart was made of.
 func (c *Chart) Request() *Request { return c.in.Request }
 
-// Now gives the time of the call in the tenant's zone.
+// Now returns the time of the call in the tenant's zone.
 func (c *Chart) Now() time.Time { return c.now }
 
-// Zone gives the tenant's zone.
+// Zone returns the tenant's zone.
 func (c *Chart) Zone() *time.Location { return c.in.Zone }
 
-// Source gives the completeness of a prefetch key, NotSupplied if it was
+// Source returns the completeness of a prefetch key, NotSupplied if it was
 // neither sent nor fetched.
 func (c *Chart) Source(key string) Completeness {
 	if src := c.source(key); src != nil {

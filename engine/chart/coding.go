@@ -86,7 +86,7 @@ func systemOfOID(oid, otherwise string) string {
 
 // concept reads a CodeableConcept and what senders put in its place: a list
 // of them, a bare Coding, or the CodeableReference of FHIR R5. It appends the
-// codings, and gives the first text. ok is false if the value is neither.
+// codings, and returns the first text. ok is false if the value is neither.
 func concept(v rawjson.Value, codings []Coding) (_ []Coding, text string, ok bool) {
 	if v.Missing() {
 		return codings, "", true

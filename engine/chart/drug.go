@@ -10,7 +10,7 @@ import (
 )
 
 // ErrTerminology means that a terminology release contradicts itself; its
-// publisher has to mend it.
+// publisher has to fix it.
 var ErrTerminology = errors.New("inconsistent terminology")
 
 // Terminology maps drug codes of one system to ingredients, as one release
@@ -66,7 +66,7 @@ func NewTerminology(system, release string, ingredients []Coding, products []Pro
 	return t, nil
 }
 
-// Ingredients gives the ingredients of a product and its dose form. An
+// Ingredients returns the ingredients of a product and its dose form. An
 // ingredient is its own ingredient, without a form. ok is false for a code
 // the release does not have. The result must not be changed.
 func (t *Terminology) Ingredients(system, code string) (ingredients []Coding, form string, ok bool) {
@@ -93,7 +93,7 @@ type Drug struct {
 // Identified reports whether the ingredients are known.
 func (d *Drug) Identified() bool { return d.Reason == (fact.Reason{}) }
 
-// Name gives the drug in words: the text sent, a display sent, else the
+// Name returns the drug in words: the text sent, a display sent, else the
 // displays of the ingredients.
 func (d *Drug) Name() string {
 	if d.Text != "" {

@@ -12,7 +12,7 @@ import (
 // administrationLasts is how long a drug that was administered counts as
 // current after its end: the patient still has it in the body, and the next
 // dose may not be charted yet. A day covers the longest customary interval
-// between doses on a ward, once daily. It is no washout: a rule that needs
+// between doses on a ward, once daily. It is not a washout: a rule that needs
 // longer asks for a window (within), which counts from the same end.
 const administrationLasts = 24 * time.Hour
 
@@ -125,7 +125,7 @@ func (e *Exposure) lastedTo(t time.Time) fact.State {
 	return fact.Unknown
 }
 
-// Exposures gives every statement of exposure, drafts first. Left out are:
+// Exposures returns every statement of exposure, drafts first. Left out are:
 // entered in error, doNotPerform, proposals, options and drafts that are not of
 // this call, and what was declared, by its status, never to be given.
 func (c *Chart) Exposures() []*Exposure {
@@ -220,7 +220,7 @@ func (c *Chart) when(t *timing, name string, v rawjson.Value) {
 	}
 }
 
-// supplied gives when a drug was taken up that could be handed out until some
+// supplied returns when a drug was taken up that could be handed out until some
 // time, in supplies for so many days: the validity of a prescription bounds its
 // handing out only. Without the days nothing is known.
 func supplied(until dates.Interval, days int) dates.Interval {
@@ -267,7 +267,7 @@ func days(v rawjson.Value) int {
 	return int(n)
 }
 
-// first gives the first known of several points.
+// first returns the first known of several points.
 func first(points ...dates.Interval) dates.Interval {
 	for _, p := range points {
 		if p.Known() {

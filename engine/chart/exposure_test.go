@@ -17,7 +17,7 @@ func TestExposure(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, typ, rest string
-		want            string // active, during, started; "none" if it is no exposure
+		want            string // active, during, started; "none" if it is not an exposure
 		reason          string
 	}{
 		{"active order", "MedicationRequest", `"status":"active","intent":"order","authoredOn":"2020"`, "true true true", ""},

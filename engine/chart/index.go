@@ -72,7 +72,7 @@ type typeIndex struct {
 
 type codeKey struct{ system, code string }
 
-// Resources gives the resources of a type in the order of the call: drafts
+// Resources returns the resources of a type in the order of the call: drafts
 // first, then the sources. Resources entered in error, and those about another
 // patient, which make the type incomplete, are not among them; one
 // that several sources carry in the same words is there once. The list must
@@ -88,7 +88,7 @@ func (c *Chart) Resources(typ string) []*Resource {
 	return idx.all
 }
 
-// Find gives the resources of a type that carry one of the codes, in the
+// Find returns the resources of a type that carry one of the codes, in the
 // order of Resources. The systems of the codes must be canonical.
 func (c *Chart) Find(typ string, codes ...Coding) []*Resource {
 	idx := c.index(typ)

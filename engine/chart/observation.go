@@ -26,7 +26,7 @@ type Observation struct {
 	Reasons []fact.Reason
 }
 
-// Analyte gives what was measured, for units.Convert.
+// Analyte returns what was measured, for units.Convert.
 func (o *Observation) Analyte() units.Analyte {
 	for _, c := range o.Codings {
 		if c.System == LOINC {
@@ -50,7 +50,7 @@ func (o *Observation) Evidence() fact.Evidence {
 	return e
 }
 
-// label gives the codes of a resource in words.
+// label returns the codes of a resource in words.
 func (r *Resource) label() string {
 	if r.Text != "" {
 		return r.Text
@@ -98,7 +98,7 @@ func (c *Chart) Observation(r *Resource) *Observation {
 	return o
 }
 
-// Components gives the parts of panels that carry one of the codes, each as an
+// Components returns the parts of panels that carry one of the codes, each as an
 // Observation with the name, status and dates of its panel, in their order. The
 // systems of the codes must be canonical.
 func (c *Chart) Components(codes ...Coding) []*Observation {

@@ -46,7 +46,7 @@ func TestAnotherPatient(t *testing.T) {
 		`{"reference":"Patient/p1"}`:                                    true,
 		`{"reference":"https://ehr.example/fhir/R4/Patient/p1"}`:        true,
 		`{"reference":"Patient/p1/_history/3"}`:                         true,
-		`{"reference":"https://elsewhere.example/Patient/9"}`:           true, // another server's name for whom we can not tell
+		`{"reference":"https://elsewhere.example/Patient/9"}`:           true, // another server's name for whom we cannot tell
 		`{"identifier":{"value":"9"}}`:                                  true,
 		`{"reference":"Group/9"}`:                                       true,
 		`null`:                                                          true,

@@ -24,7 +24,7 @@ type Order struct {
 	Reason fact.Reason
 }
 
-// Name gives what is ordered in words, or its type.
+// Name returns what is ordered in words, or its type.
 func (o *Order) Name() string {
 	if name := o.Drug.Name(); name != "" {
 		return name
@@ -80,7 +80,7 @@ func isOrder(typ string) bool {
 	}
 }
 
-// Orders gives the orders of context.draftOrders in their order, without
+// Orders returns the orders of context.draftOrders in their order, without
 // those entered in error and those that forbid (doNotPerform).
 func (c *Chart) Orders() []*Order {
 	if c.read.orders {
@@ -107,7 +107,7 @@ func (c *Chart) Orders() []*Order {
 	return c.orders
 }
 
-// distinguish gives an order a name of its own: findings and cuts are filed by
+// distinguish returns an order a name of its own: findings and cuts are filed by
 // it, and two drafts may come without an id or under one.
 func (o *Order) distinguish(names map[string]int) {
 	name := o.Ref()
@@ -119,7 +119,7 @@ func (o *Order) distinguish(names map[string]int) {
 	o.ref = name
 }
 
-// Selected gives the orders that context.selections names, by "Type/id" or by
+// Selected returns the orders that context.selections names, by "Type/id" or by
 // the id alone.
 func (c *Chart) Selected() []*Order {
 	named := make(map[string]bool, len(c.in.Request.Selections))

@@ -95,7 +95,7 @@ func (r *Request) takeToken(body []byte) (text string, err error) {
 	return unsafe.String(unsafe.SliceData(r.Body), len(r.Body)), nil
 }
 
-// findToken gives where the value of fhirAuthorization.access_token lies;
+// findToken returns where the value of fhirAuthorization.access_token lies;
 // end is 0 if there is none. Names are compared without their escapes.
 func findToken(text string) (start, end int, err error) {
 	s := rawjson.Scanner{Src: text}
@@ -326,7 +326,7 @@ func (p *parser) prefetch(r *Request) error {
 	return nil
 }
 
-// take gives the resources read since the last take; sources share one array.
+// take returns the resources read since the last take; sources share one array.
 func (p *parser) take() []item {
 	n := len(p.items)
 	taken := p.items[:n:n]

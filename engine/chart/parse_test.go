@@ -308,7 +308,7 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// spots gives where every value of a text lies.
+// spots returns where every value of a text lies.
 func spots(text string) (list [][2]int) {
 	s := rawjson.Scanner{Src: text}
 	var walk func()

@@ -19,7 +19,7 @@ func (p *Patient) Evidence(what, value string) fact.Evidence {
 	return fact.Evidence{Ref: p.Ref(), What: what, Value: value, Source: p.Source}
 }
 
-// Patient gives the patient the call is about. If it is not there the reason
+// Patient returns the patient the call is about. If it is not there the reason
 // says why: not-supplied and its likes, no-data for a source that came empty,
 // ambiguous if only other patients, or several without an id, came.
 func (c *Chart) Patient() (*Patient, []fact.Reason) {

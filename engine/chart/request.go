@@ -13,7 +13,7 @@
 // normal (every question of absence goes through Chart.Complete); dates keep
 // their precision; codes match by system and code, never by display; nothing
 // reads a clock, a zone file of the machine or the network, so a recorded
-// body gives the same chart again.
+// body yields the same chart again.
 //
 // What it does not: it judges no clinical question, follows no next link and
 // fetches nothing. A Chart belongs to one decision and one goroutine.
@@ -37,7 +37,7 @@ var ErrTooDeep = rawjson.ErrTooDeep
 // allow. Answer 413.
 var ErrTooLarge = errors.New("too large")
 
-// ErrShape means that a part of a body has not the shape CDS Hooks or FHIR
+// ErrShape means that a part of a body does not have the shape CDS Hooks or FHIR
 // gives it. Answer 400 naming the path.
 var ErrShape = errors.New("wrong shape")
 
@@ -56,7 +56,7 @@ func (e *ShapeError) Error() string {
 	return fmt.Sprintf("%v at %s: want %s", ErrShape, e.Path, e.Want)
 }
 
-// Unwrap gives ErrShape.
+// Unwrap returns ErrShape.
 func (e *ShapeError) Unwrap() error { return ErrShape }
 
 // Limits bounds what Parse accepts. A zero field has the default beside it.
@@ -87,7 +87,7 @@ func (l Limits) withDefaults() Limits {
 // changed after Parse and may be shared.
 type Request struct {
 	// Body is the body with the access token blanked to "". It is what
-	// records keep; parsing it again gives the same Request. Do not change it.
+	// records keep; parsing it again yields the same Request. Do not change it.
 	Body []byte
 
 	Hook         string
@@ -135,7 +135,7 @@ const (
 	Complete                        // all there is, perhaps nothing
 )
 
-// String gives the word for logs and records.
+// String returns the word for logs and records.
 func (c Completeness) String() string {
 	return [...]string{"not-supplied", "failed", "suppressed", "partial", "complete"}[min(c, Complete)]
 }
@@ -153,7 +153,7 @@ type Source struct {
 	items []item
 }
 
-// Len gives the number of resources in the source, before any is dropped.
+// Len returns the number of resources in the source, before any is dropped.
 func (s *Source) Len() int { return len(s.items) }
 
 // item is one resource where it lies; nothing of it is decoded.

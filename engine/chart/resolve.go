@@ -28,7 +28,7 @@ func (c *Chart) Resolve(from *Resource, ref string) (*Resource, bool) {
 	return r, r != nil
 }
 
-// ofURL gives the resource of an entry's fullUrl.
+// ofURL returns the resource of an entry's fullUrl.
 func (x *typeIndex) ofURL(url string) *Resource {
 	if x.byURL == nil {
 		x.byURL = make(map[string]*Resource, len(x.list))

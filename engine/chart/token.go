@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// Token is an access token. Every way of printing or encoding it gives
-// "[token]"; only Reveal gives the secret. The zero Token is none.
+// Token is an access token. Every way of printing or encoding it yields
+// "[token]"; only Reveal returns the secret. The zero Token is none.
 type Token struct {
 	// A function, because reflection cannot look into one: printers that walk
 	// unexported fields show an address.
@@ -23,7 +23,7 @@ func newToken(secret string) Token {
 	return Token{reveal: func() string { return secret }}
 }
 
-// Reveal gives the secret, for the Authorization header of a FHIR call and
+// Reveal returns the secret, for the Authorization header of a FHIR call and
 // nothing else. It must not be stored or logged.
 func (t Token) Reveal() string {
 	if t.reveal == nil {

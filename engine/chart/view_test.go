@@ -337,7 +337,7 @@ func TestHostileCharts(t *testing.T) {
 	}
 }
 
-// TestIsNamed holds the comparison without texts against the one of texts, for
+// TestIsNamed compares the comparison without texts with the one of texts, for
 // resources with and without an id.
 func TestIsNamed(t *testing.T) {
 	var all []*Resource

@@ -46,7 +46,7 @@ func (a *answers) Pop() {
 	a.begin, a.frames = a.frames[last], a.frames[:last]
 }
 
-// Get gives the value of a reference: nil and true if it is undefined, nil and
+// Get returns the value of a reference: nil and true if it is undefined, nil and
 // false if it was not evaluated yet.
 func (a *answers) Get(ref ast.Ref) (*ast.Term, bool) {
 	c := a.find(ref)
@@ -76,7 +76,7 @@ func (a *answers) Put(ref ast.Ref, value *ast.Term) {
 	}
 }
 
-// Keys gives the references of the active frame that have a value.
+// Keys returns the references of the active frame that have a value.
 func (a *answers) Keys() []ast.Ref {
 	var keys []ast.Ref
 	for _, c := range a.list[a.begin:] {

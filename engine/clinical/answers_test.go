@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAnswersAreThoseOfTheEvaluator holds the list against the evaluator's own
+// TestAnswersAreThoseOfTheEvaluator compares the list with the evaluator's own
 // cache, whatever is done with both.
 func TestAnswersAreThoseOfTheEvaluator(t *testing.T) {
 	var a answers

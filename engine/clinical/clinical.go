@@ -12,9 +12,9 @@
 // A pack names the major version it needs, and an activation the exact version
 // it was approved with; a node without it refuses. Any change that can change
 // an answer makes another version. Everything that is known of a function
-// stands in one [Function], and a call that does more than that says fails.
+// is in one [Function], and a call that does more than that says fails.
 package clinical
 
 import "errors"
 
-var errNoOrder = errors.New("this rule is asked about the patient, there is no order; give it an order trigger")
+var errNoOrder = errors.New("this rule is asked about the patient, so there is no order; give it an order trigger")

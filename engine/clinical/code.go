@@ -12,7 +12,7 @@ import (
 	"github.com/precept-cds/precept/rulepacks"
 )
 
-// Code is the Rego of a pack: parsed, compiled against a library, and held
+// Code is the Rego of a pack: parsed, compiled against a library, and checked
 // against the pack's value sets and parameters. It is immutable.
 type Code struct {
 	Library  *Library // its compiled rules run with no other
@@ -64,7 +64,7 @@ type reader struct {
 	pack     *rulepacks.Pack
 	root     string // "data.packs.<pack>."
 	code     *Code
-	uses     map[place][]Use // by the Rego rule they stand in
+	uses     map[place][]Use // by the Rego rule they are in
 	problems Problems
 }
 
@@ -192,7 +192,7 @@ func (r *reader) compile() {
 	}
 }
 
-// rules holds the rules against each other and the pack's value sets, and
+// rules checks the rules against each other and the pack's value sets, and
 // derives what they read.
 func (r *reader) rules() {
 	if len(r.code.Rules) == 0 {

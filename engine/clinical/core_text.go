@@ -12,7 +12,7 @@ import (
 )
 
 // coreTexts holds the wording of the library and the engine in other languages
-// than English. A test holds every language against the English texts used.
+// than English. A test checks every language against the English texts used.
 var coreTexts = map[string]map[string]string{
 	"de": {
 		"Remove the order for {drug}": "Verordnung von {drug} entfernen",
@@ -42,7 +42,7 @@ var coreTexts = map[string]map[string]string{
 		"{what} only in a status that does not count": "{what} nur in einem Status, der nicht zählt",
 		"{what} given in words only":                  "{what} nur als Text angegeben",
 		"{what} in a unit that can not be converted":  "{what} in nicht umrechenbarer Einheit",
-		"dose of {what} can not be read":              "Dosis von {what} nicht lesbar",
+		"dose of {what} cannot be read":               "Dosis von {what} nicht lesbar",
 		"{what} could not be resolved":                "{what} nicht auflösbar",
 		"{what} is contradictory":                     "{what} widersprüchlich",
 		"{what} is implausible":                       "{what} unplausibel",
@@ -104,7 +104,7 @@ func CoreCount(lang string, n int, one, many string, with ...string) string {
 	return CoreText("en", text, append(with, "n", strconv.Itoa(n))...)
 }
 
-// CoreText gives the core's own wording of an English text in a language, its
+// CoreText returns the core's own wording of an English text in a language, its
 // {names} replaced by the values that follow as name, value pairs.
 func CoreText(language, english string, with ...string) string {
 	text := english
@@ -127,7 +127,7 @@ var reasonTexts = map[fact.Code]string{
 	fact.WrongStatus:           "{what} only in a status that does not count",
 	fact.TextOnly:              "{what} given in words only",
 	fact.UnitUnconvertible:     "{what} in a unit that can not be converted",
-	fact.UnparseableDose:       "dose of {what} can not be read",
+	fact.UnparseableDose:       "dose of {what} cannot be read",
 	fact.UnresolvedReference:   "{what} could not be resolved",
 	fact.Ambiguous:             "{what} is contradictory",
 	fact.Implausible:           "{what} is implausible",

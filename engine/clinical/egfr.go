@@ -46,7 +46,7 @@ func formulaOf(r []fact.Evidence, codings []chart.Coding) string {
 	return "reported"
 }
 
-// egfr gives the newest valid reported eGFR, else the one computed by CKD-EPI
+// egfr returns the newest valid reported eGFR, else the one computed by CKD-EPI
 // 2021 from the newest creatinine. Both hold for adults only.
 func egfr(s *Session, c *Call) (*ast.Term, error) {
 	maxAge := c.duration("max_age")
@@ -75,7 +75,7 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 	}
 	scr := plausible(s.newest("creatinine", creatinineCodes, "mg/dL", maxAge), "0.05", "100")
 	if scr.State != fact.Known {
-		// Neither is usable: a creatinine that exists but can not be used says
+		// Neither is usable: a creatinine that exists but cannot be used says
 		// more than an eGFR that does not.
 		if !onlyGaps(scr) {
 			return &fact.Value{Name: "eGFR", Unit: units.Renal, Reasons: scr.Reasons, Evidence: append(reported.Evidence, scr.Evidence...)}

@@ -166,7 +166,7 @@ func TestLab(t *testing.T) {
 		{"converted", []string{labResult("1", "2160-0", "2026-02-01", quantity("88.42", "umol/L"))}, "1 mg/dL"},
 		{"the same day, not told apart", []string{labResult("1", "2160-0", "2026-02-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", quantity("2.0", "mg/dL"))}, "1.0 to 2.0 mg/dL"},
 		{"the newest has no value", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", `"note":[]`)}, "1.0 mg/dL"},
-		{"the newest can not be used", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", quantity("2.0", "bogus"))}, "unit-unconvertible"},
+		{"the newest cannot be used", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", quantity("2.0", "bogus"))}, "unit-unconvertible"},
 		{"of another dimension", []string{labResult("1", "2160-0", "2026-02-01", quantity("2.0", "kg"))}, "unit-unconvertible"},
 		{"without a unit", []string{labResult("1", "2160-0", "2026-02-01", `"valueQuantity":{"value":2}`)}, "unit-unconvertible"},
 		{"negative", []string{labResult("1", "2160-0", "2026-02-01", quantity("-1", "mg/dL"))}, "implausible"},

@@ -14,7 +14,7 @@ import (
 )
 
 // Function says everything about one function of a library: what authors read,
-// what packs are held against, what prefetch and source attributes are derived
+// what packs are checked against, what prefetch and source attributes are derived
 // from, and what runs. It is a value; a library does not change the ones it has.
 type Function struct {
 	Name    string
@@ -27,7 +27,7 @@ type Function struct {
 
 	// Reads are the FHIR resource types it looks into, and Attributes the
 	// source attributes of 45 CFR 170.315(b)(11)(iv) its answer depends on, as
-	// pack.yaml names them. Both are held against every call. Neither may be
+	// pack.yaml names them. Both are checked at every call. Neither may be
 	// left out: a function that looks into nothing says [None].
 	Reads, Attributes []string
 
@@ -65,7 +65,7 @@ const (
 	typeBoolean    Type = "boolean"
 	typeString     Type = "string"
 	typeAny        Type = "any"
-	// What follows is held against the pack where it is read.
+	// What follows is checked against the pack where it is read.
 	typeState     Type = "state"        // true, false or unknown, as a word
 	typeParameter Type = "parameter"    // name of a parameter; a literal
 	typeLabel     Type = "label"        // words shown to people; a literal
@@ -73,7 +73,7 @@ const (
 	typeFill      Type = "what to fill" // object of what a template names
 )
 
-// rego gives the type as the evaluator knows it, nil if there is no such type.
+// rego returns the type as the evaluator knows it, nil if there is no such type.
 func (t Type) rego() types.Type {
 	switch t {
 	case typeFact:

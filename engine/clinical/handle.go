@@ -87,7 +87,7 @@ func (h *handles) index(t *ast.Term, n int) (int, error) {
 	return 0, fmt.Errorf("want a %s made by a built-in of this evaluation, not a written-down one", h.kind)
 }
 
-// blank gives an empty fact; they are made a dozen at a time.
+// blank returns an empty fact; they are made a dozen at a time.
 func (s *Session) blank() *fact.Fact {
 	if len(s.blanks) == 0 {
 		s.blanks = make([]fact.Fact, 12)

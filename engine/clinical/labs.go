@@ -14,7 +14,7 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 )
 
-// lab gives the newest valid result of a value set.
+// lab returns the newest valid result of a value set.
 func lab(s *Session, c *Call) (*ast.Term, error) {
 	set := c.set("set")
 	return s.newValue(c, s.newest(set.title, set.codings, c.text("unit"), c.duration("max_age"))), nil
@@ -24,15 +24,15 @@ func lab(s *Session, c *Call) (*ast.Term, error) {
 type reading struct {
 	*chart.Observation
 	bounds units.Bounds
-	reason *fact.Reason // why its value can not be used although it counts
+	reason *fact.Reason // why its value cannot be used although it counts
 }
 
-// newest gives the newest valid result with one of the codes, in a unit.
+// newest returns the newest valid result with one of the codes, in a unit.
 //
 // Results count if they are final, amended or corrected, of their own or as a
 // part of a panel; "newest" is by the time of the specimen, ties by the time of
 // issue. Where two could be the newest, the value is the interval over both. A
-// newest result that exists but can not be used (its unit, a withheld value, a
+// newest result that exists but cannot be used (its unit, a withheld value, a
 // date in the future, a status FHIR does not have) makes the value unknown: an
 // older one must not stand in for it. So does one without a date that can be
 // read, which may be the newest of all. One that reports no value at all is
@@ -116,7 +116,7 @@ func unfinished(status string) bool {
 }
 
 // settle sets the time of a result as far as it is known: one without a date
-// may be of any time up to now. It gives why its value can not be used, if not.
+// may be of any time up to now. It returns why its value cannot be used, if so.
 func settle(o *chart.Observation, now time.Time) (odd fact.Code) {
 	switch o.Status {
 	case "final", "amended", "corrected":
@@ -169,7 +169,7 @@ func read(o *chart.Observation, unit, name string) (r reading, ok bool) {
 	return r, true
 }
 
-// possiblyNewest gives the readings that could be the newest: those that may
+// possiblyNewest returns the readings that could be the newest: those that may
 // have been taken after every other. Of several of the same instant the one
 // issued last counts.
 func possiblyNewest(list []reading) []reading {
@@ -215,7 +215,7 @@ func span(v *fact.Value, list []reading) {
 	v.Low, v.High, v.LowOpen, v.HighOpen = b.Low, b.High, b.LowOpen, b.HighOpen
 }
 
-// extreme gives the outer of two bounds in a direction; nil is outermost.
+// extreme returns the outer of two bounds in a direction; nil is outermost.
 func extreme(a *apd.Decimal, aOpen bool, b *apd.Decimal, bOpen bool, direction int) (*apd.Decimal, bool) {
 	if a == nil || b == nil {
 		return nil, false

@@ -158,7 +158,7 @@ func set(names ...string) map[string]bool {
 	return m
 }
 
-// shorten gives every call of the library in compiled code an operator of one
+// shorten returns every call of the library in compiled code an operator of one
 // part, "fhir.takes" for ["fhir", "takes"]: the evaluator then need not join
 // the parts at every call. Names stay what they are.
 func (l *Library) shorten(c *ast.Compiler) {

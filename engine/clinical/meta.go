@@ -39,10 +39,10 @@ type Citation struct {
 	Description string `json:"description,omitempty"`
 }
 
-// UnknownPolicy says what to show when a rule can not tell.
+// UnknownPolicy says what to show when a rule cannot tell.
 type UnknownPolicy string
 
-// The policies for a rule that can not tell.
+// The policies for a rule that cannot tell.
 const (
 	UnknownSilent  UnknownPolicy = "silent"
 	UnknownInfo    UnknownPolicy = "info"
@@ -69,7 +69,7 @@ var overrideReasons = []OverrideReason{
 	{"data-outdated", reasonSystem, "Data shown is wrong or out of date"},
 }
 
-// SeverityFor gives the urgency of the rule's card on one hook.
+// SeverityFor returns the urgency of the rule's card on one hook.
 func (r *Rule) SeverityFor(hook string) cdshooks.Indicator {
 	if s, ok := r.Severity[hook]; ok {
 		return s
@@ -168,7 +168,7 @@ func (m *metadata) check(title string) error {
 	case (m.Trigger.Order != "") == m.Trigger.Patient:
 		return fmt.Errorf("trigger must be {order: <value set>} or {patient: true}")
 	case unknown != UnknownSilent && unknown != UnknownInfo && unknown != UnknownWarning:
-		return fmt.Errorf("unknown must be silent, info or warning: what to show when the rule can not tell")
+		return fmt.Errorf("unknown must be silent, info or warning: what to show when the rule cannot tell")
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 )
 
-// TestNothingOlderStandsIn holds that a result which may be the newest, but can
-// not be read, is never silently passed over for an older one.
+// TestNothingOlderStandsIn holds that a result which may be the newest, but cannot
+//  be read, is never silently passed over for an older one.
 func TestNothingOlderStandsIn(t *testing.T) {
 	old := labResult("old", "98979-8", "2025-06-01", quantity("80", units.Renal))
 	low := labResult("new", "98979-8", "2026-02-20", quantity("20", units.Renal))
@@ -89,7 +89,7 @@ func TestPlausible(t *testing.T) {
 	}
 }
 
-// TestSupersedesInACircle holds that rules can not hide each other's cards.
+// TestSupersedesInACircle holds that rules cannot hide each other's cards.
 func TestSupersedesInACircle(t *testing.T) {
 	for text, circle := range map[string]bool{
 		"a>b b>c":         false,
@@ -116,12 +116,12 @@ func TestSupersedesInACircle(t *testing.T) {
 		pack.Rules[i].Data = []byte(strings.Replace(string(f.Data), "#   id: metformin-caution\n", "#   id: metformin-caution\n#   supersedes: [metformin-contraindicated]\n", 1))
 	}
 	if _, err := Newest().ReadCode(&pack); err == nil || !strings.Contains(err.Error(), "circle") {
-		t.Errorf("a pack with a circle gives %v", err)
+		t.Errorf("a pack with a circle: %v", err)
 	}
 }
 
 // TestOtherIngredientOfNobodyKnows holds that a drug of the set counts as
-// unknown where its ingredients can not be told, and never as the same one.
+// unknown where its ingredients cannot be told, and never as the same one.
 func TestOtherIngredientOfNobodyKnows(t *testing.T) {
 	order := func(id, drug string) string {
 		return med("MedicationRequest", id, drug, `,"status":"active","intent":"order"`)

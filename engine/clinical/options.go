@@ -105,7 +105,7 @@ func (o *Option) nearDuration(text string) string {
 	return o.example()
 }
 
-// nearest gives the one of several words that is meant by a misspelt one; ok
+// nearest returns the one of several words that is meant by a misspelt one; ok
 // is false if it resembles none.
 func nearest(word string, list []string) (best string, ok bool) {
 	least := 1 + len(word)/4
@@ -158,7 +158,7 @@ func termOf(v jsontext.Value) (*ast.Term, error) {
 	return ast.NewTerm(t), nil
 }
 
-// begin takes in what the evaluator gives to a call. That what is given fits
+// begin takes in what the evaluator passes to a call. That what is passed fits
 // was found where the pack was read and bound; it is read again all the same,
 // because a rule that answers with an option misread is worse than one that
 // fails.
@@ -213,7 +213,7 @@ func (f *Function) optionNames() []string {
 	return names
 }
 
-// option gives what was said for an option of the function.
+// option returns what was said for an option of the function.
 func (c *Call) option(name string) *given {
 	for i := range c.function.Options {
 		if c.function.Options[i].Name == name {

@@ -79,7 +79,7 @@ func TestOptionsWhereRead(t *testing.T) {
 		{`fhir.takes({"set": "warfarin", 7: "P14D"})`, `fhir.takes has no option 7; it has set`},
 		{`fhir.takes("warfarin")`, `the options of fhir.takes must be a literal object`},
 
-		// arguments, and what stands where
+		// arguments, and what goes where
 		{`fact.named(concat("", ["x"]), fact.all([]))`, `argument 1 of fact.named must be a literal string`},
 		{`fact.less(fhir.age({"unit": "a"}), param("days"))`, `fact.less needs a number, and the parameter days is of type string`},
 		{`fact.less(fhir.age({"unit": "a"}), param("limit"))`, ""},
@@ -105,7 +105,7 @@ func TestOptionsWhereRead(t *testing.T) {
 	}
 }
 
-// TestLineOfAnOption holds that a problem is reported where the option stands,
+// TestLineOfAnOption holds that a problem is reported where the option is,
 // and that a call reports all that is wrong with it.
 func TestLineOfAnOption(t *testing.T) {
 	_, err := Newest().ReadCode(rulePack("p", "1", "fact.lacking(fhir.lab({\n\t\"set\": \"potassium\",\n\t\"unit\": \"mmol\",\n\t\"max_age\": \"90 days\",\n}))"))
@@ -133,7 +133,7 @@ func TestNamesOfTheLibrary(t *testing.T) {
 	}
 }
 
-// TestBind holds that what a tenant sets is held against the options that it
+// TestBind holds that what a tenant sets is checked against the options that it
 // stands for, not only against the parameter.
 func TestBind(t *testing.T) {
 	code, err := Newest().ReadCode(rulePack("p", "1", `fhir.takes({"set": "warfarin", "within": param("days")})`))

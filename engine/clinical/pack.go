@@ -30,7 +30,7 @@ type valueSet struct {
 	ordered, takes, has, everHad string // labels of facts about it
 }
 
-// Bind gives the pack with the tenant's parameters; what is not set takes the
+// Bind returns the pack with the tenant's parameters; what is not set takes the
 // pack's default. A parameter that the pack does not declare, or a value that
 // does not fit it or an option it stands for, is refused.
 func (c *Code) Bind(set map[string]jsontext.Value) (*Pack, error) {

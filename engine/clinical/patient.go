@@ -11,7 +11,7 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 )
 
-// age gives the completed years of the patient as an interval: one number if
+// age returns the completed years of the patient as an interval: one number if
 // the birth date is known to the day.
 func age(s *Session, c *Call) (*ast.Term, error) {
 	return s.newValue(c, s.age()), nil
@@ -59,7 +59,7 @@ func completedYears(birth, now time.Time) int {
 	return years
 }
 
-// sexes gives the sexes the patient may have, for formulas that need one: both
+// sexes returns the sexes the patient may have, for formulas that need one: both
 // if it is not known.
 func (s *Session) sexes() (female, male bool, evidence []fact.Evidence) {
 	p, _ := s.chart.patient(attributeSex)

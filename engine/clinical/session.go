@@ -34,7 +34,7 @@ type Session struct {
 	// What follows does not depend on the call and outlives it.
 	libs   map[*Library]*bound             // those that were asked so far
 	lib    *bound                          // that of pack; nil before Ask
-	take   func(topdown.QueryResult) error // keeps what a query gives in result
+	take   func(topdown.QueryResult) error // keeps the result of a query
 	result *ast.Term
 	call   Call                     // the one under way: functions do not nest
 	places map[*ast.Location]string // of the calls, as records name them
@@ -142,7 +142,7 @@ func (s *Session) Ask(pack *Pack, subject *chart.Order) {
 // Now is the time of the call.
 func (s *Session) Now() time.Time { return s.chart.now() }
 
-// Functions gives the library of the pack at hand, bound to this session, in
+// Functions returns the library of the pack at hand, bound to this session, in
 // the form the evaluator takes; none before the first Ask.
 func (s *Session) Functions() map[string]*topdown.Builtin {
 	if s.lib == nil {
@@ -158,7 +158,7 @@ func (s *Session) Answers() topdown.VirtualCache { return &s.answers }
 // Answer is the variable that a query for Run binds.
 const Answer = ast.Var("answer")
 
-// Run runs a query and gives the value of Answer, nil if it is undefined.
+// Run runs a query and returns the value of Answer, nil if it is undefined.
 func (s *Session) Run(ctx context.Context, q *topdown.Query) (*ast.Term, error) {
 	s.result = nil
 	err := q.Iter(ctx, s.take)
@@ -168,7 +168,7 @@ func (s *Session) Run(ctx context.Context, q *topdown.Query) (*ast.Term, error) 
 // Fact returns the fact a rule's answer refers to.
 func (s *Session) Fact(t *ast.Term) (*fact.Fact, error) { return s.fact(t) }
 
-// at gives file and line of the call under way.
+// at returns file and line of the call under way.
 func (s *Session) at() string {
 	loc := s.call.loc
 	if loc == nil || loc.File == "" {
@@ -182,7 +182,7 @@ func (s *Session) at() string {
 	return place
 }
 
-// Mentioned gives the facts that the wording of the card looked at and that
+// Mentioned returns the facts that the wording of the card looked at and that
 // holds did not: each once, in the order they were looked at.
 func (s *Session) Mentioned(holds *fact.Fact) []*fact.Fact {
 	var also []*fact.Fact

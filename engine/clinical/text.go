@@ -17,7 +17,7 @@ const maxName = 80
 
 // Plain makes text from a chart safe to stand in a card: one line, no control
 // or direction characters, and none of the characters that markdown or HTML
-// give a meaning to. Renderers differ in what they escape, so look-alikes
+// give a meaning. Renderers differ in what they escape, so look-alikes
 // replace them.
 func Plain(s string) string {
 	if isPlain(s) {
@@ -115,7 +115,7 @@ func text(s *Session, c *Call) (*ast.Term, error) {
 	return ast.StringTerm(filled), nil
 }
 
-// translate gives the pack's wording of a source text in the language of the
+// translate returns the pack's wording of a source text in the language of the
 // call; the source text itself if there is none.
 func (s *Session) translate(source string) string {
 	if t, ok := s.pack.messages[s.language][source]; ok {

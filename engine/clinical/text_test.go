@@ -91,7 +91,7 @@ func TestText(t *testing.T) {
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 
-// TestCoreTexts holds every language against the English texts that the
+// TestCoreTexts checks every language against the English texts that the
 // library, the chart and the engine say, as their source has them.
 func TestCoreTexts(t *testing.T) {
 	used := map[string]bool{}
@@ -144,7 +144,7 @@ func TestCoreTexts(t *testing.T) {
 // saying are the functions that are given a text, and as which argument.
 var saying = map[string]int{"CoreText": 1, "say": 0, "count": 2, "unknown": 1, "newest": 0}
 
-// spoken collects the texts that the source of a package gives to CoreText and
+// spoken collects the texts that the source of a package passes to CoreText and
 // say, and the nouns of its reasons.
 func spoken(t *testing.T, folder string, used map[string]bool) {
 	t.Helper()
@@ -240,7 +240,7 @@ func TestReasonText(t *testing.T) {
 	}
 }
 
-// TestSuggestions holds what a suggestion creates against a slower way to say
+// TestSuggestions compares what a suggestion creates with a slower way to say
 // the same: members that are empty dropped, the others by name, strings short.
 func TestSuggestions(t *testing.T) {
 	a := ask(t, "", bundle())

@@ -52,7 +52,7 @@ func (v *view) now() time.Time { return v.of.Now() }
 // patientID is that of the call, which needs no chart.
 func (v *view) patientID() string { return v.of.Request().PatientID }
 
-// patient gives the patient, for the sake of one attribute.
+// patient returns the patient, for the sake of one attribute.
 func (v *view) patient(attribute string) (*chart.Patient, []fact.Reason) {
 	v.look(attribute, "Patient")
 	return v.of.Patient()

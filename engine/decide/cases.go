@@ -165,7 +165,7 @@ func caseRef(p *rulepacks.Pack, library string) decision.Ref {
 	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Mode: decision.Active, Library: library}
 }
 
-// compareFindings holds the exact set of findings against the case's.
+// compareFindings compares the exact set of findings with the case's.
 func (r *CaseResult) compareFindings(pack string) {
 	if r.Case.Want == nil {
 		return

@@ -108,7 +108,7 @@ func (c *composer) add(card cdshooks.Card, key [3]string, of ...*result) {
 	c.cards = append(c.cards, &composed{Card: card, key: key, results: of})
 }
 
-// uuid gives a version 8 UUID of the record and the parts: the same record
+// uuid returns a version 8 UUID of the record and the parts: the same record
 // always has the same ids, and no two cards share one.
 func (c *composer) uuid(parts ...string) string {
 	text := make([]byte, 0, 256)
@@ -314,7 +314,7 @@ func reasonKey(reasons []fact.Reason) string {
 	return strings.Join(keys, "\n")
 }
 
-// told gives the rule of the same pack that fired on the subject because the very
+// told returns the rule of the same pack that fired on the subject because the very
 // data is lacking, so that its card asks for it; empty if there is none.
 func (c *composer) told(r *result) string {
 	var named []fact.Reason

@@ -136,7 +136,7 @@ func TestUnknownWithTheSameReasonsShareACard(t *testing.T) {
 	}
 }
 
-// unknownRule can not tell, because nobody asked anything.
+// unknownRule cannot tell, because nobody asked anything.
 func unknownRule(id, policy, severity string) decidetest.Rule {
 	return decidetest.Rule{ID: id, Unknown: policy, Severity: severity, Body: "holds := fact.all([])\n\n" + decidetest.PlainCard}
 }
@@ -197,7 +197,7 @@ func TestSupersededCardIsNotShown(t *testing.T) {
 	if list := decidetest.Cards(t, d.Response); len(list) != 1 || list[0].UUID != decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated").Card {
 		t.Errorf("cards %v", list)
 	}
-	// A rule that can not tell, fails, or is out of service supersedes nothing.
+	// A rule that cannot tell, fails, or is out of service supersedes nothing.
 	in := b.Inputs(t, decidetest.Patient(t, "metformin-egfr-27"))
 	in.Cut = []decision.Cut{{Rule: "renal_dosing/metformin-contraindicated", Subject: decision.AnySubject, Cause: decision.CutSuspension}}
 	d = b.Decide(t, in)

@@ -156,7 +156,7 @@ func TestOrdersThatDidNotCome(t *testing.T) {
 	}
 }
 
-// TestIdsWriteNoLines holds that the id of an order can not forge a line of an
+// TestIdsWriteNoLines holds that the id of an order cannot forge a line of an
 // explanation.
 func TestIdsWriteNoLines(t *testing.T) {
 	b := decidetest.New(t)

@@ -191,7 +191,7 @@ func (n *NotRunnable) Error() string {
 // Unwrap returns the cause.
 func (n *NotRunnable) Unwrap() error { return n.Err }
 
-// Fit holds a pack in force against this program: whether it can be run with the
+// Fit checks a pack in force against this program: whether it can be run with the
 // tenant's parameters and the terminology that is live, and whether its golden
 // cases hold in this process. It returns nil, a [*NotRunnable], or the error of
 // ctx.

@@ -38,7 +38,7 @@ type Part struct {
 	bound   *clinical.Pack // likewise
 }
 
-// Rules gives the short ids of the pack's rules, sorted; none if nobody can tell.
+// Rules returns the short ids of the pack's rules, sorted; none if nobody can tell.
 func (p *Part) Rules() []string {
 	names := make([]string, len(p.rules))
 	for i, r := range p.rules {
@@ -104,7 +104,7 @@ func (o *outline) indexTriggers() {
 	}
 }
 
-// match gives the rules that an order triggers, each once, in the order of the
+// match returns the rules that an order triggers, each once, in the order of the
 // pack: by its own codes, and by the ingredients of the drug. It uses the space
 // of rules.
 func (x *triggerIndex) match(o *chart.Order, rules []int) []int {

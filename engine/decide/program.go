@@ -67,7 +67,7 @@ func compile(library *clinical.Library, pack *rulepacks.Pack) (*Program, error) 
 	return p, nil
 }
 
-// Reads gives the FHIR resource types that the pack's rules for a hook look
+// Reads returns the FHIR resource types that the pack's rules for a hook look
 // into, sorted.
 func (p *Program) Reads(hook string) []string {
 	var types []string
@@ -168,7 +168,7 @@ type noDocuments struct{}
 func (noDocuments) Get(ast.Ref) ast.Value  { return nil }
 func (noDocuments) Put(ast.Ref, ast.Value) {}
 
-// eval gives the value of a query, nil if it is undefined.
+// eval returns the value of a query, nil if it is undefined.
 func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session, cancel topdown.Cancel) (*ast.Term, error) {
 	return s.Run(ctx, topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).WithTransaction(p.txn).
 		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).WithBaseCache(noDocuments{}).

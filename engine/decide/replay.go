@@ -10,7 +10,7 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 )
 
-// Replay is a decision made again from its record, held against what was
+// Replay is a decision made again from its record, compared with what was
 // recorded.
 type Replay struct {
 	Same        bool         `json:"same"` // findings and response are the same bytes
@@ -51,7 +51,7 @@ func (m *Materials) Replay(ctx context.Context, in *decision.Inputs, recorded *d
 	return Compare(recorded, again)
 }
 
-// Compare holds two decisions of one call against each other.
+// Compare compares two decisions of one call.
 func Compare(was, is *decision.Decision) (*Replay, error) {
 	a, err := decision.EncodeDecision(was)
 	if err != nil {

@@ -84,7 +84,7 @@ func (d *decided) sum(t *testing.T) string {
 	return hex.EncodeToString(response.Sum(nil)) + " " + hex.EncodeToString(record.Sum(nil))
 }
 
-// TestSameBytes holds every decision of the corpus against golden digests,
+// TestSameBytes compares every decision of the corpus with golden digests,
 // twice and in two orders: a decision is the same bytes whatever was decided
 // before, on every machine and in every version of the program that does not
 // mean to change it.

@@ -37,7 +37,7 @@ import (
 // damaged or was written by a newer version.
 var ErrBody = errors.New("not a record body of this version")
 
-// Encode gives the record body as segments; joined they are the body. The
+// Encode returns the record body as segments; joined they are the body. The
 // large ones are the caller's own slices, not copies.
 func Encode(in *Inputs, d *Decision) ([][]byte, error) {
 	inputs, err := json.Marshal(in, json.Deterministic(true))
@@ -66,7 +66,7 @@ func Encode(in *Inputs, d *Decision) ([][]byte, error) {
 	return segments, nil
 }
 
-// EncodeDecision gives the canonical bytes of the findings and notes, the
+// EncodeDecision returns the canonical bytes of the findings and notes, the
 // bytes that replay compares.
 func EncodeDecision(d *Decision) ([]byte, error) {
 	b, err := json.Marshal(d, json.Deterministic(true))

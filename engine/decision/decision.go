@@ -38,7 +38,7 @@ type Inputs struct {
 	Earlier  []Earlier     `json:"earlier,omitempty"` // answers of earlier calls that were read
 	Cut      []Cut         `json:"cut,omitempty"`     // pairs not evaluated
 
-	// Request is the body as received, its access token blanked. It stands in
+	// Request is the body as received, its access token blanked. It is in
 	// a section of its own in the record.
 	Request []byte `json:"-"`
 }
@@ -146,7 +146,7 @@ type Source struct {
 // Page is one page of a source.
 type Page struct {
 	Query string `json:"query"` // as sent to the FHIR server, without its base
-	// Body is what the server answered. It stands in a section of its own in the
+	// Body is what the server answered. It is in a section of its own in the
 	// record.
 	Body []byte `json:"-"`
 }
@@ -205,7 +205,7 @@ type Decision struct {
 	// Cut lists the pairs this evaluation did not get to. They belong into
 	// Inputs before the decision is recorded.
 	Cut []Cut `json:"-"`
-	// Response is the exact body of the answer. It stands in a section of its
+	// Response is the exact body of the answer. It is in a section of its
 	// own in the record.
 	Response []byte `json:"-"`
 }
@@ -248,7 +248,7 @@ const (
 	WasCut   Outcome = "cut"
 )
 
-// OutcomeOf gives the outcome that a rule's fact stands for.
+// OutcomeOf returns the outcome that a rule's fact stands for.
 func OutcomeOf(s fact.State) Outcome {
 	switch s {
 	case fact.True:
@@ -320,7 +320,7 @@ type Note struct {
 // nobody can identify.
 const Unidentified = "core/unidentified-order"
 
-// WholePack gives the rule id of a finding about all rules of a pack whose rules
+// WholePack returns the rule id of a finding about all rules of a pack whose rules
 // nobody can name.
 func WholePack(pack string) string { return pack + "/*" }
 

@@ -10,7 +10,7 @@
 // What the package guarantees: the logic is Kleene's (a false operand decides
 // an AND, a true one decides an OR, otherwise unknown stays unknown), numbers
 // are decimals (never binary floating point), and the zero State is Unknown,
-// so that a forgotten assignment can not read as a reassuring answer.
+// so that a forgotten assignment cannot read as a reassuring answer.
 package fact
 
 import (
@@ -29,7 +29,7 @@ const (
 	True
 )
 
-// String gives the word used in records, cases and explanations.
+// String returns the word used in records, cases and explanations.
 func (s State) String() string {
 	switch s {
 	case True:
@@ -73,8 +73,8 @@ const (
 	Stale                 Code = "stale"                  // what there is, is too old
 	WrongStatus           Code = "wrong-status"           // only entries in a status that does not count
 	TextOnly              Code = "text-only"              // described in words, without a code
-	UnitUnconvertible     Code = "unit-unconvertible"     // in a unit that can not be converted safely
-	UnparseableDose       Code = "unparseable-dose"       // dosage that can not be read
+	UnitUnconvertible     Code = "unit-unconvertible"     // in a unit that cannot be converted safely
+	UnparseableDose       Code = "unparseable-dose"       // dosage that cannot be read
 	UnresolvedReference   Code = "unresolved-reference"   // points to a resource that was not sent
 	Ambiguous             Code = "ambiguous"              // contradicting entries
 	Implausible           Code = "implausible"            // outside what a living patient can have
@@ -123,7 +123,7 @@ const (
 	Known
 )
 
-// String gives the word used in records.
+// String returns the word used in records.
 func (p Presence) String() string {
 	switch p {
 	case Known:
@@ -171,7 +171,7 @@ type Value struct {
 	Evidence []Evidence   `json:"evidence,omitempty"`
 }
 
-// String gives the interval and unit as shown on cards: "27.0 mL/min",
+// String returns the interval and unit as shown on cards: "27.0 mL/min",
 // "< 30", "16.9 to 22.6", or "unknown".
 func (v *Value) String() string {
 	if v.State != Known {
@@ -203,7 +203,7 @@ func bound(sign string, open bool, d *apd.Decimal) string {
 	return sign + " " + d.Text('f')
 }
 
-// UnitText gives the customary spelling of a UCUM unit on cards.
+// UnitText returns the customary spelling of a UCUM unit on cards.
 func UnitText(ucum string) string {
 	switch ucum {
 	case "mL/min/{1.73_m2}":

@@ -47,7 +47,7 @@ func TestKleene(t *testing.T) {
 
 var states = rapid.SampledFrom([]State{Unknown, False, True})
 
-// TestLogicLaws holds the logic against what any choice for the unknowns gives:
+// TestLogicLaws compares the logic with what any choice for the unknowns yields:
 // an answer may only be certain if no choice can change it.
 func TestLogicLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -70,7 +70,7 @@ const (
 	GreaterEqual Comparison = "fact.greater_equal"
 )
 
-// Sign gives the comparison as written in explanations.
+// Sign returns the comparison as written in explanations.
 func (c Comparison) Sign() string {
 	switch c {
 	case Less:
@@ -84,9 +84,9 @@ func (c Comparison) Sign() string {
 	}
 }
 
-// Compare holds a value against a limit with interval arithmetic: true if it
+// Compare compares a value with a limit by interval arithmetic: true if it
 // holds for every number the value may be, false if for none, otherwise
-// unknown (precision-insufficient). A value that is absent or unknown gives
+// unknown (precision-insufficient). A value that is absent or unknown yields
 // unknown with its own reasons.
 func Compare(v *Value, c Comparison, limit *apd.Decimal) *Fact {
 	f := &Fact{Op: string(c), Limit: limit.Text('f'), Values: []*Value{v}}

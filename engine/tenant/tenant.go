@@ -14,7 +14,7 @@ import (
 	"regexp"
 )
 
-// ID names a health system, as it stands in URLs and logs: lower-case letters,
+// ID names a health system, as it appears in URLs and logs: lower-case letters,
 // digits and dashes, 2 to 63 characters, a letter first.
 type ID string
 

@@ -2,7 +2,7 @@
 // known only between two bounds. "2024" is some instant of that year; a
 // dateTime with a zone is one instant.
 //
-// Comparisons are three-valued: a date too coarse for the question gives
+// Comparisons are three-valued: a date too coarse for the question yields
 // fact.Unknown, never a guess. Zones come from time-zone data embedded at the
 // release TZData, never from the machine, so that a record replays to the
 // same instants anywhere. Nothing here reads a clock.

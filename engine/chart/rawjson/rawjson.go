@@ -21,7 +21,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ErrJSON means that the text is not strict JSON; the sender must mend it.
+// ErrJSON means that the text is not strict JSON; the sender must fix it.
 var ErrJSON = errors.New("not strict JSON")
 
 // ErrTooDeep means that the text nests deeper than the reader allows; no
@@ -44,7 +44,7 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%v at byte %d (%s)", e.Err, e.Offset, e.Path)
 }
 
-// Unwrap gives ErrJSON or ErrTooDeep.
+// Unwrap returns ErrJSON or ErrTooDeep.
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
 // Check reports whether body is exactly one strict JSON value nested at most
@@ -83,7 +83,7 @@ func firstError(body []byte) error {
 }
 
 // deeperThan finds the bracket that exceeds depth in text that may be broken,
-// or gives -1.
+// or returns -1.
 func deeperThan(body []byte, depth int) int {
 	level, quoted := 0, false
 	for i := 0; i < len(body); i++ {

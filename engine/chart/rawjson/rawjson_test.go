@@ -95,7 +95,7 @@ func decode(v Value) any {
 	}
 }
 
-// Whatever passes Check is walked to the same values a decoder gives.
+// Whatever passes Check is walked to the same values that a decoder returns.
 func FuzzWalk(f *testing.F) {
 	for _, s := range []string{`{"a":[1,"x\"",{"b":null}],"c":true}`, ` [ ] `, `"\u00e9"`, `{"a":{"a":{}}}`, `[-0,1e5]`} {
 		f.Add([]byte(s))

@@ -11,7 +11,7 @@ type Scanner struct {
 	first bool // just entered a container
 }
 
-// Pos gives the offset of the next unread byte.
+// Pos returns the offset of the next unread byte.
 func (s *Scanner) Pos() int { return s.pos }
 
 // space passes over white space; checked text has no other byte below it
@@ -22,7 +22,7 @@ func (s *Scanner) space() {
 	}
 }
 
-// Kind gives the first byte of the next value: one of { [ " t f n - 0..9.
+// Kind returns the first byte of the next value: one of { [ " t f n - 0..9.
 func (s *Scanner) Kind() byte {
 	s.space()
 	return s.Src[s.pos]
@@ -73,7 +73,7 @@ func (s *Scanner) Name() string {
 	return name
 }
 
-// Text reads the next value and gives its content if it is a string; null
+// Text reads the next value and returns its content if it is a string; null
 // has the empty text. ok is false for any other value.
 func (s *Scanner) Text() (text string, ok bool) {
 	if s.Kind() == '"' {

@@ -28,7 +28,7 @@ func (v Value) IsNull() bool { return v == "null" }
 // Missing reports whether there is no value, or null.
 func (v Value) Missing() bool { return v == "" || v == "null" }
 
-// Text gives the content of a string; any other value has the empty text.
+// Text returns the content of a string; any other value has the empty text.
 func (v Value) Text() string {
 	if !v.IsString() {
 		return ""
@@ -49,7 +49,7 @@ func unquote(quoted string) string {
 	return string(plain)
 }
 
-// Get gives the member of an object by its name, or the empty Value.
+// Get returns the member of an object by its name, or the empty Value.
 func (v Value) Get(name string) Value {
 	for m := v.Members(); m.Next(); {
 		if m.Name == name {

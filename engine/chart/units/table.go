@@ -68,8 +68,8 @@ func unitOf(code string) (unit, bool) {
 	}
 }
 
-// Known gives the UCUM code of a unit that values can be had in; ok is false if
-// there is no such unit. Beside the units that convert to each other these are
+// Known returns the UCUM code of a unit that values can be had in; ok is false if
+// there is no such unit. Besides the units that convert to each other these are
 // customary ones that convert only to themselves, yet.
 func Known(text string) (code string, ok bool) {
 	code = canonicalCode(text)
@@ -173,7 +173,7 @@ const (
 	Sodium     Analyte = "sodium"
 )
 
-// AnalyteOf gives the analyte of a LOINC code, or the empty one.
+// AnalyteOf returns the analyte of a LOINC code, or the empty one.
 func AnalyteOf(loinc string) Analyte {
 	switch loinc {
 	case "2160-0", "14682-9", "38483-4", "77140-2": // serum, plasma or blood; never urine
@@ -187,7 +187,7 @@ func AnalyteOf(loinc string) Analyte {
 	}
 }
 
-// constant gives the numbers to multiply and divide by between two base
+// constant returns the numbers to multiply and divide by between two base
 // units; both are empty where no conversion is listed.
 func (a Analyte) constant(from, to dimension) (num, den string) {
 	switch a {

@@ -4,7 +4,7 @@
 // It knows few units on purpose. Scaling within one dimension (mg/dL and mg/L)
 // holds for anything; converting between mass, substance and equivalents needs
 // the analyte and is done only for the analytes listed here, each with the
-// constant its source gives. Whatever is not listed is ErrUnit, never a guess:
+// constant that its source states. Whatever is not listed is ErrUnit, never a guess:
 // a plain mL/min is not a mL/min per 1.73 m2.
 package units
 
@@ -37,7 +37,7 @@ type Quantity struct {
 	System     string
 }
 
-// UnitCode gives the canonical UCUM code of the quantity. The code counts if
+// UnitCode returns the canonical UCUM code of the quantity. The code counts if
 // its system is UCUM; else the unit text, or a code without a system, counts
 // if it is one of the customary spellings. Otherwise there is none, and there
 // is none either if code and text are known here as units of different size:
@@ -86,7 +86,7 @@ func (q Quantity) In(unit string, analyte Analyte) (*apd.Decimal, error) {
 	return Convert(q.Value, from, unit, analyte)
 }
 
-// Bounds converts into a UCUM unit and gives the interval the quantity
+// Bounds converts into a UCUM unit and returns the interval the quantity
 // states: a point has low equal to high; "<30" has no low, and an open high.
 func (q Quantity) Bounds(unit string, analyte Analyte) (b Bounds, err error) {
 	n, err := q.In(unit, analyte)
@@ -130,7 +130,7 @@ func notNumeric(r rune) bool {
 }
 
 // Convert converts a number from one UCUM unit to another. The same unit
-// gives the number itself, unchanged; results of a division have 34 digits.
+// returns the number itself, unchanged; results of a division have 34 digits.
 func Convert(n *apd.Decimal, from, to string, analyte Analyte) (*apd.Decimal, error) {
 	from, to = canonicalCode(from), canonicalCode(to)
 	if from == to {

@@ -266,7 +266,7 @@ func Cards(t testing.TB, response []byte) []cdshooks.Card {
 	return r.Cards
 }
 
-// Patient gives the request of a fixture.
+// Patient returns the request of a fixture.
 func Patient(t testing.TB, name string) []byte {
 	t.Helper()
 	p, err := fixtures.Load(name)
@@ -287,7 +287,7 @@ func WithInstance(t testing.TB, request []byte, n int) []byte {
 	return out
 }
 
-// Finding gives what a rule said, about its only subject.
+// Finding returns what a rule said, about its only subject.
 func Finding(t testing.TB, d *decision.Decision, rule string) *decision.Finding {
 	t.Helper()
 	var found *decision.Finding
