@@ -48,7 +48,8 @@ func BenchmarkChart(b *testing.B) {
 		if len(c.Orders()) != 2 || len(c.Exposures()) != 29 {
 			b.Fatal("orders or exposures missing")
 		}
-		for _, r := range c.Find("Observation", Coding{System: LOINC, Code: "2160-0"}, Coding{System: LOINC, Code: "98979-8"}) {
+		for _, r := range c.Find("Observation", Coding{System: LOINC, Code: "2160-0"},
+			Coding{System: LOINC, Code: "98979-8"}) {
 			c.Observation(r)
 		}
 		c.Find("Condition", Coding{System: SNOMED, Code: "12847006"})

@@ -258,7 +258,8 @@ func meant(code string) Completeness {
 	switch code {
 	case "suppressed", "security", "login", "unknown", "expired", "forbidden":
 		return Suppressed
-	case "incomplete", "timeout", "transient", "lock-error", "no-store", "exception", "throttled", "too-costly", "too-long", "limited-filter":
+	case "incomplete", "timeout", "transient", "lock-error", "no-store", "exception", "throttled", "too-costly",
+		"too-long", "limited-filter":
 		return Partial
 	default:
 		return Complete

@@ -50,7 +50,8 @@ func New(in Inputs) (*Chart, error) {
 	if in.Request == nil || in.Now.IsZero() || in.Zone == nil {
 		return nil, ErrInputs
 	}
-	c := &Chart{in: in, now: in.Now.In(in.Zone), base: withSlash(in.Request.FHIRServer), types: make(map[string]*typeIndex)}
+	c := &Chart{in: in, now: in.Now.In(in.Zone), base: withSlash(in.Request.FHIRServer),
+		types: make(map[string]*typeIndex)}
 	c.sources = append(make([]*Source, 0, 1+len(in.Request.Prefetch)+len(in.Fetched)), &in.Request.Drafts)
 	for n := range in.Request.Prefetch {
 		c.addSource(&in.Request.Prefetch[n])

@@ -23,10 +23,14 @@ func utc(t testing.TB) *time.Location {
 func terminology(t testing.TB) *Terminology {
 	t.Helper()
 	terms, err := NewTerminology(RxNorm, "2026.1",
-		[]Coding{{Code: "6809", Display: "metformin"}, {Code: "5640", Display: "ibuprofen"}, {Code: "11289", Display: "warfarin"},
-			{Code: "35827", Display: "ketorolac"}, {Code: "5489", Display: "hydrocodone"}, {Code: "161", Display: "acetaminophen"}},
-		[]Product{{Code: "860975", Ingredients: []string{"6809"}, Form: "oral"}, {Code: "197806", Ingredients: []string{"5640"}, Form: "oral"},
-			{Code: "855350", Ingredients: []string{"11289"}, Form: "oral"}, {Code: "857002", Ingredients: []string{"5489", "161"}, Form: "oral"}})
+		[]Coding{{Code: "6809", Display: "metformin"}, {Code: "5640", Display: "ibuprofen"},
+			{Code: "11289", Display: "warfarin"},
+			{Code: "35827", Display: "ketorolac"}, {Code: "5489", Display: "hydrocodone"},
+			{Code: "161", Display: "acetaminophen"}},
+		[]Product{{Code: "860975", Ingredients: []string{"6809"}, Form: "oral"},
+			{Code: "197806", Ingredients: []string{"5640"}, Form: "oral"},
+			{Code: "855350", Ingredients: []string{"11289"}, Form: "oral"},
+			{Code: "857002", Ingredients: []string{"5489", "161"}, Form: "oral"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,8 @@ func NewTerminology(system, release string, ingredients []Coding, products []Pro
 	for _, p := range products {
 		key := codeKey{system, p.Code}
 		if _, twice := t.drugs[key]; twice || p.Code == "" || len(p.Ingredients) == 0 {
-			return nil, fmt.Errorf("%w: product %q is listed twice or has no code or ingredient", ErrTerminology, p.Code)
+			return nil, fmt.Errorf("%w: product %q is listed twice or has no code or ingredient", ErrTerminology,
+				p.Code)
 		}
 		entry := drugEntry{form: p.Form}
 		for _, code := range p.Ingredients {

@@ -133,7 +133,8 @@ func (c *Chart) Exposures() []*Exposure {
 		return c.exposures
 	}
 	c.read.exposures = true
-	indexes := [...]*typeIndex{c.index("MedicationRequest"), c.index("MedicationStatement"), c.index("MedicationDispense"), c.index("MedicationAdministration")}
+	indexes := [...]*typeIndex{c.index("MedicationRequest"), c.index("MedicationStatement"),
+		c.index("MedicationDispense"), c.index("MedicationAdministration")}
 	count := 0
 	for _, idx := range indexes {
 		count += len(idx.list)

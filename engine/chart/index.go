@@ -127,7 +127,8 @@ func (c *Chart) index(typ string) *typeIndex {
 	if count == 0 {
 		return idx
 	}
-	idx.list, idx.byID, idx.codings = make([]Resource, 0, count), make(map[string]*Resource, count), make([]Coding, 0, count)
+	idx.list, idx.byID, idx.codings = make([]Resource, 0, count), make(map[string]*Resource, count),
+		make([]Coding, 0, count)
 	for _, src := range c.sources {
 		for n := range src.items {
 			if it := &src.items[n]; it.typ == typ {

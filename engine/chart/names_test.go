@@ -9,7 +9,9 @@ import (
 // because senders leave ids out or give one twice.
 func TestOrdersWithoutNames(t *testing.T) {
 	drug := func(id, code string) string {
-		return `{"resourceType":"MedicationRequest","id":"` + id + `","status":"draft","intent":"order","medicationCodeableConcept":{"coding":[{"system":"` + RxNorm + `","code":"` + code + `"}]}}`
+		return `{"resourceType":"MedicationRequest","id":"` + id +
+			`","status":"draft","intent":"order","medicationCodeableConcept":{"coding":[{"system":"` + RxNorm +
+			`","code":"` + code + `"}]}}`
 	}
 	bare := func(code string) string { return strings.Replace(drug("", code), `"id":"",`, "", 1) }
 	for name, test := range map[string]struct {
@@ -17,8 +19,9 @@ func TestOrdersWithoutNames(t *testing.T) {
 		orders        string
 		exposed       int // of the first order: exposures that are another drug
 	}{
-		"no ids":             {[]string{bare("5640"), bare("11289")}, nil, "MedicationRequest MedicationRequest#2", 1},
-		"one id":             {[]string{drug("1", "5640"), drug("1", "11289")}, nil, "MedicationRequest/1 MedicationRequest/1#2", 1},
+		"no ids": {[]string{bare("5640"), bare("11289")}, nil, "MedicationRequest MedicationRequest#2", 1},
+		"one id": {[]string{drug("1", "5640"), drug("1", "11289")}, nil,
+			"MedicationRequest/1 MedicationRequest/1#2", 1},
 		"one order twice":    {[]string{drug("1", "5640"), drug("1", "5640")}, nil, "MedicationRequest/1", 0},
 		"chart without ids":  {[]string{bare("5640")}, []string{bare("11289")}, "MedicationRequest", 1},
 		"order to be signed": {[]string{drug("1", "5640")}, []string{drug("1", "11289")}, "MedicationRequest/1", 0},

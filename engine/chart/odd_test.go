@@ -15,16 +15,19 @@ func TestOtherAnswer(t *testing.T) {
 		source string
 		want   bool
 	}{
-		"nothing":         {`null`, true},
-		"empty":           {bundle(), true},
-		"of the type":     {bundle(drug), true},
-		"with others":     {bundle(result, drug), true},
-		"only others":     {bundle(result), false},
-		"another alone":   {result, false},
-		"only an include": {`{"resourceType":"Bundle","entry":[{"search":{"mode":"include"},"resource":` + result + `}]}`, false},
+		"nothing":       {`null`, true},
+		"empty":         {bundle(), true},
+		"of the type":   {bundle(drug), true},
+		"with others":   {bundle(result, drug), true},
+		"only others":   {bundle(result), false},
+		"another alone": {result, false},
+		"only an include": {`{"resourceType":"Bundle","entry":[{"search":{"mode":"include"},"resource":` + result +
+			`}]}`, false},
 	} {
-		c := chartOf(t, `{}`, `{"m":`+test.source+`}`, func(in *Inputs) { in.Declared = map[string][]string{"m": {"MedicationRequest"}} })
-		if got, reasons := c.Complete("MedicationRequest"); got != test.want || !got && reasons[0].Code != fact.NotSupplied {
+		c := chartOf(t, `{}`, `{"m":`+test.source+`}`,
+			func(in *Inputs) { in.Declared = map[string][]string{"m": {"MedicationRequest"}} })
+		if got, reasons := c.Complete("MedicationRequest"); got != test.want || !got &&
+			reasons[0].Code != fact.NotSupplied {
 			t.Errorf("%s: complete is %v for %v", name, got, reasons)
 		}
 	}
@@ -32,7 +35,8 @@ func TestOtherAnswer(t *testing.T) {
 
 // TestOddComparator holds that a number never loses the sign before it.
 func TestOddComparator(t *testing.T) {
-	c := chartOf(t, `{}`, `{"a":`+bundle(`{"resourceType":"Observation","id":"1","status":"final","valueQuantity":{"value":60,"comparator":["<"],"unit":"kg"}}`)+`}`)
+	c := chartOf(t, `{}`, `{"a":`+
+		bundle(`{"resourceType":"Observation","id":"1","status":"final","valueQuantity":{"value":60,"comparator":["<"],"unit":"kg"}}`)+`}`)
 	o := c.Observation(c.Resources("Observation")[0])
 	if o.Quantity != nil || len(o.Reasons) != 1 || o.Reasons[0].Code != fact.Implausible {
 		t.Errorf("quantity is %v, reasons %v", o.Quantity, o.Reasons)
@@ -43,10 +47,11 @@ func TestOddComparator(t *testing.T) {
 // one's, and that its place is then incomplete.
 func TestAnotherPatient(t *testing.T) {
 	for subject, ours := range map[string]bool{
-		`{"reference":"Patient/p1"}`:                                    true,
-		`{"reference":"https://ehr.example/fhir/R4/Patient/p1"}`:        true,
-		`{"reference":"Patient/p1/_history/3"}`:                         true,
-		`{"reference":"https://elsewhere.example/Patient/9"}`:           true, // another server's name for whom we cannot tell
+		`{"reference":"Patient/p1"}`:                             true,
+		`{"reference":"https://ehr.example/fhir/R4/Patient/p1"}`: true,
+		`{"reference":"Patient/p1/_history/3"}`:                  true,
+		// another server's name for whom we cannot tell
+		`{"reference":"https://elsewhere.example/Patient/9"}`:           true,
 		`{"identifier":{"value":"9"}}`:                                  true,
 		`{"reference":"Group/9"}`:                                       true,
 		`null`:                                                          true,

@@ -72,8 +72,8 @@ func (o *Order) Evidence() fact.Evidence {
 // draftOrders, such as a Medication an order refers to, are not.
 func isOrder(typ string) bool {
 	switch typ {
-	case "MedicationRequest", "ServiceRequest", "NutritionOrder", "VisionPrescription", "DeviceRequest", "CommunicationRequest",
-		"SupplyRequest", "ImmunizationRecommendation", "MedicationOrder", "ProcedureRequest":
+	case "MedicationRequest", "ServiceRequest", "NutritionOrder", "VisionPrescription", "DeviceRequest",
+		"CommunicationRequest", "SupplyRequest", "ImmunizationRecommendation", "MedicationOrder", "ProcedureRequest":
 		return true
 	default:
 		return false

@@ -38,44 +38,79 @@ func TestParseRefuses(t *testing.T) {
 		{"lone surrogate", `{"hook":"\ud800"}`, ErrJSON, ""},
 		{"duplicate name", `{"hook":"a","hook":"b"}`, ErrJSON, ""},
 		{"duplicate by escape", `{"hook":"a","h\u006fok":"b"}`, ErrJSON, ""},
-		{"duplicate token by escape", `{"fhirAuthorization":{"access_token":"a","access\u005ftoken":"b"}}`, ErrJSON, "fhirAuthorization"},
-		{"duplicate nested", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient","id":"1","id":"2"}}]}}`)), ErrJSON, "prefetch.labs.entry[0].resource"},
+		{"duplicate token by escape", `{"fhirAuthorization":{"access_token":"a","access\u005ftoken":"b"}}`, ErrJSON,
+			"fhirAuthorization"},
+		{"duplicate nested", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient","id":"1","id":"2"}}]}}`)),
+			ErrJSON, "prefetch.labs.entry[0].resource"},
 		{"10,000 deep, closed", string(call(`{"x":`+deep(9_990)+`}`, `{}`)), ErrTooDeep, ""},
 		{"20,000 deep", deep(20_000), ErrTooDeep, ""},
 		{"20,000 deep, open", strings.Repeat("[", 20_000), ErrTooDeep, ""},
 		{"65 deep under an unknown member", string(call(`{"x":`+deep(63)+`}`, `{}`)), ErrTooDeep, ""},
-		{"65 deep in a resource", string(call(plainContext, `{"a":{"resourceType":"Basic","x":`+deep(62)+`}}`)), ErrTooDeep, ""},
-		{"nested bundles", string(call(plainContext, `{"a":`+strings.Repeat(`{"resourceType":"Bundle","entry":[{"resource":`, 30)+`{"resourceType":"Basic"}`+strings.Repeat(`}]}`, 30)+`}`)), ErrTooDeep, ""},
+		{"65 deep in a resource", string(call(plainContext, `{"a":{"resourceType":"Basic","x":`+deep(62)+`}}`)),
+			ErrTooDeep, ""},
+		{"nested bundles", string(call(plainContext,
+			`{"a":`+strings.Repeat(`{"resourceType":"Bundle","entry":[{"resource":`, 30)+`{"resourceType":"Basic"}`+
+				strings.Repeat(`}]}`, 30)+`}`)), ErrTooDeep, ""},
 		{"too large", strings.Repeat(" ", 8<<20) + "{}", ErrTooLarge, ""},
-		{"too many resources", string(call(plainContext, `{"a":{"resourceType":"Bundle","entry":[`+strings.TrimSuffix(strings.Repeat(`{"resource":{"resourceType":"Basic"}},`, 10_001), ",")+`]}}`)), ErrTooLarge, ""},
-		{"too many over sources", string(call(plainContext, `{"a":{"resourceType":"Bundle","entry":[`+strings.TrimSuffix(strings.Repeat(`{"resource":{"resourceType":"Basic"}},`, 10_000), ",")+`]},"b":{"resourceType":"Basic"}}`)), ErrTooLarge, ""},
+		{"too many resources", string(call(plainContext,
+			`{"a":{"resourceType":"Bundle","entry":[`+
+				strings.TrimSuffix(strings.Repeat(`{"resource":{"resourceType":"Basic"}},`, 10_001), ",")+`]}}`)),
+			ErrTooLarge, ""},
+		{"too many over sources", string(call(plainContext,
+			`{"a":{"resourceType":"Bundle","entry":[`+
+				strings.TrimSuffix(strings.Repeat(`{"resource":{"resourceType":"Basic"}},`, 10_000), ",")+
+				`]},"b":{"resourceType":"Basic"}}`)), ErrTooLarge, ""},
 		{"too many keys", string(call(plainContext, `{`+manyKeys(1001)+`}`)), ErrTooLarge, "1000 prefetch keys"},
 		{"null", `null`, ErrShape, ""},
 		{"array", `[]`, ErrShape, ""},
-		{"no context", `{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002"}`, ErrShape, "context"},
+		{"no context", `{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002"}`, ErrShape,
+			"context"},
 		{"no hook", `{"hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002","context":{}}`, ErrShape, "hook"},
-		{"null hook", `{"hook":null,"hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002","context":{}}`, ErrShape, "hook"},
-		{"bad instance", `{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac12000z","context":{}}`, ErrShape, "hookInstance"},
-		{"braces of the right length", `{"hook":"order-sign","hookInstance":"{11d1ed76-5b6e-11ee-8c99-0242ac1200}","context":{}}`, ErrShape, "hookInstance"},
+		{"null hook", `{"hook":null,"hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002","context":{}}`, ErrShape,
+			"hook"},
+		{"bad instance", `{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac12000z","context":{}}`,
+			ErrShape, "hookInstance"},
+		{"braces of the right length",
+			`{"hook":"order-sign","hookInstance":"{11d1ed76-5b6e-11ee-8c99-0242ac1200}","context":{}}`, ErrShape,
+			"hookInstance"},
 		{"braced instance", `{"hook":"order-sign","hookInstance":"{11d1ed76-5b6e-11ee-8c99-0242ac120002}","context":{}}`, ErrShape, "hookInstance"},
 		{"instance as a urn", `{"hook":"order-sign","hookInstance":"urn:uuid:11d1ed76-5b6e-11ee-8c99-0242ac120002","context":{}}`, ErrShape, "hookInstance"},
-		{"instance without hyphens", `{"hook":"order-sign","hookInstance":"11d1ed765b6e11ee8c990242ac120002","context":{}}`, ErrShape, "hookInstance"},
+		{"instance without hyphens",
+			`{"hook":"order-sign","hookInstance":"11d1ed765b6e11ee8c990242ac120002","context":{}}`, ErrShape,
+			"hookInstance"},
 		{"authorization as string", `{"fhirAuthorization":"hunter2","hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002","context":{}}`, ErrShape, "fhirAuthorization"},
-		{"token as object", `{"fhirAuthorization":{"access_token":{"x":"hunter2"}},"hook":"order-sign"}`, ErrShape, "fhirAuthorization.access_token"},
+		{"token as object", `{"fhirAuthorization":{"access_token":{"x":"hunter2"}},"hook":"order-sign"}`, ErrShape,
+			"fhirAuthorization.access_token"},
 		{"selections", string(call(`{"selections":["a",7]}`, `{}`)), ErrShape, "context.selections[1]"},
-		{"drafts as a resource", string(call(`{"draftOrders":{"resourceType":"MedicationRequest"}}`, `{}`)), ErrShape, "context.draftOrders"},
+		{"drafts as a resource", string(call(`{"draftOrders":{"resourceType":"MedicationRequest"}}`, `{}`)), ErrShape,
+			"context.draftOrders"},
 		{"drafts as an array", string(call(`{"draftOrders":[]}`, `{}`)), ErrShape, "context.draftOrders"},
 		{"prefetch as an array", string(call(plainContext, `[]`)), ErrShape, "prefetch"},
 		{"prefetch of a number", string(call(plainContext, `{"labs":7}`)), ErrShape, "prefetch.labs"},
-		{"prefetch of an empty object", string(call(plainContext, `{"labs":{}}`)), ErrShape, "prefetch.labs.resourceType"},
-		{"entry as an object", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":{}}}`)), ErrShape, "prefetch.labs.entry"},
-		{"entry of null", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Basic"}},null]}}`)), ErrShape, "prefetch.labs.entry[1]"},
-		{"resource of null", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":null}]}}`)), ErrShape, "prefetch.labs.entry[0].resource"},
-		{"resource without a type", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"id":"x"}}]}}`)), ErrShape, "prefetch.labs.entry[0].resource.resourceType"},
-		{"resource with a bad type", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":7}}]}}`)), ErrShape, "prefetch.labs.entry[0].resource.resourceType"},
-		{"total as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","total":"many"}}`)), ErrShape, "prefetch.labs.total"},
-		{"link as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","link":"next"}}`)), ErrShape, "prefetch.labs.link"},
-		{"nested bundle", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Bundle","entry":[7]}}]}}`)), ErrShape, "prefetch.labs.entry[0].resource.entry[0]"},
+		{"prefetch of an empty object", string(call(plainContext, `{"labs":{}}`)), ErrShape,
+			"prefetch.labs.resourceType"},
+		{"entry as an object", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":{}}}`)), ErrShape,
+			"prefetch.labs.entry"},
+		{"entry of null", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Basic"}},null]}}`)), ErrShape,
+			"prefetch.labs.entry[1]"},
+		{"resource of null", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":null}]}}`)), ErrShape,
+			"prefetch.labs.entry[0].resource"},
+		{"resource without a type", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"id":"x"}}]}}`)), ErrShape,
+			"prefetch.labs.entry[0].resource.resourceType"},
+		{"resource with a bad type",
+			string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":7}}]}}`)),
+			ErrShape, "prefetch.labs.entry[0].resource.resourceType"},
+		{"total as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","total":"many"}}`)), ErrShape,
+			"prefetch.labs.total"},
+		{"link as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","link":"next"}}`)), ErrShape,
+			"prefetch.labs.link"},
+		{"nested bundle", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Bundle","entry":[7]}}]}}`)),
+			ErrShape, "prefetch.labs.entry[0].resource.entry[0]"},
 		{"odd key", string(call(plainContext, `{"Ann Example 1970":7}`)), ErrShape, "prefetch.?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,7 +147,8 @@ func TestParseAccepts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if req.PatientID != "p1" || req.EncounterID != "" || req.Authorization.ExpiresIn != 300 || req.Drafts.Len() != 2 || !req.Token.IsZero() {
+	if req.PatientID != "p1" || req.EncounterID != "" || req.Authorization.ExpiresIn != 300 || req.Drafts.Len() != 2 ||
+		!req.Token.IsZero() {
 		t.Errorf("request = %+v", req)
 	}
 	if !bytes.Equal(req.Body, body) || &req.Body[0] == &body[0] {
@@ -125,7 +161,8 @@ func TestParseAccepts(t *testing.T) {
 	if sel := c.Selected(); len(sel) != 1 || sel[0].ID != id200 {
 		t.Errorf("selected = %v", sel)
 	}
-	if _, err := Parse([]byte(`{"hook":"x","hookInstance":"not hexadecimal","context":{}}`), Limits{AnyInstance: true}); err != nil {
+	if _, err := Parse([]byte(`{"hook":"x","hookInstance":"not hexadecimal","context":{}}`),
+		Limits{AnyInstance: true}); err != nil {
 		t.Errorf("lenient hookInstance: %v", err)
 	}
 }
@@ -153,8 +190,8 @@ func TestToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		shown := fmt.Sprintf("%v %+v %#v %s %q %x %d %v %+v %#v %s", req.Token, req.Token, req.Token, req.Token, req.Token, req.Token, req.Token,
-			struct{ t Token }{req.Token}, *req, *req, encoded) + buf.String()
+		shown := fmt.Sprintf("%v %+v %#v %s %q %x %d %v %+v %#v %s", req.Token, req.Token, req.Token, req.Token,
+			req.Token, req.Token, req.Token, struct{ t Token }{req.Token}, *req, *req, encoded) + buf.String()
 		if strings.Contains(shown, "hunter2") || strings.Contains(shown, "68756e74657232") {
 			t.Errorf("token shows: %s", shown)
 		}
@@ -165,7 +202,8 @@ func TestCompleteness(t *testing.T) {
 	const obs = `{"resource":{"resourceType":"Observation","id":"o1"},"search":{"mode":"match"}}`
 	const inc = `{"resource":{"resourceType":"Patient","id":"p"},"search":{"mode":"include"}}`
 	outcome := func(severity, code string) string {
-		return `{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"` + severity + `","code":"` + code + `"}]},"search":{"mode":"outcome"}}`
+		return `{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"` + severity + `","code":"` +
+			code + `"}]},"search":{"mode":"outcome"}}`
 	}
 	set := func(rest string) string { return `{"resourceType":"Bundle","type":"searchset",` + rest + `}` }
 	for _, tt := range []struct {
@@ -180,21 +218,28 @@ func TestCompleteness(t *testing.T) {
 		{"one", set(`"total":1,"entry":[` + obs + `]`), Complete, 1},
 		{"total below matches", set(`"total":0,"entry":[` + obs + `]`), Complete, 1},
 		{"includes do not count", set(`"total":2,"entry":[` + obs + `,` + inc + `]`), Partial, 2},
-		{"next link", set(`"link":[{"relation":"self"},{"relation":"next","url":"x"}],"entry":[` + obs + `]`), Partial, 1},
+		{"next link", set(`"link":[{"relation":"self"},{"relation":"next","url":"x"}],"entry":[` + obs + `]`), Partial,
+			1},
 		{"next link after", `{"entry":[` + obs + `],"link":{"relation":"next"},"resourceType":"Bundle"}`, Partial, 1},
-		{"note beside results", set(`"entry":[` + outcome("information", "informational") + `,` + obs + `]`), Complete, 1},
+		{"note beside results", set(`"entry":[` + outcome("information", "informational") + `,` + obs + `]`), Complete,
+			1},
 		{"incomplete", set(`"entry":[` + outcome("warning", "incomplete") + `,` + obs + `]`), Partial, 1},
 		{"withheld", set(`"total":0,"entry":[` + outcome("warning", "suppressed") + `]`), Suppressed, 0},
-		{"withheld beside results", set(`"entry":[` + outcome("information", "forbidden") + `,` + obs + `]`), Suppressed, 1},
+		{"withheld beside results", set(`"entry":[` + outcome("information", "forbidden") + `,` + obs + `]`),
+			Suppressed, 1},
 		{"too much to look for", set(`"entry":[` + outcome("warning", "too-costly") + `,` + obs + `]`), Partial, 1},
-		{"warning that says nothing of the kind", set(`"entry":[` + outcome("warning", "business-rule") + `,` + obs + `]`), Complete, 1},
+		{"warning that says nothing of the kind",
+			set(`"entry":[` + outcome("warning", "business-rule") + `,` + obs + `]`), Complete, 1},
 		{"error inside", set(`"entry":[` + outcome("error", "security") + `,` + obs + `]`), Suppressed, 1},
 		{"outcome without issues", set(`"entry":[{"resource":{"resourceType":"OperationOutcome"}}]`), Suppressed, 0},
-		{"error in its place", `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"timeout"}]}`, Failed, 0},
+		{"error in its place", `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"timeout"}]}`,
+			Failed, 0},
 		{"entry without resource", set(`"entry":[{"fullUrl":"x"}]`), Partial, 0},
-		{"batch", `{"resourceType":"Bundle","type":"batch-response","entry":[{"resource":` + set(`"total":1,"entry":[`+obs+`]`) + `,"response":{"status":"200 OK"}}]}`, Complete, 1},
+		{"batch", `{"resourceType":"Bundle","type":"batch-response","entry":[{"resource":` +
+			set(`"total":1,"entry":[`+obs+`]`) + `,"response":{"status":"200 OK"}}]}`, Complete, 1},
 		{"batch with a failure", `{"resourceType":"Bundle","type":"batch-response","entry":[{"response":{"status":"403"}},{"resource":` + set(`"entry":[`+obs+`]`) + `}]}`, Failed, 1},
-		{"nested partial", `{"resourceType":"Bundle","entry":[{"resource":` + set(`"total":5,"entry":[`+obs+`]`) + `}]}`, Partial, 1},
+		{"nested partial", `{"resourceType":"Bundle","entry":[{"resource":` + set(`"total":5,"entry":[`+obs+`]`) +
+			`}]}`, Partial, 1},
 		{"read", `{"resourceType":"Observation","id":"o1"}`, Complete, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -219,13 +264,17 @@ func TestCompleteness(t *testing.T) {
 
 func TestParseSourcePages(t *testing.T) {
 	page := func(id, rest string) []byte {
-		return []byte(`{"resourceType":"Bundle","total":2,` + rest + `"entry":[{"resource":{"resourceType":"Observation","id":"` + id + `"}}]}`)
+		return []byte(`{"resourceType":"Bundle","total":2,` + rest +
+			`"entry":[{"resource":{"resourceType":"Observation","id":"` + id + `"}}]}`)
 	}
 	first, last := page("a", `"link":[{"relation":"next","url":"x"}],`), page("b", ``)
 	for _, tt := range []struct {
 		pages [][]byte
 		want  Completeness
-	}{{nil, NotSupplied}, {[][]byte{first}, Partial}, {[][]byte{last}, Partial}, {[][]byte{first, last}, Complete}, {[][]byte{last, first}, Partial}} {
+	}{
+		{nil, NotSupplied}, {[][]byte{first}, Partial}, {[][]byte{last}, Partial}, {[][]byte{first, last}, Complete},
+		{[][]byte{last, first}, Partial},
+	} {
 		src, err := ParseSource("labs", Limits{}, tt.pages...)
 		if err != nil || src.Completeness != tt.want || src.Len() != len(tt.pages) {
 			t.Errorf("%d pages: %v, %v", len(tt.pages), src, err)
@@ -237,7 +286,8 @@ func TestParseSourcePages(t *testing.T) {
 	if _, err := ParseSource("labs", Limits{}, []byte(`{"a":1,"a":2}`)); !errors.Is(err, ErrJSON) {
 		t.Error(err)
 	}
-	if _, err := ParseSource("labs", Limits{Depth: 3}, []byte(`{"resourceType":"Basic","x":[[[]]]}`)); !errors.Is(err, ErrTooDeep) {
+	if _, err := ParseSource("labs", Limits{Depth: 3}, []byte(`{"resourceType":"Basic","x":[[[]]]}`)); !errors.Is(err,
+		ErrTooDeep) {
 		t.Error(err)
 	}
 }
@@ -267,7 +317,8 @@ func checkRequest(t interface{ Fatalf(string, ...any) }, req *Request) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	for _, typ := range []string{"Observation", "Condition", "Patient", "MedicationRequest", "Medication", "AllergyIntolerance"} {
+	for _, typ := range []string{"Observation", "Condition", "Patient", "MedicationRequest", "Medication",
+		"AllergyIntolerance"} {
 		for _, r := range c.Resources(typ) {
 			_ = c.Observation(r).Evidence()
 			_ = c.Condition(r).Evidence()
@@ -291,7 +342,8 @@ func checkRequest(t interface{ Fatalf(string, ...any) }, req *Request) {
 
 // Wrong values anywhere are either refused or ignored; they never panic.
 func TestMutations(t *testing.T) {
-	values := []string{`null`, `7`, `-1.5e3`, `""`, `"x"`, `[]`, `[null]`, `[[{}]]`, `{}`, `{"a":1}`, `true`, `{"reference":7}`, `[{"coding":7}]`, `"2026-99-99"`, `1e999`}
+	values := []string{`null`, `7`, `-1.5e3`, `""`, `"x"`, `[]`, `[null]`, `[[{}]]`, `{}`, `{"a":1}`, `true`,
+		`{"reference":7}`, `[{"coding":7}]`, `"2026-99-99"`, `1e999`}
 	for _, body := range seeds() {
 		for _, at := range spots(string(body)) {
 			for _, v := range values {
@@ -342,10 +394,13 @@ func TestSpelling(t *testing.T) {
 			t.Fatal(err)
 		}
 		space := rapid.SampledFrom([]string{"", " ", "\n\t"}).Draw(t, "space")
-		name := rapid.SampledFrom([]string{`"access_token"`, `"access\u005ftoken"`, `"\u0061ccess_toke\u006E"`}).Draw(t, "name")
-		members := []string{`"hook":"order-sign"`, `"hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002"`, `"context":` + plainContext,
+		name := rapid.SampledFrom([]string{`"access_token"`, `"access\u005ftoken"`, `"\u0061ccess_toke\u006E"`}).
+			Draw(t, "name")
+		members := []string{`"hook":"order-sign"`, `"hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002"`,
+			`"context":` + plainContext,
 			`"prefetch":{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Observation","id":"o"}}]}}`,
-			`"fhirAuthorization"` + space + `:` + space + `{"scope":"x",` + space + name + space + `:` + space + string(quoted) + space + `}`, `"extension":{"access_token":"kept"}`}
+			`"fhirAuthorization"` + space + `:` + space + `{"scope":"x",` + space + name + space + `:` + space +
+				string(quoted) + space + `}`, `"extension":{"access_token":"kept"}`}
 		members = rapid.Permutation(members).Draw(t, "members")
 		body := []byte(space + `{` + strings.Join(members, space+`,`+space) + space + `}`)
 		req, err := Parse(body, Limits{})
@@ -369,7 +424,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		req, err := Parse(body, Limits{AnyInstance: true, Resources: 100})
 		if err != nil {
-			if !errors.Is(err, ErrJSON) && !errors.Is(err, ErrShape) && !errors.Is(err, ErrTooDeep) && !errors.Is(err, ErrTooLarge) {
+			if !errors.Is(err, ErrJSON) && !errors.Is(err, ErrShape) && !errors.Is(err, ErrTooDeep) &&
+				!errors.Is(err, ErrTooLarge) {
 				t.Fatalf("untyped error %v", err)
 			}
 			return

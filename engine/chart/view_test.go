@@ -55,12 +55,18 @@ func TestComplete(t *testing.T) {
 		{"empty", `{"labs":{"resourceType":"Bundle"}}`, "Observation", declared, ""},
 		{"omitted", `{}`, "Observation", declared, "not-supplied"},
 		{"nobody declares it", `{"labs":` + bundle(lab) + `}`, "Condition", declared, "not-supplied"},
-		{"carried but not declared", `{"labs":` + bundle(lab, `{"resourceType":"Condition","id":"c"}`) + `}`, "Condition", declared, "not-supplied"},
-		{"lone resource of another type", `{"labs":{"resourceType":"Patient","id":"p"}}`, "Observation", declared, "not-supplied"},
+		{"carried but not declared", `{"labs":` + bundle(lab, `{"resourceType":"Condition","id":"c"}`) + `}`,
+			"Condition", declared, "not-supplied"},
+		{"lone resource of another type", `{"labs":{"resourceType":"Patient","id":"p"}}`, "Observation", declared,
+			"not-supplied"},
 		{"failed", `{"labs":{"resourceType":"OperationOutcome"}}`, "Observation", declared, "fetch-failed"},
-		{"partial carrier", `{"labs":` + bundle(lab) + `,"meds":{"resourceType":"Bundle","total":9,"entry":[{"resource":` + lab + `}]}}`, "Observation", declared, "partial-result"},
-		{"unreadable code", `{"labs":` + bundle(`{"resourceType":"Observation","id":"1","code":7}`) + `}`, "Observation", declared, "partial-result"},
-		{"undeclared key is not seen", `{"labs":null,"more":{"resourceType":"Bundle","total":9,"entry":[{"resource":` + lab + `}]}}`, "Observation", declared, ""},
+		{"partial carrier", `{"labs":` + bundle(lab) +
+			`,"meds":{"resourceType":"Bundle","total":9,"entry":[{"resource":` + lab + `}]}}`, "Observation", declared,
+			"partial-result"},
+		{"unreadable code", `{"labs":` + bundle(`{"resourceType":"Observation","id":"1","code":7}`) + `}`,
+			"Observation", declared, "partial-result"},
+		{"undeclared key is not seen", `{"labs":null,"more":{"resourceType":"Bundle","total":9,"entry":[{"resource":` +
+			lab + `}]}}`, "Observation", declared, ""},
 		{"fetched instead", `{}`, "Observation", func(in *Inputs) {
 			declared(in)
 			in.Fetched = []*Source{{Key: "labs", Completeness: Complete}}
@@ -72,10 +78,12 @@ func TestComplete(t *testing.T) {
 		{"nothing declared, delivered", `{"labs":` + bundle(lab) + `}`, "Observation", func(*Inputs) {}, ""},
 		{"nothing declared nor delivered", `{"labs":null}`, "Observation", func(*Inputs) {}, "not-supplied"},
 		{"drafts establish nothing", `{}`, "MedicationRequest", func(*Inputs) {}, "not-supplied"},
-		{"a key cannot pass for drafts", `{"context.draftOrders":` + bundle(lab) + `}`, "Observation", func(*Inputs) {}, "not-supplied"},
+		{"a key cannot pass for drafts", `{"context.draftOrders":` + bundle(lab) + `}`, "Observation",
+			func(*Inputs) {}, "not-supplied"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := chartOf(t, `{"draftOrders":`+bundle(`{"resourceType":"MedicationRequest","id":"d"}`)+`}`, tt.prefetch, tt.change)
+			c := chartOf(t, `{"draftOrders":`+bundle(`{"resourceType":"MedicationRequest","id":"d"}`)+`}`, tt.prefetch,
+				tt.change)
 			ok, reasons := c.Complete(tt.typ)
 			if codes(reasons) != tt.want || ok != (tt.want == "") {
 				t.Errorf("complete = %v, %v; want %q", ok, reasons, tt.want)
@@ -90,15 +98,19 @@ func TestComplete(t *testing.T) {
 
 func TestIndex(t *testing.T) {
 	obs := func(id, status, system, code string) string {
-		return `{"resourceType":"Observation","id":"` + id + `","status":"` + status + `","code":{"coding":[{"system":"` + system + `","code":"` + code + `"},{"code":"nosystem"}]}}`
+		return `{"resourceType":"Observation","id":"` + id + `","status":"` + status +
+			`","code":{"coding":[{"system":"` + system + `","code":"` + code + `"},{"code":"nosystem"}]}}`
 	}
 	c := chartOf(t, `{}`, `{"a":`+bundle(
 		obs("1", "final", "http://loinc.org", "2160-0"), obs("2", "entered-in-error", LOINC, "2160-0"),
-		obs("3", "final", "urn:oid:2.16.840.1.113883.6.1", "2160-0"), obs("4", "final", "https://loinc.org/", "2160-0"),
+		obs("3", "final", "urn:oid:2.16.840.1.113883.6.1", "2160-0"),
+		obs("4", "final", "https://loinc.org/", "2160-0"),
 		obs("5", "final", "urn:oid:2.16.840.1.113883.6.238", "2160-0"))+
-		`,"b":`+bundle(obs("4", "final", LOINC, "2160-0"), obs("1", "final", LOINC, "2160-0"), obs("6", "final", LOINC, "98979-8"))+`}`)
+		`,"b":`+bundle(obs("4", "final", LOINC, "2160-0"), obs("1", "final", LOINC, "2160-0"),
+		obs("6", "final", LOINC, "98979-8"))+`}`)
 	var found []string
-	for _, r := range c.Find("Observation", Coding{System: LOINC, Code: "98979-8"}, Coding{System: LOINC, Code: "2160-0"}) {
+	for _, r := range c.Find("Observation", Coding{System: LOINC, Code: "98979-8"},
+		Coding{System: LOINC, Code: "2160-0"}) {
 		found = append(found, r.ID+":"+r.Source+strings.Join(r.Also, ""))
 	}
 	if got := strings.Join(found, " "); got != "1:ab 3:a 4:a 4:b 6:b" {
@@ -117,9 +129,12 @@ func TestIndex(t *testing.T) {
 
 func TestCanonicalSystem(t *testing.T) {
 	for _, tt := range [][2]string{
-		{"urn:oid:2.16.840.1.113883.6.88", RxNorm}, {"http://www.nlm.nih.gov/research/umls/rxnorm/", RxNorm}, {"https://www.nlm.nih.gov/research/umls/rxnorm", RxNorm},
-		{"urn:oid:2.16.840.1.113883.6.96", SNOMED}, {"https://snomed.info/sct", SNOMED}, {"urn:oid:2.16.840.1.113883.6.90", ICD10CM},
-		{"2.16.840.1.113883.6.1", LOINC}, {"urn:oid:1.2.3", "urn:oid:1.2.3"}, {"http://x.example/cs/", "http://x.example/cs"}, {"", ""},
+		{"urn:oid:2.16.840.1.113883.6.88", RxNorm}, {"http://www.nlm.nih.gov/research/umls/rxnorm/", RxNorm},
+		{"https://www.nlm.nih.gov/research/umls/rxnorm", RxNorm},
+		{"urn:oid:2.16.840.1.113883.6.96", SNOMED}, {"https://snomed.info/sct", SNOMED},
+		{"urn:oid:2.16.840.1.113883.6.90", ICD10CM},
+		{"2.16.840.1.113883.6.1", LOINC}, {"urn:oid:1.2.3", "urn:oid:1.2.3"},
+		{"http://x.example/cs/", "http://x.example/cs"}, {"", ""},
 	} {
 		if got := CanonicalSystem(tt[0]); got != tt[1] {
 			t.Errorf("%q = %q, want %q", tt[0], got, tt[1])
@@ -136,10 +151,13 @@ func TestResolve(t *testing.T) {
 		{"resource":{"resourceType":"MedicationRequest","id":"r","contained":[{"resourceType":"Medication","id":"in"},{"resourceType":"Medication","id":"err","status":"entered-in-error"}]}}]}}`)
 	from := c.Resources("MedicationRequest")[0]
 	for ref, want := range map[string]string{
-		"Medication/m1": "Medication/m1", "Medication/m1/_history/3": "Medication/m1", "https://ehr.example/fhir/R4/Medication/m1": "Medication/m1",
+		"Medication/m1": "Medication/m1", "Medication/m1/_history/3": "Medication/m1",
+		"https://ehr.example/fhir/R4/Medication/m1":            "Medication/m1",
 		"https://ehr.example/fhir/R4/Medication/m1/_history/2": "Medication/m1", "urn:uuid:5": "urn:uuid:5",
-		"https://other.example/Medication/m1": "Medication/m7", "https://third.example/Medication/m1": "", "#in": "MedicationRequest/r#in", "#": "MedicationRequest/r",
-		"#out": "", "#err": "", "": "", "Medication/": "", "Medication/gone": "", "medication/m1": "", "Medication/m1/extra": "",
+		"https://other.example/Medication/m1": "Medication/m7", "https://third.example/Medication/m1": "",
+		"#in": "MedicationRequest/r#in", "#": "MedicationRequest/r",
+		"#out": "", "#err": "", "": "", "Medication/": "", "Medication/gone": "", "medication/m1": "",
+		"Medication/m1/extra": "",
 	} {
 		got := ""
 		if r, ok := c.Resolve(from, ref); ok {
@@ -187,18 +205,23 @@ func TestOrders(t *testing.T) {
 	}
 	want := []string{
 		"MedicationRequest/1 metformin tab [metformin oral] ", "MedicationRequest/2 ibuprofen [ibuprofen oral] ",
-		"MedicationRequest/3 hydrocodone [hydrocodone+acetaminophen ] ", "MedicationRequest/4 heart pill [ ] text-only",
-		"MedicationRequest/5 a pill [ ] unresolved-reference", "MedicationRequest/6 MedicationRequest [ ] unresolved-reference",
-		"MedicationRequest/7 MedicationRequest [ ] no-data", "MedicationRequest/10 MedicationRequest [ ] unresolved-reference",
+		"MedicationRequest/3 hydrocodone [hydrocodone+acetaminophen ] ",
+		"MedicationRequest/4 heart pill [ ] text-only",
+		"MedicationRequest/5 a pill [ ] unresolved-reference",
+		"MedicationRequest/6 MedicationRequest [ ] unresolved-reference",
+		"MedicationRequest/7 MedicationRequest [ ] no-data",
+		"MedicationRequest/10 MedicationRequest [ ] unresolved-reference",
 		"MedicationRequest/1#2 MedicationRequest [ ] no-data",
-		"urn:uuid:77 creatinine [ ] ", "ServiceRequest/s2 some scan [ ] text-only", "NutritionOrder/n NutritionOrder [ ] ",
+		"urn:uuid:77 creatinine [ ] ", "ServiceRequest/s2 some scan [ ] text-only",
+		"NutritionOrder/n NutritionOrder [ ] ",
 		"MedicationRequest/11 hydrocodone [hydrocodone ] text-only",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("orders:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	o := c.Orders()[0]
-	if !o.Concerns("MedicationRequest/old") || !o.Concerns("MedicationRequest/1") || o.Concerns("MedicationRequest/2") || o.Dosage != "one daily; with food" || o.Routes[0].Code != "26643006" {
+	if !o.Concerns("MedicationRequest/old") || !o.Concerns("MedicationRequest/1") ||
+		o.Concerns("MedicationRequest/2") || o.Dosage != "one daily; with food" || o.Routes[0].Code != "26643006" {
 		t.Errorf("order = %+v", o)
 	}
 	if forms := c.Orders()[1].Drug.Forms; len(forms) != 1 || forms[0].Code != "385055001" {
@@ -225,13 +248,16 @@ func TestObservation(t *testing.T) {
 		obs = append(obs, c.Observation(r))
 	}
 	o := obs[0]
-	if e := o.Evidence(); e != (fact.Evidence{Ref: "Observation/0", What: "Creatinine", Value: "<1.50", Unit: "mg/dL", When: "2026-02", Source: "labs"}) {
+	if e := o.Evidence(); e != (fact.Evidence{Ref: "Observation/0", What: "Creatinine", Value: "<1.50", Unit: "mg/dL",
+		When: "2026-02", Source: "labs"}) {
 		t.Errorf("evidence = %+v", e)
 	}
-	if o.Analyte() != units.Creatinine || o.Interpretation[0].Code != "H" || !o.Issued.Exact() || o.Effective.Exact() || o.Quantity.System != units.UCUM {
+	if o.Analyte() != units.Creatinine || o.Interpretation[0].Code != "H" || !o.Issued.Exact() ||
+		o.Effective.Exact() || o.Quantity.System != units.UCUM {
 		t.Errorf("observation = %+v", o)
 	}
-	if p := obs[1]; p.ValueText != "neg" || p.Effective.Within(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 4, 0, 0, 0, 0, time.UTC)) != fact.True {
+	if p := obs[1]; p.ValueText != "neg" || p.Effective.Within(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2026, 1, 4, 0, 0, 0, 0, time.UTC)) != fact.True {
 		t.Errorf("period = %+v", p)
 	}
 	for n, want := range []string{"", "", "masked", "implausible", "implausible", "no-data", "no-data", "", ""} {
@@ -247,7 +273,8 @@ func TestObservation(t *testing.T) {
 func TestPatientAndCondition(t *testing.T) {
 	for _, tt := range []struct{ name, prefetch, want, birth string }{
 		{"the one", `{"p":{"resourceType":"Patient","id":"p1","gender":"female","birthDate":"1956"}}`, "", "1956"},
-		{"among others", `{"p":` + bundle(`{"resourceType":"Patient","id":"mother"}`, `{"resourceType":"Patient","id":"p1","birthDate":"2001-01"}`) + `}`, "", "2001-01"},
+		{"among others", `{"p":` + bundle(`{"resourceType":"Patient","id":"mother"}`,
+			`{"resourceType":"Patient","id":"p1","birthDate":"2001-01"}`) + `}`, "", "2001-01"},
 		{"another", `{"p":{"resourceType":"Patient","id":"p2"}}`, "ambiguous", ""},
 		{"none", `{}`, "not-supplied", ""},
 		{"birth unreadable", `{"p":{"resourceType":"Patient","id":"p1","birthDate":7}}`, "", ""},
@@ -258,7 +285,8 @@ func TestPatientAndCondition(t *testing.T) {
 			t.Errorf("%s: %+v, %v", tt.name, p, reasons)
 		}
 	}
-	empty := chartOf(t, plainContext, `{"p":null}`, func(in *Inputs) { in.Declared = map[string][]string{"p": {"Patient"}} })
+	empty := chartOf(t, plainContext, `{"p":null}`,
+		func(in *Inputs) { in.Declared = map[string][]string{"p": {"Patient"}} })
 	if _, reasons := empty.Patient(); codes(reasons) != "no-data" {
 		t.Errorf("known to be absent: %v", reasons)
 	}
@@ -271,7 +299,8 @@ func TestPatientAndCondition(t *testing.T) {
 		t.Fatalf("%d conditions", len(list))
 	}
 	a, b := c.Condition(list[0]), c.Condition(list[1])
-	if a.Clinical != "active" || a.Verification != "refuted" || !a.Abated || a.Abatement.Known() || a.Onset.Text != "2020" || a.Recorded.Text != "2021-01-01" {
+	if a.Clinical != "active" || a.Verification != "refuted" || !a.Abated || a.Abatement.Known() ||
+		a.Onset.Text != "2020" || a.Recorded.Text != "2021-01-01" {
 		t.Errorf("condition = %+v", a)
 	}
 	if b.Clinical != "resolved" || !b.Abated || b.Abatement.Text != "2022" {
@@ -286,9 +315,12 @@ func TestTerminology(t *testing.T) {
 		"unknown ingredient": func() (*Terminology, error) {
 			return NewTerminology(RxNorm, "1", a, []Product{{Code: "2", Ingredients: []string{"3"}}})
 		},
-		"no ingredient": func() (*Terminology, error) { return NewTerminology(RxNorm, "1", a, []Product{{Code: "2"}}) },
+		"no ingredient": func() (*Terminology, error) {
+			return NewTerminology(RxNorm, "1", a, []Product{{Code: "2"}})
+		},
 		"product twice": func() (*Terminology, error) {
-			return NewTerminology(RxNorm, "1", a, []Product{{Code: "2", Ingredients: []string{"1"}}, {Code: "2", Ingredients: []string{"1"}}})
+			return NewTerminology(RxNorm, "1", a,
+				[]Product{{Code: "2", Ingredients: []string{"1"}}, {Code: "2", Ingredients: []string{"1"}}})
 		},
 		"product is an ingredient": func() (*Terminology, error) {
 			return NewTerminology(RxNorm, "1", a, []Product{{Code: "1", Ingredients: []string{"1"}}})
@@ -320,13 +352,16 @@ func TestHostileCharts(t *testing.T) {
 		return fmt.Sprintf(`{"resource":{"resourceType":"MedicationRequest","status":"entered-in-error"}},{"fullUrl":"urn:uuid:%d","resource":{"resourceType":"MedicationRequest","medicationReference":{"reference":"urn:uuid:m%d"}}}`, i, i%1000)
 	})
 	meds := many(1_000, func(i int) string {
-		return fmt.Sprintf(`{"fullUrl":"urn:uuid:m%d","resource":{"resourceType":"Medication","code":{"text":"x"}}}`, i)
+		return fmt.Sprintf(`{"fullUrl":"urn:uuid:m%d","resource":{"resourceType":"Medication","code":{"text":"x"}}}`,
+			i)
 	})
 	compound := `{"resource":{"resourceType":"MedicationRequest","id":"c","medicationReference":{"reference":"#m"},"contained":[` +
 		many(5_000, func(i int) string { return fmt.Sprintf(`{"resourceType":"Substance","id":"s%d"}`, i) }) +
-		`,{"resourceType":"Medication","id":"m","ingredient":[` + many(5_000, func(i int) string { return `{"itemReference":{"reference":"#s4999"}}` }) + `]}]}}`
+		`,{"resourceType":"Medication","id":"m","ingredient":[` +
+		many(5_000, func(i int) string { return `{"itemReference":{"reference":"#s4999"}}` }) + `]}]}}`
 	selections := many(50_000, func(i int) string { return fmt.Sprintf(`"x%d"`, i) })
-	c := chartOf(t, `{"selections":[`+selections+`],"draftOrders":{"resourceType":"Bundle","entry":[`+drafts+`,`+compound+`]}}`,
+	c := chartOf(t, `{"selections":[`+selections+`],"draftOrders":{"resourceType":"Bundle","entry":[`+drafts+`,`+
+		compound+`]}}`,
 		`{"m":{"resourceType":"Bundle","entry":[`+meds+`]}}`)
 	orders := c.Orders()
 	if len(orders) != 4_001 || len(c.Selected()) != 0 || len(c.Exposures()) != 4_001 {
@@ -344,7 +379,8 @@ func TestIsNamed(t *testing.T) {
 	for _, typ := range []string{"MedicationRequest", "Medication", "MedicationStatement"} {
 		for _, id := range []string{"", "1", "2", "old", "Request/1"} {
 			r := &Resource{Type: typ, ID: id}
-			all = append(all, r, &Resource{Type: typ, ID: id, fullURL: "urn:uuid:1"}, &Resource{Type: typ, ID: id, container: r})
+			all = append(all, r, &Resource{Type: typ, ID: id, fullURL: "urn:uuid:1"},
+				&Resource{Type: typ, ID: id, container: r})
 		}
 	}
 	for _, r := range all {

@@ -18,13 +18,13 @@ type Use struct {
 	Function  Function // not to be changed
 	File      string
 	Line      int
-	Rule      string    // name of the Rego rule the call stands in, e.g. "holds"
+	Rule      string    // name of the Rego rule the call is in, e.g. "holds"
 	Options   []Setting // that are literals or parameters
 	Words     *Words    // nil if the function shows no words of the pack
 	Parameter string    // the parameter it asks for; "" if it asks for none
 }
 
-// Setting is an option as a call gives it: a literal, or a parameter.
+// Setting is an option as a call states it: a literal, or a parameter.
 type Setting struct {
 	Option
 	Literal string
@@ -38,7 +38,7 @@ type Words struct {
 	Fills    []string // names of what is filled in, sorted; nil if they are not literal
 }
 
-// text is what tells apart calls of a function that stand on one line.
+// text is what tells apart calls of a function on one line.
 func (u *Use) text() string {
 	if u.Words != nil {
 		return u.Words.Text
@@ -54,7 +54,7 @@ type Problem struct {
 	Hint string // what to write instead; may be empty
 }
 
-// Error gives file, line and what to change.
+// Error returns file, line and what to change.
 func (p Problem) Error() string {
 	text := fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
 	if p.Hint != "" {
@@ -153,7 +153,7 @@ func (w *callWalk) unknown(name string, loc *ast.Location) {
 	}
 }
 
-// argument holds an argument of some type against the pack.
+// argument checks an argument of some type against the pack.
 func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Location) {
 	text, isText := given.Value.(ast.String)
 	if t.literal() && !isText {
@@ -185,7 +185,7 @@ func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Loc
 	}
 }
 
-// param gives the declared parameter that a term asks for, as param("name").
+// param returns the declared parameter that a term asks for, as param("name").
 func (w *callWalk) param(t *ast.Term) (p manifest.Parameter, ok bool) {
 	c, ok := t.Value.(ast.Call)
 	if !ok || len(c) != 2 {
@@ -199,7 +199,7 @@ func (w *callWalk) param(t *ast.Term) (p manifest.Parameter, ok bool) {
 	return w.pack.Manifest.Parameters.Get(string(name))
 }
 
-// options holds the options of a call against what the function says of them.
+// options checks the options of a call against what the function says of them.
 func (w *callWalk) options(f *function, t *ast.Term, loc *ast.Location) []Setting {
 	obj, ok := t.Value.(ast.Object)
 	if !ok {
@@ -236,7 +236,7 @@ func (w *callWalk) options(f *function, t *ast.Term, loc *ast.Location) []Settin
 	return settings
 }
 
-// option holds one option against its kind. It is no setting if it cannot be
+// option checks one option against its kind. It is not a setting if it cannot be
 // read here.
 func (w *callWalk) option(f *function, o *Option, v *ast.Term) (s Setting, ok bool) {
 	bad := func(m *misfit) { w.wrong(v.Location, m.hint, "option %q of %s %s", o.Name, f.Name, m.what) }
@@ -279,7 +279,7 @@ func (w *callWalk) option(f *function, o *Option, v *ast.Term) (s Setting, ok bo
 	return s, false
 }
 
-// valueSet holds a value set that an option names against the pack.
+// valueSet checks a value set that an option names against the pack.
 func (w *callWalk) valueSet(f *function, o *Option, id string, loc *ast.Location) bool {
 	var fitting []string
 	for _, v := range w.pack.ValueSets {
@@ -317,7 +317,7 @@ func kinds(list []vocab.ValueSetKind) string {
 	return strings.Join(texts, " or ")
 }
 
-// literalNames gives the members of a literal object, sorted.
+// literalNames returns the members of a literal object, sorted.
 func literalNames(t *ast.Term) []string {
 	obj, ok := t.Value.(ast.Object)
 	if !ok {

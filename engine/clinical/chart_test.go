@@ -15,10 +15,12 @@ func TestTakes(t *testing.T) {
 		return med("MedicationRequest", id, drug, `,"status":"active","intent":"order"`)
 	}
 	ended := func(days string) string {
-		return med("MedicationRequest", "1", warfarin, `,"status":"stopped","intent":"order","dosageInstruction":[{"timing":{"repeat":{"boundsPeriod":{"start":"2025-01-01","end":"`+days+`"}}}}]`)
+		return med("MedicationRequest", "1", warfarin,
+			`,"status":"stopped","intent":"order","dosageInstruction":[{"timing":{"repeat":{"boundsPeriod":{"start":"2025-01-01","end":"`+days+`"}}}}]`)
 	}
 	inWords := `{"resourceType":"MedicationStatement","id":"w","status":"active","medicationCodeableConcept":{"text":"blood thinner"}}`
-	orderInWords := strings.NewReplacer("MedicationStatement", "MedicationRequest", `"active"`, `"draft"`).Replace(inWords)
+	orderInWords := strings.NewReplacer("MedicationStatement", "MedicationRequest", `"active"`, `"draft"`).
+		Replace(inWords)
 	replaces := func(drug string) string {
 		return med("MedicationRequest", "d", drug,
 			`,"status":"draft","priorPrescription":{"reference":"MedicationRequest/old"}`)
@@ -39,37 +41,65 @@ func TestTakes(t *testing.T) {
 		{"nothing supplied", "", "", `{"set":"warfarin"}`, "unknown not-supplied"},
 		{"nothing on the first page", "", partial(), `{"set":"warfarin"}`, "unknown partial-result"},
 		{"found on the first page", "", partial(active("1", warfarin)), `{"set":"warfarin"}`, "true"},
-		{"fetch failed", "", `{"resourceType":"OperationOutcome","issue":[]}`, `{"set":"warfarin"}`, "unknown fetch-failed"},
+		{"fetch failed", "", `{"resourceType":"OperationOutcome","issue":[]}`, `{"set":"warfarin"}`,
+			"unknown fetch-failed"},
 		{"a drug in words", "", bundle(inWords), `{"set":"warfarin"}`, "unknown text-only"},
 		{"a drug in words beside the one", "", bundle(inWords, active("1", warfarin)), `{"set":"warfarin"}`, "true"},
-		{"a code nobody knows", "", bundle(active("1", "999999")), `{"set":"warfarin"}`, "unknown unresolved-reference"},
-		{"on hold", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"on-hold"`)), `{"set":"warfarin"}`, "unknown wrong-status"},
+		{"a code nobody knows", "", bundle(active("1", "999999")), `{"set":"warfarin"}`,
+			"unknown unresolved-reference"},
+		{"on hold", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"on-hold"`)), `{"set":"warfarin"}`,
+			"unknown wrong-status"},
 		{"stopped", "", bundle(ended("2026-02-20")), `{"set":"warfarin"}`, "false"},
-		{"stopped, end unknown", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"stopped","authoredOn":"2025"`)), `{"set":"warfarin"}`, "false"},
-		{"cancelled, end unknown", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"cancelled","authoredOn":"2025"`)), `{"set":"warfarin"}`, "false"},
+		{"stopped, end unknown", "",
+			bundle(med("MedicationRequest", "1", warfarin, `,"status":"stopped","authoredOn":"2025"`)),
+			`{"set":"warfarin"}`, "false"},
+		{"cancelled, end unknown", "",
+			bundle(med("MedicationRequest", "1", warfarin, `,"status":"cancelled","authoredOn":"2025"`)),
+			`{"set":"warfarin"}`, "false"},
 
 		{"ended inside the window", "", bundle(ended("2026-02-20")), `{"set":"warfarin","within":"P14D"}`, "true"},
 		{"ended before the window", "", bundle(ended("2026-02-10")), `{"set":"warfarin","within":"P14D"}`, "false"},
-		{"ended some time in the month the window begins in", "", bundle(ended("2026-02")), `{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
-		{"stopped, end unknown, within", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"stopped","authoredOn":"2025"`)), `{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
-		{"cancelled, end unknown, within", "", bundle(med("MedicationRequest", "1", warfarin, `,"status":"cancelled","authoredOn":"2025"`)), `{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
-		{"active, begun long ago, by start", "", bundle(active("1", warfarin)), `{"set":"warfarin","within":"P14D","by":"start"}`, "true"},
-		{"dispensed inside, by start", "", bundle(med("MedicationDispense", "1", warfarin, `,"status":"completed","whenHandedOver":"2026-02-20"`)), `{"set":"warfarin","within":"P14D","by":"start"}`, "true"},
-		{"dispensed before, by start", "", bundle(med("MedicationDispense", "1", warfarin, `,"status":"completed","whenHandedOver":"2026-02-10"`)), `{"set":"warfarin","within":"P14D","by":"start"}`, "false"},
+		{"ended some time in the month the window begins in", "", bundle(ended("2026-02")),
+			`{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
+		{"stopped, end unknown, within", "",
+			bundle(med("MedicationRequest", "1", warfarin, `,"status":"stopped","authoredOn":"2025"`)),
+			`{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
+		{"cancelled, end unknown, within", "",
+			bundle(med("MedicationRequest", "1", warfarin, `,"status":"cancelled","authoredOn":"2025"`)),
+			`{"set":"warfarin","within":"P14D"}`, "unknown precision-insufficient"},
+		{"active, begun long ago, by start", "", bundle(active("1", warfarin)),
+			`{"set":"warfarin","within":"P14D","by":"start"}`, "true"},
+		{"dispensed inside, by start", "",
+			bundle(med("MedicationDispense", "1", warfarin, `,"status":"completed","whenHandedOver":"2026-02-20"`)),
+			`{"set":"warfarin","within":"P14D","by":"start"}`, "true"},
+		{"dispensed before, by start", "",
+			bundle(med("MedicationDispense", "1", warfarin, `,"status":"completed","whenHandedOver":"2026-02-10"`)),
+			`{"set":"warfarin","within":"P14D","by":"start"}`, "false"},
 
-		{"given 23 hours ago", "", bundle(med("MedicationAdministration", "1", warfarin, `,"status":"completed","effectiveDateTime":"2026-03-01T16:00:00Z"`)), `{"set":"warfarin"}`, "true"},
-		{"given 25 hours ago", "", bundle(med("MedicationAdministration", "1", warfarin, `,"status":"completed","effectiveDateTime":"2026-03-01T14:00:00Z"`)), `{"set":"warfarin"}`, "false"},
-		{"given yesterday, nobody knows when", "", bundle(med("MedicationAdministration", "1", warfarin, `,"status":"completed","effectiveDateTime":"2026-03-01"`)), `{"set":"warfarin"}`, "unknown precision-insufficient"},
+		{"given 23 hours ago", "", bundle(med("MedicationAdministration", "1", warfarin,
+			`,"status":"completed","effectiveDateTime":"2026-03-01T16:00:00Z"`)), `{"set":"warfarin"}`, "true"},
+		{"given 25 hours ago", "", bundle(med("MedicationAdministration", "1", warfarin,
+			`,"status":"completed","effectiveDateTime":"2026-03-01T14:00:00Z"`)), `{"set":"warfarin"}`, "false"},
+		{"given yesterday, nobody knows when", "",
+			bundle(med("MedicationAdministration", "1", warfarin,
+				`,"status":"completed","effectiveDateTime":"2026-03-01"`)), `{"set":"warfarin"}`,
+			"unknown precision-insufficient"},
 
-		{"another draft", bundle(active("d", ibuprofen), active("e", warfarin)), bundle(), `{"set":"warfarin"}`, "true"},
-		{"another draft, not wanted", bundle(active("d", ibuprofen), active("e", warfarin)), bundle(), `{"set":"warfarin","drafts":false}`, "false"},
+		{"another draft", bundle(active("d", ibuprofen), active("e", warfarin)), bundle(), `{"set":"warfarin"}`,
+			"true"},
+		{"another draft, not wanted", bundle(active("d", ibuprofen), active("e", warfarin)), bundle(),
+			`{"set":"warfarin","drafts":false}`, "false"},
 		{"the order itself", bundle(active("d", warfarin)), bundle(), `{"set":"warfarin"}`, "false"},
-		{"the order itself, as the EHR has it", bundle(active("d", warfarin)), bundle(active("d", warfarin)), `{"set":"warfarin"}`, "false"},
-		{"the order it replaces", bundle(replaces(warfarin)), bundle(active("old", warfarin)), `{"set":"warfarin"}`, "false"},
-		{"the order itself, within", bundle(active("d", warfarin)), bundle(), `{"set":"warfarin","within":"P14D"}`, "false"},
+		{"the order itself, as the EHR has it", bundle(active("d", warfarin)), bundle(active("d", warfarin)),
+			`{"set":"warfarin"}`, "false"},
+		{"the order it replaces", bundle(replaces(warfarin)), bundle(active("old", warfarin)), `{"set":"warfarin"}`,
+			"false"},
+		{"the order itself, within", bundle(active("d", warfarin)), bundle(), `{"set":"warfarin","within":"P14D"}`,
+			"false"},
 		{"the order itself, as the EHR has it, within", bundle(active("d", warfarin)), bundle(active("d", warfarin)),
 			`{"set":"warfarin","within":"P14D"}`, "false"},
-		{"the order itself, in words, within", bundle(orderInWords), bundle(), `{"set":"warfarin","within":"P14D"}`, "false"},
+		{"the order itself, in words, within", bundle(orderInWords), bundle(), `{"set":"warfarin","within":"P14D"}`,
+			"false"},
 		{"the order of the same drug it replaces, within", bundle(replaces(warfarin)), bundle(active("old", warfarin)),
 			`{"set":"warfarin","within":"P14D"}`, "false"},
 		{"the order of another drug it replaces", bundle(replaces(ibuprofen)), bundle(active("old", warfarin)),
@@ -79,11 +109,15 @@ func TestTakes(t *testing.T) {
 		{"an order beside the one at hand, within", bundle(active("d", warfarin)), bundle(active("1", warfarin)),
 			`{"set":"warfarin","within":"P14D"}`, "true"},
 
-		{"another NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640"), active("2", "7258")), `{"set":"nsaid","other_ingredient":true}`, "true"},
-		{"the same NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640")), `{"set":"nsaid","other_ingredient":true}`, "false"},
+		{"another NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640"), active("2", "7258")),
+			`{"set":"nsaid","other_ingredient":true}`, "true"},
+		{"the same NSAID", bundle(active("d", ibuprofen)), bundle(active("1", "5640")),
+			`{"set":"nsaid","other_ingredient":true}`, "false"},
 		{"by mouth", "", bundle(active("1", ibuprofen)), `{"set":"nsaid","systemic":true}`, "true"},
-		{"on the skin", "", bundle(med("MedicationRequest", "1", "3355", route("6064005"))), `{"set":"nsaid","systemic":true}`, "false"},
-		{"on the skin, form oral", "", bundle(med("MedicationRequest", "1", ibuprofen, route("6064005"))), `{"set":"nsaid","systemic":true}`, "unknown no-data"},
+		{"on the skin", "", bundle(med("MedicationRequest", "1", "3355", route("6064005"))),
+			`{"set":"nsaid","systemic":true}`, "false"},
+		{"on the skin, form oral", "", bundle(med("MedicationRequest", "1", ibuprofen, route("6064005"))),
+			`{"set":"nsaid","systemic":true}`, "unknown no-data"},
 		{"no route, no form", "", bundle(active("1", "3355")), `{"set":"nsaid","systemic":true}`, "unknown no-data"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,7 +146,8 @@ func TestCondition(t *testing.T) {
 			}
 			return `,"` + name + `":{"coding":[{"code":"` + code + `"}]}`
 		}
-		return `{"resourceType":"Condition","id":"1","code":{"coding":[{"system":"http://snomed.info/sct","code":"` + code + `"}]}` +
+		return `{"resourceType":"Condition","id":"1","code":{"coding":[{"system":"http://snomed.info/sct","code":"` +
+			code + `"}]}` +
 			status("clinicalStatus", clinical) + status("verificationStatus", verification) + rest + `}`
 	}
 	words := func(rest string) string {
@@ -129,21 +164,28 @@ func TestCondition(t *testing.T) {
 		{"remission", bundle(of(bleed, "remission", "confirmed", "")), "false", "true"},
 		{"resolved", bundle(of(bleed, "resolved", "confirmed", "")), "false", "true"},
 		{"abated", bundle(of(bleed, "", "confirmed", `,"abatementDateTime":"2020"`)), "false", "true"},
-		{"abated, though active", bundle(of(bleed, "active", "confirmed", `,"abatementDateTime":"2020"`)), "unknown ambiguous", "true"},
-		{"to abate next year", bundle(of(bleed, "active", "confirmed", `,"abatementDateTime":"2027"`)), "true", "true"},
+		{"abated, though active", bundle(of(bleed, "active", "confirmed", `,"abatementDateTime":"2020"`)),
+			"unknown ambiguous", "true"},
+		{"to abate next year", bundle(of(bleed, "active", "confirmed", `,"abatementDateTime":"2027"`)), "true",
+			"true"},
 		{"not abated", bundle(of(bleed, "active", "confirmed", `,"abatementBoolean":false`)), "true", "true"},
-		{"unconfirmed", bundle(of(bleed, "active", "unconfirmed", "")), "unknown wrong-status", "unknown wrong-status"},
-		{"provisional", bundle(of(bleed, "active", "provisional", "")), "unknown wrong-status", "unknown wrong-status"},
-		{"differential", bundle(of(bleed, "active", "differential", "")), "unknown wrong-status", "unknown wrong-status"},
+		{"unconfirmed", bundle(of(bleed, "active", "unconfirmed", "")), "unknown wrong-status",
+			"unknown wrong-status"},
+		{"provisional", bundle(of(bleed, "active", "provisional", "")), "unknown wrong-status",
+			"unknown wrong-status"},
+		{"differential", bundle(of(bleed, "active", "differential", "")), "unknown wrong-status",
+			"unknown wrong-status"},
 		{"refuted, though active", bundle(of(bleed, "active", "refuted", "")), "false", "false"},
 		{"entered in error", bundle(of(bleed, "active", "entered-in-error", "")), "false", "false"},
 		{"another", bundle(of("38341003", "active", "confirmed", "")), "false", "false"},
 		{"in words", bundle(words("")), "unknown text-only", "unknown text-only"},
-		{"in words, resolved", bundle(words(`,"clinicalStatus":{"coding":[{"code":"resolved"}]}`)), "false", "unknown text-only"},
+		{"in words, resolved", bundle(words(`,"clinicalStatus":{"coding":[{"code":"resolved"}]}`)), "false",
+			"unknown text-only"},
 		{"in words beside the one", bundle(words(""), of(bleed, "active", "confirmed", "")), "true", "true"},
 		{"none", bundle(), "false", "false"},
 		{"not supplied", "", "unknown not-supplied", "unknown not-supplied"},
-		{"one of more pages", strings.Replace(bundle(), `"type"`, `"total":3,"type"`, 1), "unknown partial-result", "unknown partial-result"},
+		{"one of more pages", strings.Replace(bundle(), `"type"`, `"total":3,"type"`, 1), "unknown partial-result",
+			"unknown partial-result"},
 	} {
 		for ever, want := range map[string]string{"false": tt.now, "true": tt.ever} {
 			f := ask(t, "", tt.source).fact("fhir.condition", `{"set":"upper_gi_bleed","ever":`+ever+`}`)
@@ -175,7 +217,10 @@ func TestOrderInAndTopical(t *testing.T) {
 	for _, call := range []struct {
 		f    string
 		args []string
-	}{{"fhir.order", nil}, {"fhir.order_in", []string{`{"set":"nsaid"}`}}, {"fhir.topical", []string{`{"order":0}`}}, {"fhir.remove", []string{`{"order":0}`}}} {
+	}{
+		{"fhir.order", nil}, {"fhir.order_in", []string{`{"set":"nsaid"}`}}, {"fhir.topical", []string{`{"order":0}`}},
+		{"fhir.remove", []string{`{"order":0}`}},
+	} {
 		if _, err := a.call(call.f, call.args...); err == nil || !strings.Contains(err.Error(), "no order") {
 			t.Errorf("asked about the patient: %v", err)
 		}
@@ -194,15 +239,18 @@ func TestOptions(t *testing.T) {
 		{"fhir.takes", []string{`{}`}, `option "set" is required`},
 		{"fhir.takes", []string{`{"set":""}`}, `option "set" must be a string that is not empty`},
 		{"fhir.takes", []string{`{"set":7}`}, `option "set" must be a string`},
-		{"fhir.takes", []string{`{"set":"aspirin"}`}, `the pack has no value set "aspirin"; add valuesets/aspirin.json`},
+		{"fhir.takes", []string{`{"set":"aspirin"}`},
+			`the pack has no value set "aspirin"; add valuesets/aspirin.json`},
 		{"fhir.takes", []string{`{"set":"warfarin","within":"14 days"}`}, "must be a duration, not"},
 		{"fhir.takes", []string{`{"set":"warfarin","within":14}`}, `option "within" must be a string`},
 		{"fhir.takes", []string{`{"set":"warfarin","by":"start"}`}, `goes with "within"`},
 		{"fhir.takes", []string{`{"set":"warfarin","within":"P14D","by":"end"}`}, `must be "start"`},
 		{"fhir.takes", []string{`{"set":"warfarin","systemic":"yes"}`}, `option "systemic" must be true or false`},
-		{"fhir.takes", []string{`{"set":"warfarin","other_ingredient":1}`}, `option "other_ingredient" must be true or false`},
+		{"fhir.takes", []string{`{"set":"warfarin","other_ingredient":1}`},
+			`option "other_ingredient" must be true or false`},
 		{"fhir.takes", []string{`{"set":"warfarin","drafts":null}`}, `option "drafts" must be true or false`},
-		{"fhir.takes", []string{`{"set":"warfarin","windin":"P14D"}`}, "there are options that it does not have; it has \"set\", \"within\""},
+		{"fhir.takes", []string{`{"set":"warfarin","windin":"P14D"}`},
+			"there are options that it does not have; it has \"set\", \"within\""},
 		{"fhir.condition", []string{`[]`}, "want an options object, have array"},
 		{"fhir.condition", []string{`{"ever":true}`}, `option "set" is required`},
 		{"fhir.condition", []string{`{"set":"upper_gi_bleed","ever":"once"}`}, `option "ever" must be true or false`},
@@ -234,14 +282,18 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	a.fact("fhir.takes", `{"set":"warfarin","within":"P14D","by":"start","drafts":false}`)
-	if f := a.fact("fhir.takes", `{"set":"nsaid"}`); strings.Contains(f.Label, "within") || a.Session.call.given[2].is || !a.Session.call.flag("drafts") {
+	if f := a.fact("fhir.takes", `{"set":"nsaid"}`); strings.Contains(f.Label, "within") ||
+		a.Session.call.given[2].is || !a.Session.call.flag("drafts") {
 		t.Errorf("a call keeps options of the one before: %q, %+v", f.Label, a.Session.call.given)
 	}
 	a.fact("fhir.condition", `{"set":"upper_gi_bleed"}`)
 	for _, tt := range []struct {
 		f    string
 		args []string
-	}{{"fact.is", []string{`{"fact":0}`, `"perhaps"`}}, {"fact.is", []string{`{"fact":0}`, `7`}}, {"fact.named", []string{`7`, `{"fact":0}`}}, {"fact.all", []string{`{"fact":0}`}}} {
+	}{
+		{"fact.is", []string{`{"fact":0}`, `"perhaps"`}}, {"fact.is", []string{`{"fact":0}`, `7`}},
+		{"fact.named", []string{`7`, `{"fact":0}`}}, {"fact.all", []string{`{"fact":0}`}},
+	} {
 		if _, err := a.call(tt.f, tt.args...); err == nil {
 			t.Errorf("%v was accepted", tt.args)
 		}
@@ -273,12 +325,14 @@ func TestHandles(t *testing.T) {
 // TestSessionsForget holds that a session used again knows nothing of the
 // call before, and that what was answered stays.
 func TestSessionsForget(t *testing.T) {
-	first := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
+	first := ask(t, "", bundle(person("1956-01-15", "male"),
+		labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
 	value := first.value("fhir.egfr", `{"max_age":"P1Y"}`)
 	taken := first.fact("fhir.takes", `{"set":"warfarin"}`)
 	var sessions Sessions
 	sessions.End(first.Session)
-	if s := first.Session; s.chart.of != nil || s.pack != nil || s.subject != nil || len(s.libs[Newest()].egfrs)+len(s.facts)+len(s.values)+len(s.blanks) != 0 || s.result != nil {
+	if s := first.Session; s.chart.of != nil || s.pack != nil || s.subject != nil ||
+		len(s.libs[Newest()].egfrs)+len(s.facts)+len(s.values)+len(s.blanks) != 0 || s.result != nil {
 		t.Errorf("after End: %+v", s)
 	}
 	for _, f := range first.facts[:cap(first.facts)] {
@@ -292,7 +346,8 @@ func TestSessionsForget(t *testing.T) {
 	if v := (asked{again, t}).value("fhir.egfr", `{"max_age":"P1Y"}`); v.State == fact.Known {
 		t.Errorf("eGFR of another patient: %s", v)
 	}
-	if value.String() != "27.0 mL/min/1.73 m²" || taken.State != fact.False || !strings.HasPrefix(taken.Label, "takes ") {
+	if value.String() != "27.0 mL/min/1.73 m²" || taken.State != fact.False ||
+		!strings.HasPrefix(taken.Label, "takes ") {
 		t.Errorf("what was answered changed: %s, %+v", value, taken)
 	}
 }

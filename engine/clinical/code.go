@@ -94,7 +94,8 @@ func (r *reader) opaErrors(file string, err error) {
 
 func (r *reader) parse() {
 	for _, f := range r.pack.Rules {
-		m, err := ast.ParseModuleWithOpts(f.Name, string(f.Data), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+		m, err := ast.ParseModuleWithOpts(f.Name, string(f.Data),
+			ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
 		switch {
 		case err != nil:
 			r.opaErrors(f.Name, err)
@@ -156,7 +157,8 @@ func (r *reader) closed(file string, m *ast.Module) {
 		}
 		switch {
 		case ref.HasPrefix(ast.InputRootRef):
-			r.problem(file, line, "input is not available to rules of this version; ask the chart through fhir.* functions")
+			r.problem(file, line, "input is not available to rules of this version; "+
+				"ask the chart through fhir.* functions")
 		case ref.HasPrefix(ast.DefaultRootRef) && !strings.HasPrefix(ref.String()+".", r.root):
 			r.problem(file, line, "%s lies outside of the pack", ref)
 		}
@@ -218,7 +220,8 @@ func (r *reader) rules() {
 			}
 		}
 		if !slices.Contains(x.Supersedes, x.ID) && supersedesItself(x, byID) {
-			r.problem(x.File, x.Line, "supersedes leads in a circle back to %s: each rule of it would hide the other's card", x.ID)
+			r.problem(x.File, x.Line, "supersedes leads in a circle back to %s: "+
+				"each rule of it would hide the other's card", x.ID)
 		}
 		r.derive(x)
 	}

@@ -20,12 +20,18 @@ var coreTexts = map[string]map[string]string{
 		"Based on":                    "Grundlage",
 		"Not known":                   "Nicht bekannt",
 		"reason not given":            "Grund nicht angegeben",
-		"This rule is a draft and has no clinical approval.":                                           "Diese Regel ist ein Entwurf und klinisch nicht freigegeben.",
-		"These checks could not be completed:":                                                         "Diese Prüfungen konnten nicht abgeschlossen werden:",
-		"No rule was asked about these orders, because they carry no code that the terminology knows.": "Zu diesen Verordnungen wurde keine Regel befragt, weil sie keinen Code tragen, den die Terminologie kennt.",
-		"Safety checks were not done":                                                                  "Sicherheitsprüfungen wurden nicht durchgeführt",
-		"all checks of {pack}":                                                                         "alle Prüfungen von {pack}",
-		"Precept could not do these checks for this order. Check by hand:":                             "Precept konnte diese Prüfungen nicht durchführen. Bitte von Hand prüfen:",
+		"This rule is a draft and has no clinical approval.": "Diese Regel ist ein Entwurf und klinisch nicht " +
+			"freigegeben.",
+		"These checks could not be completed:": "Diese Prüfungen konnten nicht abgeschlossen werden:",
+
+		"No rule was asked about these orders, because they carry no code that the terminology knows.": "" +
+			"Zu diesen Verordnungen wurde keine Regel befragt, weil sie keinen Code tragen, " +
+			"den die Terminologie kennt.",
+
+		"Safety checks were not done": "Sicherheitsprüfungen wurden nicht durchgeführt",
+		"all checks of {pack}":        "alle Prüfungen von {pack}",
+		"Precept could not do these checks for this order. Check by hand:": "Precept konnte diese Prüfungen nicht " +
+			"durchführen. Bitte von Hand prüfen:",
 		"Will monitor":                       "Wird überwacht",
 		"Tolerated before":                   "Früher vertragen",
 		"Benefit outweighs risk":             "Nutzen überwiegt Risiko",

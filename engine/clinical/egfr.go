@@ -13,7 +13,8 @@ import (
 // The LOINC codes of reported eGFR and of serum creatinine that the metformin
 // pack's source lists (docs/sources.md).
 var (
-	egfrCodes = loincs("98979-8", "62238-1", "33914-3", "69405-9", "77147-7", "50044-7", "76633-7", "48642-3", "48643-1")
+	egfrCodes = loincs("98979-8", "62238-1", "33914-3", "69405-9", "77147-7", "50044-7", "76633-7", "48642-3",
+		"48643-1")
 
 	creatinineCodes = loincs("2160-0", "14682-9", "77140-2")
 )
@@ -78,7 +79,8 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 		// Neither is usable: a creatinine that exists but cannot be used says
 		// more than an eGFR that does not.
 		if !onlyGaps(scr) {
-			return &fact.Value{Name: "eGFR", Unit: units.Renal, Reasons: scr.Reasons, Evidence: append(reported.Evidence, scr.Evidence...)}
+			return &fact.Value{Name: "eGFR", Unit: units.Renal, Reasons: scr.Reasons,
+				Evidence: append(reported.Evidence, scr.Evidence...)}
 		}
 		if reported.State == fact.Absent && scr.State != fact.Absent {
 			reported.State, reported.Reasons = fact.PresenceUnknown, []fact.Reason{{Code: fact.Stale, What: "eGFR"}}
@@ -146,7 +148,8 @@ func (s *Session) ckdEPI(scr, age *fact.Value) *fact.Value {
 		v.High, v.HighOpen = highest(scr.Low, age.Low, female, male), scr.LowOpen
 	}
 	if v.Low == nil && v.High == nil {
-		v.State, v.Reasons = fact.PresenceUnknown, []fact.Reason{{Code: fact.PrecisionInsufficient, What: "creatinine"}}
+		v.State, v.Reasons = fact.PresenceUnknown,
+			[]fact.Reason{{Code: fact.PrecisionInsufficient, What: "creatinine"}}
 	}
 	return v
 }
@@ -175,7 +178,8 @@ func pick(scr, age *apd.Decimal, female, male bool, direction int) *apd.Decimal 
 
 // decimals is the arithmetic of formulas: more digits than any result shows,
 // half up, the same on every machine.
-var decimals = apd.Context{Precision: 24, MaxExponent: 1000, MinExponent: -1000, Rounding: apd.RoundHalfUp, Traps: apd.DefaultTraps}
+var decimals = apd.Context{Precision: 24, MaxExponent: 1000, MinExponent: -1000, Rounding: apd.RoundHalfUp,
+	Traps: apd.DefaultTraps}
 
 // CKDEPI2021 is the CKD-EPI 2021 creatinine equation without race (Inker and
 // others, N Engl J Med 2021;385:1737): serum creatinine in mg/dL, age in

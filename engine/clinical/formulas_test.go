@@ -23,8 +23,10 @@ var vectors = []struct {
 	sex      string
 	scr, gfr string
 }{
-	{55, "male", "1.2", "71.4"}, {40, "female", "0.8", "95.5"}, {70, "male", "2.0", "35.2"}, {70, "male", "2.5", "27.0"},
-	{68, "female", "1.4", "41.0"}, {68, "female", "1.8", "30.3"}, {68, "female", "1.9", "28.4"}, {60, "male", "1.0", "86.2"},
+	{55, "male", "1.2", "71.4"}, {40, "female", "0.8", "95.5"}, {70, "male", "2.0", "35.2"},
+	{70, "male", "2.5", "27.0"},
+	{68, "female", "1.4", "41.0"}, {68, "female", "1.8", "30.3"}, {68, "female", "1.9", "28.4"},
+	{60, "male", "1.0", "86.2"},
 	{80, "male", "1.5", "46.8"}, {30, "female", "0.6", "123.8"}, {60, "male", "2.4", "30.1"},
 }
 
@@ -42,10 +44,13 @@ func TestEGFRFromCreatinine(t *testing.T) {
 		umol := new(apd.Decimal)
 		must(decimals.Mul(umol, dec(v.scr), dec("88.42")))
 		for _, value := range []string{quantity(v.scr, "mg/dL"), quantity(umol.Text('f'), "umol/L")} {
-			a := ask(t, "", bundle(person(fmt.Sprintf("%d-01-15", 2026-v.age), v.sex), labResult("scr", "2160-0", "2026-02-01", value)))
+			a := ask(t, "", bundle(person(fmt.Sprintf("%d-01-15", 2026-v.age), v.sex),
+				labResult("scr", "2160-0", "2026-02-01", value)))
 			got := a.value("fhir.egfr", `{"max_age":"P365D"}`)
-			if got.State != fact.Known || got.Low.Text('f') != v.gfr || got.High.Text('f') != v.gfr || got.Method != "CKD-EPI 2021 from creatinine" {
-				t.Errorf("%d %s, %s: %v %s (%s), want %s", v.age, v.sex, value, got.State, got, codes(got.Reasons), v.gfr)
+			if got.State != fact.Known || got.Low.Text('f') != v.gfr || got.High.Text('f') != v.gfr ||
+				got.Method != "CKD-EPI 2021 from creatinine" {
+				t.Errorf("%d %s, %s: %v %s (%s), want %s", v.age, v.sex, value, got.State, got, codes(got.Reasons),
+					v.gfr)
 			}
 		}
 	}
@@ -58,7 +63,8 @@ func TestCKDEPIFalls(t *testing.T) {
 		scr, age := rapid.Int64Range(20, 2000).Draw(t, "scr"), rapid.Int64Range(18, 110).Draw(t, "age")
 		female := rapid.Bool().Draw(t, "female")
 		at := CKDEPI2021(apd.New(scr, -2), apd.New(age, 0), female)
-		if more := CKDEPI2021(apd.New(scr+rapid.Int64Range(1, 500).Draw(t, "more"), -2), apd.New(age, 0), female); more.Cmp(at) > 0 {
+		if more := CKDEPI2021(apd.New(scr+rapid.Int64Range(1, 500).Draw(t, "more"), -2), apd.New(age, 0),
+			female); more.Cmp(at) > 0 {
 			t.Fatalf("%s rises to %s with creatinine", at, more)
 		}
 		if older := CKDEPI2021(apd.New(scr, -2), apd.New(age+1, 0), female); older.Cmp(at) > 0 {
@@ -80,18 +86,29 @@ func TestEGFR(t *testing.T) {
 		want   string // the value, or the codes of its reasons
 		method string
 	}{
-		{"measured wins", bundle(man, measured("2025-12-01", "44"), scr("2026-02-01", quantity("2.5", "mg/dL"))), "44 mL/min/1.73 m²", "reported, CKD-EPI 2021"},
-		{"measured is stale, creatinine is not", bundle(man, measured("2024-12-01", "44"), scr("2026-02-01", quantity("2.5", "mg/dL"))), "27.0 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
-		{"measured in a wrong unit is not replaced", bundle(man, labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mL/min")), scr("2026-02-01", quantity("2.5", "mg/dL"))), "unit-unconvertible", ""},
-		{"above what is measured", bundle(man, labResult("gfr", "98979-8", "2026-02-01", `"valueQuantity":{"value":60,"comparator":">","unit":"mL/min/1.73m2"}`)), "> 60 mL/min/1.73 m²", "reported, CKD-EPI 2021"},
-		{"sex unknown", bundle(person("1956-01-15", "other"), scr("2026-02-01", quantity("2.5", "mg/dL"))), "20.2 to 27.0 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
-		{"born some time in 1956", bundle(person("1956", "male"), scr("2026-02-01", quantity("2.5", "mg/dL"))), "27.0 to 27.1 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
-		{"no birth date", bundle(`{"resourceType":"Patient","id":"p1","gender":"male"}`, scr("2026-02-01", quantity("2.5", "mg/dL"))), "no-data", "CKD-EPI 2021 from creatinine"},
+		{"measured wins", bundle(man, measured("2025-12-01", "44"), scr("2026-02-01", quantity("2.5", "mg/dL"))),
+			"44 mL/min/1.73 m²", "reported, CKD-EPI 2021"},
+		{"measured is stale, creatinine is not", bundle(man, measured("2024-12-01", "44"),
+			scr("2026-02-01", quantity("2.5", "mg/dL"))), "27.0 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
+		{"measured in a wrong unit is not replaced",
+			bundle(man, labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mL/min")),
+				scr("2026-02-01", quantity("2.5", "mg/dL"))), "unit-unconvertible", ""},
+		{"above what is measured", bundle(man,
+			labResult("gfr", "98979-8", "2026-02-01",
+				`"valueQuantity":{"value":60,"comparator":">","unit":"mL/min/1.73m2"}`)), "> 60 mL/min/1.73 m²",
+			"reported, CKD-EPI 2021"},
+		{"sex unknown", bundle(person("1956-01-15", "other"), scr("2026-02-01", quantity("2.5", "mg/dL"))),
+			"20.2 to 27.0 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
+		{"born some time in 1956", bundle(person("1956", "male"), scr("2026-02-01", quantity("2.5", "mg/dL"))),
+			"27.0 to 27.1 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
+		{"no birth date", bundle(`{"resourceType":"Patient","id":"p1","gender":"male"}`,
+			scr("2026-02-01", quantity("2.5", "mg/dL"))), "no-data", "CKD-EPI 2021 from creatinine"},
 		{"a child", bundle(person("2010-01-15", "male"), measured("2026-02-01", "44")), "not-applicable", ""},
 		{"perhaps a child", bundle(person("2008", "male"), measured("2026-02-01", "44")), "not-applicable", ""},
 		{"nothing on record", bundle(man), "no-data", ""},
 		{"only old creatinine", bundle(man, scr("2024-02-01", quantity("2.5", "mg/dL"))), "stale", ""},
-		{"creatinine without a unit", bundle(man, scr("2026-02-01", `"valueQuantity":{"value":2.5}`)), "unit-unconvertible", ""},
+		{"creatinine without a unit", bundle(man, scr("2026-02-01", `"valueQuantity":{"value":2.5}`)),
+			"unit-unconvertible", ""},
 		{"nothing supplied", "", "not-supplied", ""},
 	} {
 		got := ask(t, "", tt.source).value("fhir.egfr", year)
@@ -106,7 +123,8 @@ func TestEGFR(t *testing.T) {
 }
 
 func TestEGFRIsAskedOnce(t *testing.T) {
-	a := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
+	a := ask(t, "", bundle(person("1956-01-15", "male"),
+		labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
 	first, second := a.value("fhir.egfr", `{"max_age":"P1Y"}`), a.value("fhir.egfr", `{"max_age":"P1Y"}`)
 	if first == second || first.Low != second.Low {
 		t.Error("calls must have values of their own over one computation")
@@ -162,23 +180,33 @@ func TestLab(t *testing.T) {
 		results []string
 		want    string
 	}{
-		{"the newest", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", quantity("2.0", "mg/dL"))}, "2.0 mg/dL"},
+		{"the newest", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")),
+			labResult("2", "2160-0", "2026-02-01", quantity("2.0", "mg/dL"))}, "2.0 mg/dL"},
 		{"converted", []string{labResult("1", "2160-0", "2026-02-01", quantity("88.42", "umol/L"))}, "1 mg/dL"},
-		{"the same day, not told apart", []string{labResult("1", "2160-0", "2026-02-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", quantity("2.0", "mg/dL"))}, "1.0 to 2.0 mg/dL"},
-		{"the newest has no value", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", `"note":[]`)}, "1.0 mg/dL"},
-		{"the newest cannot be used", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")), labResult("2", "2160-0", "2026-02-01", quantity("2.0", "bogus"))}, "unit-unconvertible"},
-		{"of another dimension", []string{labResult("1", "2160-0", "2026-02-01", quantity("2.0", "kg"))}, "unit-unconvertible"},
-		{"without a unit", []string{labResult("1", "2160-0", "2026-02-01", `"valueQuantity":{"value":2}`)}, "unit-unconvertible"},
+		{"the same day, not told apart", []string{labResult("1", "2160-0", "2026-02-01", quantity("1.0", "mg/dL")),
+			labResult("2", "2160-0", "2026-02-01", quantity("2.0", "mg/dL"))}, "1.0 to 2.0 mg/dL"},
+		{"the newest has no value", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")),
+			labResult("2", "2160-0", "2026-02-01", `"note":[]`)}, "1.0 mg/dL"},
+		{"the newest cannot be used", []string{labResult("1", "2160-0", "2026-01-01", quantity("1.0", "mg/dL")),
+			labResult("2", "2160-0", "2026-02-01", quantity("2.0", "bogus"))}, "unit-unconvertible"},
+		{"of another dimension", []string{labResult("1", "2160-0", "2026-02-01", quantity("2.0", "kg"))},
+			"unit-unconvertible"},
+		{"without a unit", []string{labResult("1", "2160-0", "2026-02-01", `"valueQuantity":{"value":2}`)},
+			"unit-unconvertible"},
 		{"negative", []string{labResult("1", "2160-0", "2026-02-01", quantity("-1", "mg/dL"))}, "implausible"},
 		{"zero", []string{labResult("1", "2160-0", "2026-02-01", quantity("0", "mg/dL"))}, "implausible"},
-		{"no number", []string{labResult("1", "2160-0", "2026-02-01", `"valueQuantity":{"value":"2.0","unit":"mg/dL"}`)}, "implausible"},
+		{"no number", []string{labResult("1", "2160-0", "2026-02-01",
+			`"valueQuantity":{"value":"2.0","unit":"mg/dL"}`)}, "implausible"},
 		{"in words", []string{labResult("1", "2160-0", "2026-02-01", `"valueString":"raised"`)}, "text-only"},
-		{"masked", []string{labResult("1", "2160-0", "2026-02-01", `"dataAbsentReason":{"coding":[{"code":"masked"}]}`)}, "masked"},
+		{"masked", []string{labResult("1", "2160-0", "2026-02-01",
+			`"dataAbsentReason":{"coding":[{"code":"masked"}]}`)}, "masked"},
 		{"too old", []string{labResult("1", "2160-0", "2024-02-01", quantity("2.0", "mg/dL"))}, "stale"},
-		{"perhaps too old", []string{labResult("1", "2160-0", "2025", quantity("2.0", "mg/dL"))}, "precision-insufficient"},
+		{"perhaps too old", []string{labResult("1", "2160-0", "2025", quantity("2.0", "mg/dL"))},
+			"precision-insufficient"},
 		{"of tomorrow", []string{labResult("1", "2160-0", "2026-03-03", quantity("2.0", "mg/dL"))}, "implausible"},
 		{"not dated", []string{labResult("1", "2160-0", "", quantity("2.0", "mg/dL"))}, "precision-insufficient"},
-		{"preliminary", []string{strings.Replace(labResult("1", "2160-0", "2026-02-01", quantity("2.0", "mg/dL")), "final", "preliminary", 1)}, "wrong-status"},
+		{"preliminary", []string{strings.Replace(labResult("1", "2160-0", "2026-02-01", quantity("2.0", "mg/dL")),
+			"final", "preliminary", 1)}, "wrong-status"},
 		{"none", nil, "no-data"},
 	} {
 		a := ask(t, "", bundle(tt.results...))
@@ -258,15 +286,21 @@ func TestPossiblyNewest(t *testing.T) {
 		{"month over a day of it", []r{{"a", "2026-02-10", ""}, {"b", "2026-02", ""}}, "b a"},
 		{"a chain of overlaps", []r{{"a", "2026-01", ""}, {"b", "2026", ""}, {"c", "2026-02-10", ""}}, "b c"},
 		{"the same day twice", []r{{"b", "2026-02-01", ""}, {"a", "2026-02-01", ""}}, "a b"},
-		{"one instant, reported again", []r{{"a", "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z"}, {"b", "2026-02-01T08:00:00Z", "2026-02-01T11:00:00Z"}}, "b"},
-		{"one instant, issued nobody knows when", []r{{"a", "2026-02-01T08:00:00Z", ""}, {"b", "2026-02-01T08:00:00Z", "2026-02-01T11:00:00Z"}}, "b a"},
-		{"one instant, issued together", []r{{"b", "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z"}, {"a", "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z"}}, "a b"},
-		{"one instant in two zones", []r{{"a", "2026-02-01T08:00:00Z", ""}, {"b", "2026-02-01T03:00:00-05:00", ""}}, "a b"},
-		{"one day, issued does not tell", []r{{"a", "2026-02-01", "2026-02-01T09:00:00Z"}, {"b", "2026-02-01", "2026-02-01T11:00:00Z"}}, "b a"},
+		{"one instant, reported again", []r{{"a", "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z"},
+			{"b", "2026-02-01T08:00:00Z", "2026-02-01T11:00:00Z"}}, "b"},
+		{"one instant, issued nobody knows when",
+			[]r{{"a", "2026-02-01T08:00:00Z", ""}, {"b", "2026-02-01T08:00:00Z", "2026-02-01T11:00:00Z"}}, "b a"},
+		{"one instant, issued together", []r{{"b", "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z"},
+			{"a", "2026-02-01T08:00:00Z", "2026-02-01T09:00:00Z"}}, "a b"},
+		{"one instant in two zones", []r{{"a", "2026-02-01T08:00:00Z", ""}, {"b", "2026-02-01T03:00:00-05:00", ""}},
+			"a b"},
+		{"one day, issued does not tell",
+			[]r{{"a", "2026-02-01", "2026-02-01T09:00:00Z"}, {"b", "2026-02-01", "2026-02-01T11:00:00Z"}}, "b a"},
 	} {
 		var list []reading
 		for _, x := range tt.list {
-			list = append(list, reading{Observation: &chart.Observation{Resource: &chart.Resource{Type: "Observation", ID: x.id}, Effective: at(x.effective), Issued: at(x.issued)}})
+			list = append(list, reading{Observation: &chart.Observation{Resource: &chart.Resource{Type: "Observation",
+				ID: x.id}, Effective: at(x.effective), Issued: at(x.issued)}})
 		}
 		var got []string
 		for _, x := range possiblyNewest(list) {

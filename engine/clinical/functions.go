@@ -69,7 +69,8 @@ func questions() []Function {
 		return Option{Name: "set", Kind: KindSet, Sets: kinds, Required: true, Doc: doc}
 	}
 	flag := func(name, doc string) Option { return Option{Name: name, Kind: KindFlag, Param: true, Doc: doc} }
-	maxAge := Option{Name: "max_age", Kind: KindDuration, Required: true, Param: true, Doc: "older results do not count"}
+	maxAge := Option{Name: "max_age", Kind: KindDuration, Required: true, Param: true,
+		Doc: "older results do not count"}
 	local := flag("systemic", "not those that act locally")
 	local.Unknown = "route and form say nothing"
 	drafts := flag("drafts", "with the other drafts of the session")
@@ -80,7 +81,8 @@ func questions() []Function {
 			Reads: None(), Attributes: None(), NeedsOrder: true, Run: order,
 		},
 		{
-			Name: "fhir.order_in", Doc: "the draft is of a value set, by code or ingredient", Unknown: "it cannot be identified",
+			Name: "fhir.order_in", Doc: "the draft is of a value set, by code or ingredient",
+			Unknown: "it cannot be identified",
 			Options: []Option{set("what the draft may be of", orderKinds...)}, Result: typeFact,
 			Reads: None(), Attributes: None(), NeedsOrder: true, Run: orderIn,
 		},
@@ -109,7 +111,8 @@ func questions() []Function {
 			Unknown: "results are not all there, the newest is too old, of another status, in words, " +
 				"in a unit that cannot be converted, or implausible: an older one never stands in",
 			Options: []Option{set("what was measured", vocab.KindObservation),
-				{Name: "unit", Kind: KindUnit, Required: true, Param: true, Doc: "UCUM code of the unit to compare in"}, maxAge},
+				{Name: "unit", Kind: KindUnit, Required: true, Param: true,
+					Doc: "UCUM code of the unit to compare in"}, maxAge},
 			Result: typeValue, Reads: []string{"Observation"}, Attributes: []string{attributeHealth}, Run: lab,
 		},
 		{
@@ -122,11 +125,13 @@ func questions() []Function {
 				{Name: "within", Kind: KindDuration, Param: true, Doc: "took it at any time in that window up to now"},
 				{Name: "by", Kind: KindEnum, Words: []string{"start"}, Param: true, Needs: "within",
 					Doc: "only starts and handovers in the window (an active order counts)"},
-				flag("other_ingredient", "only drugs with an ingredient of the set that the order does not have"), local, drafts},
+				flag("other_ingredient", "only drugs with an ingredient of the set that the order does not have"),
+				local, drafts},
 			Result: typeFact, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: takes,
 		},
 		{
-			Name: "fhir.condition", Doc: "has a condition of the set; refuted ones and those entered in error never count",
+			Name:    "fhir.condition",
+			Doc:     "has a condition of the set; refuted ones and those entered in error never count",
 			Unknown: "conditions are incomplete, in words only, or unconfirmed",
 			Options: []Option{set("the conditions", vocab.KindCondition), flag("ever", "had one at any time")},
 			Result:  typeFact, Reads: []string{"Condition"}, Attributes: []string{attributeHealth}, Run: condition,
@@ -154,14 +159,15 @@ func wording() []Function {
 		},
 		{
 			Name: "fhir.text",
-			Doc: "the words, each {name} in them filled with a value (number and unit), a fact (names of its evidence), " +
-				"an order (name), a string or a number; text of the chart is made harmless",
+			Doc: "the words, each {name} in them filled with a value (number and unit), " +
+				"a fact (names of its evidence), an order (name), a string or a number; " +
+				"text of the chart is made harmless",
 			Args: []Argument{{"words", typeTemplate}, {"with", typeFill}}, Result: typeString,
 			Reads: None(), Attributes: None(), Run: text,
 		},
 		{
-			Name: "fhir.remove", Doc: "delete the draft", Args: []Argument{{"order", typeOrder}}, Result: typeSuggestion,
-			Reads: None(), Attributes: None(), Run: remove,
+			Name: "fhir.remove", Doc: "delete the draft", Args: []Argument{{"order", typeOrder}},
+			Result: typeSuggestion, Reads: None(), Attributes: None(), Run: remove,
 		},
 		{
 			Name: "fhir.request_service", Doc: "create a ServiceRequest, intent proposal",
@@ -172,7 +178,8 @@ func wording() []Function {
 			Options: coded, Result: typeSuggestion, Reads: None(), Attributes: None(), Run: proposeMedication,
 		},
 		{
-			Name: "param", Doc: "a parameter of the pack, as the tenant set it", Args: []Argument{{"name", typeParameter}},
+			Name: "param", Doc: "a parameter of the pack, as the tenant set it",
+			Args:   []Argument{{"name", typeParameter}},
 			Result: typeAny, Reads: None(), Attributes: None(), Run: param,
 		},
 	}

@@ -84,7 +84,8 @@ func ask(t testing.TB, drafts, source string, change ...func(*chart.Inputs)) ask
 		t.Fatal(err)
 	}
 	in := chart.Inputs{Request: req, Now: callTime, Zone: zone, Terminology: terms.Chart(),
-		Declared: map[string][]string{everyType: append([]string{"Patient", "Condition", "Observation"}, exposureTypes...)}}
+		Declared: map[string][]string{everyType: append([]string{"Patient", "Condition", "Observation"},
+			exposureTypes...)}}
 	for _, f := range change {
 		f(&in)
 	}
@@ -170,7 +171,8 @@ func labResult(id, code, when, value string) string {
 }
 
 func quantity(n, unit string) string {
-	return fmt.Sprintf(`"valueQuantity":{"value":%s,"unit":%q,"system":"http://unitsofmeasure.org","code":%q}`, n, unit, unit)
+	return fmt.Sprintf(`"valueQuantity":{"value":%s,"unit":%q,"system":"http://unitsofmeasure.org","code":%q}`, n,
+		unit, unit)
 }
 
 func person(birth, gender string) string {

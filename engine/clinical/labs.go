@@ -196,8 +196,8 @@ func possiblyNewest(list []reading) []reading {
 		if r.Effective.To.Before(latest) {
 			continue
 		}
-		if len(top) > 0 && r.Effective.Exact() && top[0].Effective.Exact() && r.Issued.Known() && top[0].Issued.Known() &&
-			r.Issued.To.Before(top[0].Issued.From) {
+		if len(top) > 0 && r.Effective.Exact() && top[0].Effective.Exact() && r.Issued.Known() &&
+			top[0].Issued.Known() && r.Issued.To.Before(top[0].Issued.From) {
 			continue // the same specimen, reported again since
 		}
 		top = append(top, r)

@@ -45,7 +45,8 @@ func NewestOf(major string) (*Library, bool) {
 
 func newLibrary(version string, list []Function) (*Library, error) {
 	if v := "v" + version; semver.Canonical(v) != v {
-		return nil, fmt.Errorf("making clinical library %q: the version must be a semantic one, such as 1.0.0", version)
+		return nil, fmt.Errorf("making clinical library %q: the version must be a semantic one, such as 1.0.0",
+			version)
 	}
 	l := &Library{version: version, byName: make(map[string]*function, len(list))}
 	for i := range list {

@@ -44,10 +44,12 @@ func TestLibraries(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Reads[0], f.Options[0].Sets[0] = "Changed", "changed"
-	if again, _ := second.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != vocab.KindObservation {
+	if again, _ := second.Function("fhir.lab"); again.Reads[0] != "Observation" ||
+		again.Options[0].Sets[0] != vocab.KindObservation {
 		t.Errorf("a function of another library was changed from outside: %+v", again)
 	}
-	if again, _ := newest.Function("fhir.lab"); again.Reads[0] != "Observation" || again.Options[0].Sets[0] != vocab.KindObservation {
+	if again, _ := newest.Function("fhir.lab"); again.Reads[0] != "Observation" ||
+		again.Options[0].Sets[0] != vocab.KindObservation {
 		t.Errorf("a function of the library was changed from outside: %+v", again)
 	}
 }
@@ -76,12 +78,15 @@ func TestNothingIsForgotten(t *testing.T) {
 		{func(f *Function) { f.Args = []Argument{{"x", ""}} }, `argument "x"`},
 		{func(f *Function) { f.Args = []Argument{{"", typeFact}} }, `argument ""`},
 		{func(f *Function) { f.Options = append(f.Options, duration, duration) }, "is there twice"},
-		{func(f *Function) { f.Options = []Option{{Name: "Span", Kind: KindDuration, Doc: "d"}} }, "must be named by lower-case words"},
+		{func(f *Function) { f.Options = []Option{{Name: "Span", Kind: KindDuration, Doc: "d"}} },
+			"must be named by lower-case words"},
 		{func(f *Function) { f.Options = []Option{{Name: "span", Kind: KindDuration}} }, "lacks Doc"},
 		{func(f *Function) { f.Options = []Option{{Name: "span", Doc: "d"}} }, `has no kind ""`},
 		{func(f *Function) { f.Options = []Option{{Name: "by", Kind: KindEnum, Doc: "d"}} }, "must have words"},
-		{func(f *Function) { f.Options = []Option{{Name: "by", Kind: KindText, Words: []string{"x"}, Doc: "d"}} }, "must have words"},
-		{func(f *Function) { f.Options = []Option{{Name: "set", Kind: KindSet, Doc: "d"}} }, "which kinds of value sets"},
+		{func(f *Function) { f.Options = []Option{{Name: "by", Kind: KindText, Words: []string{"x"}, Doc: "d"}} },
+			"must have words"},
+		{func(f *Function) { f.Options = []Option{{Name: "set", Kind: KindSet, Doc: "d"}} },
+			"which kinds of value sets"},
 		{func(f *Function) { f.Options[0].Param = true }, "cannot be a parameter"},
 		{func(f *Function) { f.Options[1].Default = true }, "cannot have a default"},
 		{func(f *Function) { f.Options[0].Needs = "unit" }, "goes with one that does not come before it"},
@@ -97,13 +102,15 @@ func TestNothingIsForgotten(t *testing.T) {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
-	for version, want := range map[string]string{"1.0.0": "one version has one content", "2": "semantic", "": "semantic", "v2.0.0": "semantic"} {
+	for version, want := range map[string]string{"1.0.0": "one version has one content", "2": "semantic",
+		"": "semantic", "v2.0.0": "semantic"} {
 		if _, err := Newest().With(version); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("version %q: %v, want %q", version, err, want)
 		}
 	}
 	f, _ := Newest().Function("fhir.lab")
-	if _, err := newLibrary("1.1.0", []Function{f, f}); err == nil || !strings.Contains(err.Error(), "is there twice") {
+	if _, err := newLibrary("1.1.0", []Function{f, f}); err == nil ||
+		!strings.Contains(err.Error(), "is there twice") {
 		t.Errorf("one function twice: %v", err)
 	}
 }
@@ -111,12 +118,18 @@ func TestNothingIsForgotten(t *testing.T) {
 // inquiries ask every function in such a way that it looks into all that it
 // may look into.
 var inquiries = map[string][]string{
-	"fact.all": {`[{"fact":0}]`}, "fact.any": {`[{"fact":0}]`}, "fact.negate": {`{"fact":0}`}, "fact.count_at_least": {`1`, `[{"fact":0}]`},
-	"fact.named": {`"x"`, `{"fact":0}`}, "fact.less": {`{"value":0}`, `1`}, "fact.less_equal": {`{"value":0}`, `1`}, "fact.greater": {`{"value":0}`, `1`},
-	"fact.greater_equal": {`{"value":0}`, `1`}, "fact.within": {`{"value":0}`, `1`, `2`}, "fact.lacking": {`{"value":0}`}, "fact.is": {`{"fact":0}`, `"true"`},
-	"fhir.order": {}, "fhir.order_in": {`{"set":"nsaid"}`}, "fhir.topical": {`{"order":0}`}, "fhir.remove": {`{"order":0}`},
-	"fhir.age": {`{"unit":"a"}`}, "fhir.egfr": {`{"max_age":"P1Y"}`}, "fhir.lab": {`{"set":"nsaid","unit":"mg/dL","max_age":"P1Y"}`},
-	"fhir.takes": {`{"set":"warfarin","systemic":true,"other_ingredient":true}`}, "fhir.condition": {`{"set":"upper_gi_bleed"}`},
+	"fact.all": {`[{"fact":0}]`}, "fact.any": {`[{"fact":0}]`}, "fact.negate": {`{"fact":0}`},
+	"fact.count_at_least": {`1`, `[{"fact":0}]`},
+	"fact.named":          {`"x"`, `{"fact":0}`}, "fact.less": {`{"value":0}`, `1`},
+	"fact.less_equal": {`{"value":0}`, `1`}, "fact.greater": {`{"value":0}`, `1`},
+	"fact.greater_equal": {`{"value":0}`, `1`}, "fact.within": {`{"value":0}`, `1`, `2`},
+	"fact.lacking": {`{"value":0}`}, "fact.is": {`{"fact":0}`, `"true"`},
+	"fhir.order": {}, "fhir.order_in": {`{"set":"nsaid"}`}, "fhir.topical": {`{"order":0}`},
+	"fhir.remove": {`{"order":0}`},
+	"fhir.age":    {`{"unit":"a"}`}, "fhir.egfr": {`{"max_age":"P1Y"}`},
+	"fhir.lab":                {`{"set":"nsaid","unit":"mg/dL","max_age":"P1Y"}`},
+	"fhir.takes":              {`{"set":"warfarin","systemic":true,"other_ingredient":true}`},
+	"fhir.condition":          {`{"set":"upper_gi_bleed"}`},
 	"fhir.text":               {`"{d} {v} {f}"`, `{"d":{"order":0},"v":{"value":0},"f":{"fact":0}}`},
 	"fhir.request_service":    {`{"system":"s","code":"c","display":"d","label":"l"}`},
 	"fhir.propose_medication": {`{"system":"s","code":"c","display":"d","label":"l"}`},
@@ -136,7 +149,8 @@ func TestReadsAreObserved(t *testing.T) {
 			continue
 		}
 		a := ask(t, drafts, source)
-		a.pack = &Pack{library: a.pack.library, sets: a.pack.sets, params: map[string]*ast.Term{"given": ast.BooleanTerm(true)}}
+		a.pack = &Pack{library: a.pack.library, sets: a.pack.sets,
+			params: map[string]*ast.Term{"given": ast.BooleanTerm(true)}}
 		a.fact("fhir.order_in", `{"set":"nsaid"}`)
 		if _, err := a.call("fhir.age", `{"unit":"a"}`); err != nil {
 			t.Fatal(err)
@@ -162,9 +176,13 @@ func each(words []string) string {
 // fails, and names no more than types.
 func TestStray(t *testing.T) {
 	for name, change := range map[string]func(*Function){
-		"it looked into Patient":                   func(f *Function) { f.Reads = []string{"Observation"} },
-		"it depends on the source attribute sex":   func(f *Function) { f.Attributes = []string{"age", "health_status"} },
-		"it depends on the source attribute age":   func(f *Function) { f.Attributes = []string{"sex", "health_status"} },
+		"it looked into Patient": func(f *Function) { f.Reads = []string{"Observation"} },
+		"it depends on the source attribute sex": func(f *Function) {
+			f.Attributes = []string{"age", "health_status"}
+		},
+		"it depends on the source attribute age": func(f *Function) {
+			f.Attributes = []string{"sex", "health_status"}
+		},
 		"it looked into Observation":               func(f *Function) { f.Reads = []string{"Patient"} },
 		"it depends on the source attribute healt": func(f *Function) { f.Attributes = []string{"sex", "age"} },
 	} {
@@ -174,7 +192,8 @@ func TestStray(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
+		a := ask(t, "", bundle(person("1956-01-15", "male"),
+			labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL"))))
 		a.Ask(&Pack{library: l, sets: a.pack.sets}, nil)
 		if _, err := a.call("fhir.egfr", `{"max_age":"P1Y"}`); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want %q", err, name)
@@ -191,11 +210,13 @@ func rulePack(name, library, holds string) *rulepacks.Pack {
 			{Name: "limit", Type: "number", Default: []byte(`5`)},
 			{Name: "nothing", Type: "string", Format: "duration", Default: []byte(`"P0D"`)},
 			{Name: "start", Type: "string", Enum: []jsontext.Value{[]byte(`"start"`)}, Default: []byte(`"start"`)},
-			{Name: "units", Type: "string", Enum: []jsontext.Value{[]byte(`"mmol/L"`), []byte(`"mmol"`)}, Default: []byte(`"mmol/L"`)},
+			{Name: "units", Type: "string", Enum: []jsontext.Value{[]byte(`"mmol/L"`), []byte(`"mmol"`)},
+				Default: []byte(`"mmol/L"`)},
 			{Name: "yes", Type: "boolean", Default: []byte(`true`)},
 		}},
 		ValueSets: []*vocab.ValueSet{
-			{ID: "bleed", Kind: vocab.KindCondition}, {ID: "potassium", Kind: vocab.KindObservation}, {ID: "warfarin", Kind: vocab.KindMedication},
+			{ID: "bleed", Kind: vocab.KindCondition}, {ID: "potassium", Kind: vocab.KindObservation},
+			{ID: "warfarin", Kind: vocab.KindMedication},
 		},
 		Rules: []packfile.File{{Name: "rules/r.rego", Data: []byte(`# METADATA
 # scope: package
@@ -228,7 +249,8 @@ func (c *Code) holds(ctx context.Context, s *Session, pack *Pack) (*fact.Fact, e
 		return nil, err
 	}
 	s.Ask(pack, nil)
-	answer, err := s.Run(ctx, topdown.NewQuery(body).WithQueryCompiler(qc).WithCompiler(c.Compiler).WithStore(store).WithTransaction(txn).
+	answer, err := s.Run(ctx, topdown.NewQuery(body).WithQueryCompiler(qc).WithCompiler(c.Compiler).WithStore(store).
+		WithTransaction(txn).
 		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).WithTime(s.Now()))
 	if err != nil {
 		return nil, err
@@ -264,7 +286,8 @@ func TestTwoLibraries(t *testing.T) {
 		t.Errorf("library %s of %d functions", second.Version(), len(second.Functions()))
 	}
 	if has := func(l *Library) bool {
-		return slices.ContainsFunc(l.Capabilities().Builtins, func(b *ast.Builtin) bool { return b.Name == "fact.opposite" })
+		return slices.ContainsFunc(l.Capabilities().Builtins,
+			func(b *ast.Builtin) bool { return b.Name == "fact.opposite" })
 	}; has(Newest()) || !has(second) {
 		t.Error("the added function is not in its library's capabilities alone")
 	}
@@ -279,7 +302,8 @@ func TestTwoLibraries(t *testing.T) {
 		}
 		return code, pack
 	}
-	if _, err := Newest().ReadCode(rulePack("p1", "1", `fact.opposite(fact.less(fhir.egfr({"max_age": "P1Y"}), 25))`)); err == nil ||
+	if _, err := Newest().ReadCode(rulePack("p1", "1",
+		`fact.opposite(fact.less(fhir.egfr({"max_age": "P1Y"}), 25))`)); err == nil ||
 		!strings.Contains(err.Error(), "rules/r.rego:12: undefined function fact.opposite") {
 		t.Errorf("a function of another library: %v", err)
 	}
@@ -288,10 +312,12 @@ func TestTwoLibraries(t *testing.T) {
 
 	both := func(s *Session) {
 		for range 2 {
-			if f, err := oldCode.holds(t.Context(), s, oldPack); err != nil || f.State != fact.False || f.Op != "fact.less" {
+			if f, err := oldCode.holds(t.Context(), s, oldPack); err != nil || f.State != fact.False ||
+				f.Op != "fact.less" {
 				t.Errorf("library %s answers %+v, %v", Newest().Version(), f, err)
 			}
-			if f, err := newCode.holds(t.Context(), s, newPack); err != nil || f.State != fact.False || f.Op != "fact.opposite" || f.Of[0].State != fact.True {
+			if f, err := newCode.holds(t.Context(), s, newPack); err != nil || f.State != fact.False ||
+				f.Op != "fact.opposite" || f.Of[0].State != fact.True {
 				t.Errorf("library %s answers %+v, %v", second.Version(), f, err)
 			}
 		}
@@ -299,7 +325,9 @@ func TestTwoLibraries(t *testing.T) {
 	var sessions Sessions
 	var wg sync.WaitGroup
 	for range 4 {
-		c := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL")))).chart.of // 27.0
+		// 27.0
+		c := ask(t, "", bundle(person("1956-01-15", "male"),
+			labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL")))).chart.of
 		wg.Go(func() {
 			for range 20 {
 				s := sessions.Start(c, "en")
@@ -310,7 +338,8 @@ func TestTwoLibraries(t *testing.T) {
 	}
 	wg.Wait()
 
-	alone := ask(t, "", bundle(person("1956-01-15", "male"), labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL")))).Session
+	alone := ask(t, "", bundle(person("1956-01-15", "male"),
+		labResult("scr", "2160-0", "2026-02-01", quantity("2.5", "mg/dL")))).Session
 	both(alone)
 	new(Sessions).End(alone)
 	if len(alone.libs) != 2 || alone.lib != nil || alone.Functions() != nil {

@@ -44,8 +44,10 @@ func inSet(set *valueSet, codings []chart.Coding) bool {
 // Routes that tell local from systemic use, of SNOMED CT as the FHIR R4 value
 // set route-codes lists them (docs/sources.md). Others leave the question open.
 var (
-	localRoutes    = set("6064005", "54485002", "10547007")                                                  // topical, ophthalmic, otic
-	systemicRoutes = set("26643006", "47625008", "78421000", "34206005", "45890007", "37839007", "37161004") // oral, intravenous, intramuscular, subcutaneous, transdermal, sublingual, rectal
+	// topical, ophthalmic, otic
+	localRoutes = set("6064005", "54485002", "10547007")
+	// oral, intravenous, intramuscular, subcutaneous, transdermal, sublingual, rectal
+	systemicRoutes = set("26643006", "47625008", "78421000", "34206005", "45890007", "37839007", "37161004")
 )
 
 func topical(s *Session, c *Call) (*ast.Term, error) {
@@ -53,7 +55,8 @@ func topical(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fact.Fact{Label: "the order acts only where it is applied", State: local(o.Routes, o.Drug.Form), Evidence: []fact.Evidence{o.Evidence()}}
+	f := &fact.Fact{Label: "the order acts only where it is applied", State: local(o.Routes, o.Drug.Form),
+		Evidence: []fact.Evidence{o.Evidence()}}
 	if f.State == fact.Unknown {
 		f.Reasons = []fact.Reason{{Code: fact.NoData, What: "route or form of the ordered medication"}}
 	}
@@ -105,8 +108,9 @@ type exposureQuery struct {
 // changes). The answer is false only if every source of medications is complete
 // and every drug that could count is identified.
 func takes(s *Session, c *Call) (*ast.Term, error) {
-	q := exposureQuery{set: c.set("set"), windowed: c.has("within"), window: c.duration("within"), byStart: c.has("by"),
-		other: c.flag("other_ingredient"), systemic: c.flag("systemic"), drafts: c.flag("drafts")}
+	q := exposureQuery{set: c.set("set"), windowed: c.has("within"), window: c.duration("within"),
+		byStart: c.has("by"), other: c.flag("other_ingredient"),
+		systemic: c.flag("systemic"), drafts: c.flag("drafts")}
 	f := s.blank()
 	f.Label, f.State = q.set.takes, fact.False
 	if q.windowed {
@@ -130,9 +134,11 @@ func (s *Session) changes(e *chart.Exposure, q exposureQuery) bool {
 	if o == nil || !o.ConcernsResource(e.Resource) {
 		return false
 	}
-	return !q.windowed || e.Resource == o.Resource || slices.ContainsFunc(e.Drug.Ingredients, func(c chart.Coding) bool {
-		return slices.ContainsFunc(o.Drug.Ingredients, func(d chart.Coding) bool { return c.System == d.System && c.Code == d.Code })
-	})
+	return !q.windowed || e.Resource == o.Resource ||
+		slices.ContainsFunc(e.Drug.Ingredients, func(c chart.Coding) bool {
+			return slices.ContainsFunc(o.Drug.Ingredients,
+				func(d chart.Coding) bool { return c.System == d.System && c.Code == d.Code })
+		})
 }
 
 // weighExposure adds what one exposure says.
@@ -189,9 +195,10 @@ func (s *Session) another(d *chart.Drug, set *valueSet) bool {
 	}
 	products := !inSet(set, d.Ingredients)
 	return slices.ContainsFunc(d.Ingredients, func(c chart.Coding) bool {
-		return (products || set.Has(c.System, c.Code)) && !slices.ContainsFunc(s.subject.Drug.Ingredients, func(o chart.Coding) bool {
-			return o.System == c.System && o.Code == c.Code
-		})
+		return (products || set.Has(c.System, c.Code)) &&
+			!slices.ContainsFunc(s.subject.Drug.Ingredients, func(o chart.Coding) bool {
+				return o.System == c.System && o.Code == c.Code
+			})
 	})
 }
 

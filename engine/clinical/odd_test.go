@@ -11,7 +11,8 @@ import (
 )
 
 // TestNothingOlderStandsIn holds that a result which may be the newest, but cannot
-//  be read, is never silently passed over for an older one.
+//
+//	be read, is never silently passed over for an older one.
 func TestNothingOlderStandsIn(t *testing.T) {
 	old := labResult("old", "98979-8", "2025-06-01", quantity("80", units.Renal))
 	low := labResult("new", "98979-8", "2026-02-20", quantity("20", units.Renal))
@@ -21,24 +22,30 @@ func TestNothingOlderStandsIn(t *testing.T) {
 		}
 		return strings.Replace(low, from, to, 1)
 	}
-	const date, value = `"effectiveDateTime":"2026-02-20"`, `"valueQuantity":{"value":20,"unit":"mL/min/{1.73_m2}","system":"http://unitsofmeasure.org","code":"mL/min/{1.73_m2}"}`
+	const date, value = `"effectiveDateTime":"2026-02-20"`,
+		`"valueQuantity":{"value":20,"unit":"mL/min/{1.73_m2}","system":"http://unitsofmeasure.org","code":"mL/min/{1.73_m2}"}`
 	panel := `{"resourceType":"Observation","id":"new","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"24323-8"}]},` + date + `,"component":[` +
 		`{"code":{"coding":[{"system":"http://loinc.org","code":"2951-2"}]},"valueQuantity":{"value":140}},{"code":{"coding":[{"system":"http://loinc.org","code":"98979-8"}]},` + value + `}]}`
 	for name, test := range map[string]struct{ newest, want string }{
-		"as it should be":              {low, "20"},
-		"no date":                      {with(date, `"note":[]`), "precision-insufficient"},
-		"a date with a loose zone":     {with("2026-02-20", "2026-02-20T10:00:00+0000"), "precision-insufficient"},
-		"a time that is not read":      {with(date, `"effectiveTiming":{"event":["2026-02-20"]}`), "precision-insufficient"},
-		"a period under way":           {with(date, `"effectivePeriod":{"start":"2026-02-20"}`), "20"},
-		"a period without begin":       {with(date, `"effectivePeriod":{"end":"2026-02-20"}`), "precision-insufficient"},
-		"issued only":                  {with(date, `"issued":"2026-02-20T10:00:00Z"`), "20"},
-		"dated after the call":         {with("2026-02-20", "2026-03-04"), "implausible"},
-		"no status":                    {with(`"status":"final",`, ""), "wrong-status"},
-		"a status nobody knows":        {with(`"final"`, `"done"`), "wrong-status"},
-		"preliminary":                  {with(`"final"`, `"preliminary"`), "80"},
-		"a range":                      {with(value, `"valueRange":{"low":{"value":10},"high":{"value":25}}`), "precision-insufficient"},
-		"a ratio":                      {with(value, `"valueRatio":{"numerator":{"value":1}}`), "precision-insufficient"},
-		"a code":                       {with(value, `"valueCodeableConcept":{"coding":[{"code":"low"}]}`), "text-only"},
+		"as it should be":          {low, "20"},
+		"no date":                  {with(date, `"note":[]`), "precision-insufficient"},
+		"a date with a loose zone": {with("2026-02-20", "2026-02-20T10:00:00+0000"), "precision-insufficient"},
+		"a time that is not read": {with(date, `"effectiveTiming":{"event":["2026-02-20"]}`),
+			"precision-insufficient"},
+		"a period under way": {with(date, `"effectivePeriod":{"start":"2026-02-20"}`), "20"},
+		"a period without begin": {with(date, `"effectivePeriod":{"end":"2026-02-20"}`),
+			"precision-insufficient"},
+		"issued only":           {with(date, `"issued":"2026-02-20T10:00:00Z"`), "20"},
+		"dated after the call":  {with("2026-02-20", "2026-03-04"), "implausible"},
+		"no status":             {with(`"status":"final",`, ""), "wrong-status"},
+		"a status nobody knows": {with(`"final"`, `"done"`), "wrong-status"},
+		"preliminary":           {with(`"final"`, `"preliminary"`), "80"},
+		"a range": {with(value, `"valueRange":{"low":{"value":10},"high":{"value":25}}`),
+			"precision-insufficient"},
+		"a ratio": {with(value, `"valueRatio":{"numerator":{"value":1}}`),
+			"precision-insufficient"},
+		"a code": {with(value, `"valueCodeableConcept":{"coding":[{"code":"low"}]}`),
+			"text-only"},
 		"no value":                     {with(value, `"note":[]`), "80"},
 		"a part of a panel":            {panel, "20"},
 		"a part, the panel not dated":  {strings.Replace(panel, date, `"note":[]`, 1), "precision-insufficient"},
@@ -48,7 +55,8 @@ func TestNothingOlderStandsIn(t *testing.T) {
 		"a unit that contradicts":      {with(`"unit":"mL/min/{1.73_m2}"`, `"unit":"mg/dL"`), "unit-unconvertible"},
 		"a comparator that is none":    {with(`"value":20`, `"value":20,"comparator":[">"]`), "implausible"},
 	} {
-		got := ask(t, "", bundle(person("1956-01-15", "male"), old, test.newest)).value("fhir.egfr", `{"max_age":"P365D"}`)
+		got := ask(t, "", bundle(person("1956-01-15", "male"), old, test.newest)).
+			value("fhir.egfr", `{"max_age":"P365D"}`)
 		text := codes(got.Reasons)
 		if got.State == fact.Known {
 			text = got.Low.Text('f')
@@ -113,7 +121,8 @@ func TestSupersedesInACircle(t *testing.T) {
 	pack := *embedded(t, "renal_dosing")
 	pack.Rules = slices.Clone(pack.Rules)
 	for i, f := range pack.Rules {
-		pack.Rules[i].Data = []byte(strings.Replace(string(f.Data), "#   id: metformin-caution\n", "#   id: metformin-caution\n#   supersedes: [metformin-contraindicated]\n", 1))
+		pack.Rules[i].Data = []byte(strings.Replace(string(f.Data), "#   id: metformin-caution\n",
+			"#   id: metformin-caution\n#   supersedes: [metformin-contraindicated]\n", 1))
 	}
 	if _, err := Newest().ReadCode(&pack); err == nil || !strings.Contains(err.Error(), "circle") {
 		t.Errorf("a pack with a circle: %v", err)
@@ -127,7 +136,8 @@ func TestOtherIngredientOfNobodyKnows(t *testing.T) {
 		return med("MedicationRequest", id, drug, `,"status":"active","intent":"order"`)
 	}
 	blind := func(in *chart.Inputs) { in.Terminology = nil }
-	f := ask(t, bundle(order("d", "5640")), bundle(order("1", "7258")), blind).fact("fhir.takes", `{"set":"nsaid","other_ingredient":true}`)
+	f := ask(t, bundle(order("d", "5640")), bundle(order("1", "7258")), blind).
+		fact("fhir.takes", `{"set":"nsaid","other_ingredient":true}`)
 	if f.State != fact.Unknown || codes(f.Reasons) != "unresolved-reference" {
 		t.Errorf("%v %s", f.State, codes(f.Reasons))
 	}
@@ -140,7 +150,8 @@ func TestProposedDraft(t *testing.T) {
 	if f := ask(t, drafts, bundle()).fact("fhir.takes", `{"set":"warfarin"}`); f.State != fact.True {
 		t.Errorf("as a draft: %v", f.State)
 	}
-	if f := ask(t, bundle(med("MedicationRequest", "d", "197806", `,"status":"draft"`)), bundle(proposal)).fact("fhir.takes", `{"set":"warfarin"}`); f.State != fact.False {
+	if f := ask(t, bundle(med("MedicationRequest", "d", "197806", `,"status":"draft"`)), bundle(proposal)).
+		fact("fhir.takes", `{"set":"warfarin"}`); f.State != fact.False {
 		t.Errorf("in the chart: %v", f.State)
 	}
 }

@@ -56,7 +56,8 @@ func (o *Option) read(v ast.Value) (given, *misfit) {
 	case KindDuration:
 		d, err := dates.ParseDuration(g.text)
 		if err != nil {
-			return given{}, &misfit{fmt.Sprintf("must be a duration, not %.40q", g.text), "write " + o.nearDuration(g.text)}
+			return given{}, &misfit{fmt.Sprintf("must be a duration, not %.40q", g.text),
+				"write " + o.nearDuration(g.text)}
 		}
 		if d == (dates.Duration{}) {
 			return given{}, &misfit{"must be longer than nothing", "write " + o.example()}
@@ -68,7 +69,8 @@ func (o *Option) read(v ast.Value) (given, *misfit) {
 			if ok {
 				hint = strconv.Quote(code)
 			}
-			return given{}, &misfit{fmt.Sprintf("must be a unit that values can be had in, not %.40q", g.text), "write " + hint}
+			return given{}, &misfit{fmt.Sprintf("must be a unit that values can be had in, not %.40q", g.text),
+				"write " + hint}
 		}
 	case KindEnum:
 		if !slices.Contains(o.Words, g.text) {
@@ -200,7 +202,8 @@ func (c *Call) begin(s *Session, f *function, loc *ast.Location, args []*ast.Ter
 		}
 	}
 	if n < obj.Len() {
-		return fmt.Errorf("there are options that it does not have; it has %s", strings.Join(quoted(f.optionNames()), ", "))
+		return fmt.Errorf("there are options that it does not have; it has %s",
+			strings.Join(quoted(f.optionNames()), ", "))
 	}
 	return nil
 }

@@ -100,7 +100,8 @@ func (s *Session) use(l *Library) {
 			Func: func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
 				t, err := s.run(f, bctx.Location, args[:f.decl.Decl.Arity()])
 				if err != nil {
-					return &topdown.Error{Code: topdown.BuiltinErr, Message: f.Name + ": " + err.Error(), Location: bctx.Location}
+					return &topdown.Error{Code: topdown.BuiltinErr, Message: f.Name + ": " + err.Error(),
+						Location: bctx.Location}
 				}
 				return iter(t)
 			}}

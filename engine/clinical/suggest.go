@@ -51,7 +51,8 @@ func remove(s *Session, c *Call) (*ast.Term, error) {
 // concept is the concept that the options of the creating suggestions name.
 func (c *Call) concept() *fhir.CodeableConcept {
 	system, code, display := c.text("system"), c.text("code"), c.text("display")
-	return &fhir.CodeableConcept{Coding: []fhir.Coding{{System: &system, Code: &code, Display: &display}}, Text: &display}
+	return &fhir.CodeableConcept{Coding: []fhir.Coding{{System: &system, Code: &code, Display: &display}},
+		Text: &display}
 }
 
 func requestService(s *Session, c *Call) (*ast.Term, error) {

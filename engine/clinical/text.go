@@ -142,7 +142,8 @@ func (s *Session) render(t *ast.Term) (string, error) {
 			return Plain(o.Name()), nil
 		}
 	}
-	return "", fmt.Errorf("a template takes values, facts, orders, strings and numbers, not %s", ast.ValueName(t.Value))
+	return "", fmt.Errorf("a template takes values, facts, orders, strings and numbers, not %s",
+		ast.ValueName(t.Value))
 }
 
 // names lists what the evidence is about, each once, in the order read.

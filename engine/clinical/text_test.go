@@ -56,7 +56,8 @@ func FuzzPlain(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := Plain(s)
-		if !utf8.ValidString(got) || strings.ContainsAny(got, "<>[]{}`\"|\\*_~#!&\n\r\t") || utf8.RuneCountInString(got) > maxName+2 {
+		if !utf8.ValidString(got) || strings.ContainsAny(got, "<>[]{}`\"|\\*_~#!&\n\r\t") ||
+			utf8.RuneCountInString(got) > maxName+2 {
 			t.Errorf("Plain(%q) = %q", s, got)
 		}
 		for _, r := range got {
@@ -72,10 +73,12 @@ func FuzzPlain(f *testing.F) {
 
 func TestText(t *testing.T) {
 	hostile := `{"resourceType":"MedicationRequest","id":"d","status":"draft","medicationCodeableConcept":{"coding":[{` + rxnorm + `,"code":"197806"}],"text":"<b>ibu</b>\n[x](y)"}}`
-	a := ask(t, bundle(hostile), bundle(person("1956-01-15", "male"), labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mL/min/{1.73_m2}"))))
+	a := ask(t, bundle(hostile), bundle(person("1956-01-15", "male"),
+		labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mL/min/{1.73_m2}"))))
 	a.value("fhir.egfr", `{"max_age":"P1Y"}`)
 	a.fact("fhir.order_in", `{"set":"nsaid"}`)
-	got, err := a.call("fhir.text", `"{d}; {v}; {f}; {s}; {n}"`, `{"d":{"order":0},"v":{"value":0},"f":{"fact":0},"s":"as the <pack> wrote","n":1.50}`)
+	got, err := a.call("fhir.text", `"{d}; {v}; {f}; {s}; {n}"`,
+		`{"d":{"order":0},"v":{"value":0},"f":{"fact":0},"s":"as the <pack> wrote","n":1.50}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +116,8 @@ func TestCoreTexts(t *testing.T) {
 			}
 			for form, text := range forms {
 				for _, name := range placeholder.FindAllString(english, -1) {
-					if name != "{n}" && !strings.Contains(text, name) || name == "{n}" && form == plural.Other && !strings.Contains(text, name) {
+					if name != "{n}" && !strings.Contains(text, name) || name == "{n}" && form == plural.Other &&
+						!strings.Contains(text, name) {
 						t.Errorf("%s: %q lacks %s", language, text, name)
 					}
 				}
@@ -224,16 +228,19 @@ func TestReasonText(t *testing.T) {
 	}{
 		{"en", "no eGFR on record", fact.Reason{Code: fact.NoData, What: "eGFR"}},
 		{"de", "Medikation vom KIS nicht geliefert", fact.Reason{Code: fact.NotSupplied, What: "medications"}},
-		{"fr", "last creatinine is too old", fact.Reason{Code: fact.Stale, What: "creatinine"}}, // no such language: English
-		{"de", "kein Wert der Einrichtung nicht dokumentiert", fact.Reason{Code: fact.NoData, What: "kein Wert der Einrichtung"}},
+		// no such language: English
+		{"fr", "last creatinine is too old", fact.Reason{Code: fact.Stale, What: "creatinine"}},
+		{"de", "kein Wert der Einrichtung nicht dokumentiert",
+			fact.Reason{Code: fact.NoData, What: "kein Wert der Einrichtung"}},
 	} {
 		if got := ReasonText(tt.language, tt.r); got != tt.want {
 			t.Errorf("%v in %s: %q, want %q", tt.r, tt.language, got, tt.want)
 		}
 	}
-	for _, code := range []fact.Code{fact.NotSupplied, fact.FetchFailed, fact.PartialResult, fact.Suppressed, fact.NoData, fact.Stale, fact.WrongStatus,
-		fact.TextOnly, fact.UnitUnconvertible, fact.UnparseableDose, fact.UnresolvedReference, fact.Ambiguous, fact.Implausible,
-		fact.PrecisionInsufficient, fact.Masked, fact.NotApplicable} {
+	for _, code := range []fact.Code{fact.NotSupplied, fact.FetchFailed, fact.PartialResult, fact.Suppressed,
+		fact.NoData, fact.Stale, fact.WrongStatus,
+		fact.TextOnly, fact.UnitUnconvertible, fact.UnparseableDose, fact.UnresolvedReference, fact.Ambiguous,
+		fact.Implausible, fact.PrecisionInsufficient, fact.Masked, fact.NotApplicable} {
 		if reasonTexts[code] == "" {
 			t.Errorf("no text for %s", code)
 		}
@@ -248,7 +255,8 @@ func TestSuggestions(t *testing.T) {
 		`{"system":"http://loinc.org","code":"2160-0","display":"Creatinine","label":"Order creatinine"}`,
 		`{"system":"urn:x","code":"<&>","display":"a \"b\" \u2028 ü \\ </script>","label":"x"}`,
 	} {
-		for kind, f := range map[string]string{"ServiceRequest": "fhir.request_service", "MedicationRequest": "fhir.propose_medication"} {
+		for kind, f := range map[string]string{"ServiceRequest": "fhir.request_service",
+			"MedicationRequest": "fhir.propose_medication"} {
 			got, err := a.call(f, options)
 			if err != nil {
 				t.Fatal(err)
@@ -261,7 +269,8 @@ func TestSuggestions(t *testing.T) {
 			if err := jsonv2.Unmarshal(s.Resource, &members); err != nil {
 				t.Fatal(err)
 			}
-			if string(members["resourceType"]) != strconv.Quote(kind) || string(members["subject"]) != `{"reference":"Patient/p1"}` {
+			if string(members["resourceType"]) != strconv.Quote(kind) ||
+				string(members["subject"]) != `{"reference":"Patient/p1"}` {
 				t.Errorf("%s: %s", kind, s.Resource)
 			}
 			for name, v := range members {

@@ -27,10 +27,14 @@ import (
 var casePrefetch = []tenant.Prefetch{
 	{Key: "patient", Query: "Patient/{{context.patientId}}", Types: []string{"Patient"}},
 	{Key: "conditions", Query: "Condition?patient={{context.patientId}}", Types: []string{"Condition"}},
-	{Key: "medications", Query: "MedicationRequest?patient={{context.patientId}}", Types: []string{"MedicationRequest"}},
-	{Key: "statements", Query: "MedicationStatement?patient={{context.patientId}}", Types: []string{"MedicationStatement"}},
-	{Key: "dispenses", Query: "MedicationDispense?patient={{context.patientId}}", Types: []string{"MedicationDispense"}},
-	{Key: "administrations", Query: "MedicationAdministration?patient={{context.patientId}}", Types: []string{"MedicationAdministration"}},
+	{Key: "medications", Query: "MedicationRequest?patient={{context.patientId}}",
+		Types: []string{"MedicationRequest"}},
+	{Key: "statements", Query: "MedicationStatement?patient={{context.patientId}}",
+		Types: []string{"MedicationStatement"}},
+	{Key: "dispenses", Query: "MedicationDispense?patient={{context.patientId}}",
+		Types: []string{"MedicationDispense"}},
+	{Key: "administrations", Query: "MedicationAdministration?patient={{context.patientId}}",
+		Types: []string{"MedicationAdministration"}},
 	{Key: "labs", Query: "Observation?patient={{context.patientId}}", Types: []string{"Observation"}},
 }
 
@@ -78,7 +82,8 @@ func CheckCases(ctx context.Context, pack, terminology *rulepacks.Pack) error {
 	return judge(pack, results)
 }
 
-func runCases(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack) ([]CaseResult, error) {
+func runCases(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string,
+	terminology *rulepacks.Pack) ([]CaseResult, error) {
 	if _, err := m.Program(pack.Digest, library); err != nil { // also for a pack without cases
 		return nil, err
 	}
@@ -111,7 +116,8 @@ func judge(pack *rulepacks.Pack, results []CaseResult) error {
 // caseTenant is the tenant that cases are decided for.
 const caseTenant = "cases"
 
-func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *casefile.Case) (CaseResult, error) {
+func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack,
+	c *casefile.Case) (CaseResult, error) {
 	in, err := caseInputs(m, pack, library, terminology, c)
 	if err != nil {
 		return CaseResult{}, err
@@ -128,11 +134,17 @@ func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library st
 	return r, r.compareCards()
 }
 
-func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack, c *casefile.Case) (*decision.Inputs, error) {
+func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack,
+	c *casefile.Case) (*decision.Inputs, error) {
 	name := pack.Manifest.Name
 	policy := tenant.Policy{Tenant: caseTenant, Region: "cases", Name: "golden cases",
-		Services: []tenant.Service{{ID: "cases", Hook: c.Hook, Description: "golden cases", Packs: []string{name}, Prefetch: casePrefetch}},
-		Clients:  []tenant.Client{{ID: "cases", Issuer: "https://cases.invalid", JWKS: []byte(`{"keys":[]}`), Algorithms: []string{"ES256"}, FHIRBase: "https://cases.invalid/fhir"}},
+		Services: []tenant.Service{
+			{ID: "cases", Hook: c.Hook, Description: "golden cases", Packs: []string{name}, Prefetch: casePrefetch},
+		},
+		Clients: []tenant.Client{
+			{ID: "cases", Issuer: "https://cases.invalid", JWKS: []byte(`{"keys":[]}`), Algorithms: []string{"ES256"},
+				FHIRBase: "https://cases.invalid/fhir"},
+		},
 	}
 	if len(c.Parameters) > 0 {
 		policy.Parameters = map[string]map[string]jsontext.Value{name: c.Parameters}
@@ -148,7 +160,8 @@ func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology 
 	in := &decision.Inputs{
 		RecordID: c.HookInstance, Tenant: caseTenant, Region: "cases", Time: c.Time.UTC(), Zone: c.Zone,
 		Language: c.Language, Engine: decision.Engine{Build: "cases", OPA: OPAVersion, Library: library},
-		Release: decision.Release{Packs: []decision.Ref{caseRef(pack, library)}}, Policy: decision.Policy{Digest: digest},
+		Release: decision.Release{Packs: []decision.Ref{caseRef(pack, library)}},
+		Policy:  decision.Policy{Digest: digest},
 		Service: "cases", Hook: c.Hook, Client: "cases", Dialect: string(tenant.Dialect2), Request: c.Request(),
 	}
 	if in.Language == "" {
@@ -162,7 +175,8 @@ func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology 
 }
 
 func caseRef(p *rulepacks.Pack, library string) decision.Ref {
-	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest), Mode: decision.Active, Library: library}
+	return decision.Ref{Name: p.Manifest.Name, Version: p.Manifest.Version, Digest: string(p.Digest),
+		Mode: decision.Active, Library: library}
 }
 
 // compareFindings compares the exact set of findings with the case's.

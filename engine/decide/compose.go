@@ -70,7 +70,8 @@ func (c *composer) hideSuperseded() {
 		}
 		for _, weaker := range by.rule.Supersedes {
 			for _, r := range c.results {
-				if r.Rule == weaker && r.Subject == by.Subject && (r.Outcome == decision.Fired || r.Outcome == decision.Unknown) {
+				if r.Rule == weaker && r.Subject == by.Subject &&
+					(r.Outcome == decision.Fired || r.Outcome == decision.Unknown) {
 					r.Hidden = &decision.Hidden{Code: decision.HiddenSuperseded, By: by.Rule}
 				}
 			}
@@ -152,7 +153,8 @@ func (c *composer) firedCard(r *result) cdshooks.Card {
 	}
 	card.OverrideReasons = slices.Grow(card.OverrideReasons, len(r.rule.Reasons))
 	for _, o := range r.rule.Reasons {
-		card.OverrideReasons = append(card.OverrideReasons, cdshooks.Coding{Code: o.Code, System: o.System, Display: c.say(o.Display)})
+		card.OverrideReasons = append(card.OverrideReasons,
+			cdshooks.Coding{Code: o.Code, System: o.System, Display: c.say(o.Display)})
 	}
 	return card
 }
@@ -161,7 +163,8 @@ func (c *composer) firedCard(r *result) cdshooks.Card {
 const topicSystem = "https://github.com/precept-cds/precept/topic"
 
 func sourceOf(r *result) cdshooks.Source {
-	s := cdshooks.Source{Label: r.pack.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: r.rule.Topic, System: topicSystem}}
+	s := cdshooks.Source{Label: r.pack.pack.Manifest.Title,
+		Topic: &cdshooks.Coding{Code: r.rule.Topic, System: topicSystem}}
 	if len(r.rule.Sources) > 0 {
 		s.URL = r.rule.Sources[0].Ref
 		if d := r.rule.Sources[0].Description; d != "" {
@@ -320,7 +323,8 @@ func (c *composer) told(r *result) string {
 	var named []fact.Reason
 	by := ""
 	for _, o := range c.results {
-		if o.Outcome != decision.Fired || o.Hidden != nil || o.Subject != r.Subject || o.rule == nil || o.pack != r.pack {
+		if o.Outcome != decision.Fired || o.Hidden != nil || o.Subject != r.Subject || o.rule == nil ||
+			o.pack != r.pack {
 			continue
 		}
 		o.Fact.Walk(func(f *fact.Fact, _ int) bool {
@@ -361,8 +365,10 @@ func (c *composer) unknownCard(group []*result) {
 	}
 	summary := c.count(len(group), "{drug}: 1 check could not be completed: {why}",
 		"{drug}: {n} checks could not be completed: {why}", "drug", r.order, "why", why)
-	card := cdshooks.Card{Summary: shorten(summary), Indicator: indicator, Detail: strings.TrimSuffix(detail.String(), "\n"),
-		Source: cdshooks.Source{Label: r.pack.pack.Manifest.Title, Topic: &cdshooks.Coding{Code: "check-not-completed", System: topicSystem}}}
+	card := cdshooks.Card{Summary: shorten(summary), Indicator: indicator,
+		Detail: strings.TrimSuffix(detail.String(), "\n"),
+		Source: cdshooks.Source{Label: r.pack.pack.Manifest.Title,
+			Topic: &cdshooks.Coding{Code: "check-not-completed", System: topicSystem}}}
 	c.add(card, [3]string{r.Rule, r.Subject, "unknown"}, group...)
 }
 
@@ -378,9 +384,11 @@ func (c *composer) unidentifiedCard() {
 	for _, e := range r.Fact.Evidence {
 		detail.WriteString("- " + evidenceLine(e) + "\n")
 	}
-	detail.WriteString("\n" + c.say("No rule was asked about these orders, because they carry no code that the terminology knows."))
+	detail.WriteString("\n" + c.say(
+		"No rule was asked about these orders, because they carry no code that the terminology knows."))
 	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Info, Detail: detail.String(),
-		Source: cdshooks.Source{Label: "Precept", Topic: &cdshooks.Coding{Code: "unidentified-order", System: topicSystem}}},
+		Source: cdshooks.Source{Label: "Precept",
+			Topic: &cdshooks.Coding{Code: "unidentified-order", System: topicSystem}}},
 		[3]string{r.Rule, r.Subject, ""}, r)
 }
 
@@ -408,8 +416,10 @@ func (c *composer) notCheckedCard() {
 	for _, r := range missed {
 		detail.WriteString("- " + r.title + ": " + r.order + " (" + r.Rule + ")\n")
 	}
-	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Warning, Detail: strings.TrimSuffix(detail.String(), "\n"),
-		Source: cdshooks.Source{Label: "Precept", Topic: &cdshooks.Coding{Code: "check-not-done", System: topicSystem}}},
+	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Warning,
+		Detail: strings.TrimSuffix(detail.String(), "\n"),
+		Source: cdshooks.Source{Label: "Precept",
+			Topic: &cdshooks.Coding{Code: "check-not-done", System: topicSystem}}},
 		[3]string{decision.NotChecked, decision.PatientSubject, ""}, missed...)
 }
 
@@ -419,7 +429,8 @@ func (c *composer) notCheckedCard() {
 func (c *composer) finish() cdshooks.Response {
 	slices.SortFunc(c.cards, func(a, b *composed) int {
 		return cmp.Or(cmp.Compare(a.Indicator.Rank(), b.Indicator.Rank()),
-			strings.Compare(a.key[0], b.key[0]), strings.Compare(a.key[1], b.key[1]), strings.Compare(a.key[2], b.key[2]))
+			strings.Compare(a.key[0], b.key[0]), strings.Compare(a.key[1], b.key[1]),
+			strings.Compare(a.key[2], b.key[2]))
 	})
 	resp := cdshooks.Response{Cards: make([]cdshooks.Card, 0, len(c.cards))}
 	for i, card := range c.cards {

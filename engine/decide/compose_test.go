@@ -72,12 +72,14 @@ func TestMarkupNeverReachesACard(t *testing.T) {
 								t.Errorf("markup %q stands in %q", m, text)
 							}
 						}
-						if strings.ContainsAny(text, "<>`\u202e\u202c") || strings.Contains(text, "](") || strings.Contains(text, "\n# ") {
+						if strings.ContainsAny(text, "<>`\u202e\u202c") || strings.Contains(text, "](") ||
+							strings.Contains(text, "\n# ") {
 							t.Errorf("something active stands in %q", text)
 						}
 					}
 				}
-				if text := explained(in, d); strings.ContainsAny(text, "<>\u202e\u202c\x1b") && strings.Contains(text, "script>") {
+				if text := explained(in, d); strings.ContainsAny(text, "<>\u202e\u202c\x1b") &&
+					strings.Contains(text, "script>") {
 					t.Error("markup stands in the explanation")
 				}
 			})
@@ -89,8 +91,10 @@ func TestSummariesAreShort(t *testing.T) {
 	b := decidetest.New(t)
 	long := func(body []byte) []byte {
 		for _, name := range []string{"metformin", "ibuprofen", "sertraline", "warfarin", "phenelzine", "ketorolac"} {
-			body = bytes.ReplaceAll(body, []byte(`"display":"`+name), []byte(`"display":"`+strings.Repeat("very long ", 40)+name))
-			body = bytes.ReplaceAll(body, []byte(`"text":"`+name), []byte(`"text":"`+strings.Repeat("ärztlich ", 40)+name))
+			body = bytes.ReplaceAll(body, []byte(`"display":"`+name),
+				[]byte(`"display":"`+strings.Repeat("very long ", 40)+name))
+			body = bytes.ReplaceAll(body, []byte(`"text":"`+name),
+				[]byte(`"text":"`+strings.Repeat("ärztlich ", 40)+name))
 		}
 		return body
 	}
@@ -111,9 +115,12 @@ func TestSummariesAreShort(t *testing.T) {
 }
 
 func TestLongSummaryOfARuleIsCut(t *testing.T) {
-	b := decidetest.NewWith(t, []decidetest.Rule{{ID: "long", Body: decidetest.AlwaysTrue + "\n\ncard := {\"summary\": \"" + strings.Repeat("ä", 300) + "\"}"}})
+	b := decidetest.NewWith(t, []decidetest.Rule{
+		{ID: "long", Body: decidetest.AlwaysTrue + "\n\ncard := {\"summary\": \"" + strings.Repeat("ä", 300) + "\"}"},
+	})
 	list := decidetest.Cards(t, b.Decide(t, b.Inputs(t, decidetest.Patient(t, "clean"))).Response)
-	if len(list) != 1 || utf8.RuneCountInString(list[0].Summary) != cdshooks.MaxSummary || !strings.HasSuffix(list[0].Summary, "…") {
+	if len(list) != 1 || utf8.RuneCountInString(list[0].Summary) != cdshooks.MaxSummary ||
+		!strings.HasSuffix(list[0].Summary, "…") {
 		t.Errorf("cards: %v", list)
 	}
 }
@@ -121,7 +128,8 @@ func TestLongSummaryOfARuleIsCut(t *testing.T) {
 func TestUnknownWithTheSameReasonsShareACard(t *testing.T) {
 	b := decidetest.New(t)
 	d := b.Decide(t, b.Inputs(t, decidetest.Patient(t, "medications-failed")))
-	one, other := decidetest.Finding(t, d, "nsaid_anticoagulant/nsaid-anticoagulant"), decidetest.Finding(t, d, "nsaid_anticoagulant/nsaid-unprotected")
+	one, other := decidetest.Finding(t, d, "nsaid_anticoagulant/nsaid-anticoagulant"),
+		decidetest.Finding(t, d, "nsaid_anticoagulant/nsaid-unprotected")
 	if one.Outcome != decision.Unknown || one.Card == "" || one.Card != other.Card {
 		t.Errorf("two findings of one subject: cards %q and %q", one.Card, other.Card)
 	}
@@ -138,11 +146,13 @@ func TestUnknownWithTheSameReasonsShareACard(t *testing.T) {
 
 // unknownRule cannot tell, because nobody asked anything.
 func unknownRule(id, policy, severity string) decidetest.Rule {
-	return decidetest.Rule{ID: id, Unknown: policy, Severity: severity, Body: "holds := fact.all([])\n\n" + decidetest.PlainCard}
+	return decidetest.Rule{ID: id, Unknown: policy, Severity: severity,
+		Body: "holds := fact.all([])\n\n" + decidetest.PlainCard}
 }
 
 func TestUnknownPolicy(t *testing.T) {
-	for policy, want := range map[string]cdshooks.Indicator{"silent": "", "info": cdshooks.Info, "warning": cdshooks.Warning} {
+	for policy, want := range map[string]cdshooks.Indicator{"silent": "", "info": cdshooks.Info,
+		"warning": cdshooks.Warning} {
 		b := decidetest.NewWith(t, []decidetest.Rule{unknownRule("cannot-tell", policy, "critical")})
 		d := b.Decide(t, b.Inputs(t, decidetest.Patient(t, "clean")))
 		list, f := decidetest.Cards(t, d.Response), decidetest.Finding(t, d, "trial/cannot-tell")
@@ -157,7 +167,8 @@ func TestUnknownPolicy(t *testing.T) {
 	}
 	// The strongest policy of a group decides.
 	b := decidetest.NewWith(t, []decidetest.Rule{unknownRule("one", "info", ""), unknownRule("other", "warning", "")})
-	if list := decidetest.Cards(t, b.Decide(t, b.Inputs(t, decidetest.Patient(t, "clean"))).Response); len(list) != 1 || list[0].Indicator != cdshooks.Warning {
+	if list := decidetest.Cards(t, b.Decide(t, b.Inputs(t, decidetest.Patient(t, "clean"))).
+		Response); len(list) != 1 || list[0].Indicator != cdshooks.Warning {
 		t.Errorf("cards %v", list)
 	}
 }
@@ -165,9 +176,12 @@ func TestUnknownPolicy(t *testing.T) {
 func TestLackingCoversUnknown(t *testing.T) {
 	const egfr = `fhir.egfr({"max_age": "P365D"})`
 	rules := []decidetest.Rule{
-		{ID: "asks", Severity: "info", Unknown: "silent", Trigger: "{order: metformin}", Body: "holds := fact.lacking(" + egfr + ")\n\n" + decidetest.PlainCard},
-		{ID: "tells", Trigger: "{order: metformin}", Body: "holds := fact.less(" + egfr + ", 30)\n\n" + decidetest.PlainCard},
-		{ID: "tells-more", Trigger: "{order: metformin}", Body: "holds := fact.all([fact.less(" + egfr + ", 30), fact.all([])])\n\n" + decidetest.PlainCard},
+		{ID: "asks", Severity: "info", Unknown: "silent", Trigger: "{order: metformin}",
+			Body: "holds := fact.lacking(" + egfr + ")\n\n" + decidetest.PlainCard},
+		{ID: "tells", Trigger: "{order: metformin}",
+			Body: "holds := fact.less(" + egfr + ", 30)\n\n" + decidetest.PlainCard},
+		{ID: "tells-more", Trigger: "{order: metformin}",
+			Body: "holds := fact.all([fact.less(" + egfr + ", 30), fact.all([])])\n\n" + decidetest.PlainCard},
 	}
 	b := decidetest.NewWith(t, rules, func(p *tenant.Policy) {
 		for i := range p.Services {
@@ -175,7 +189,8 @@ func TestLackingCoversUnknown(t *testing.T) {
 		}
 	})
 	d := b.Decide(t, b.Inputs(t, decidetest.Patient(t, "metformin-no-labs")))
-	if f := decidetest.Finding(t, d, "trial/tells"); f.Outcome != decision.Unknown || f.Card != "" || f.Hidden == nil || f.Hidden.Code != decision.HiddenNamed {
+	if f := decidetest.Finding(t, d, "trial/tells"); f.Outcome != decision.Unknown || f.Card != "" ||
+		f.Hidden == nil || f.Hidden.Code != decision.HiddenNamed {
 		t.Errorf("finding %+v", f)
 	}
 	// What misses something else as well is not covered.
@@ -191,15 +206,19 @@ func TestSupersededCardIsNotShown(t *testing.T) {
 	b := decidetest.New(t)
 	d := b.Decide(t, b.Inputs(t, decidetest.Patient(t, "metformin-egfr-27")))
 	f := decidetest.Finding(t, d, "renal_dosing/metformin-caution")
-	if f.Outcome != decision.Fired || f.Card != "" || f.Hidden == nil || *f.Hidden != (decision.Hidden{Code: decision.HiddenSuperseded, By: "renal_dosing/metformin-contraindicated"}) {
+	if f.Outcome != decision.Fired || f.Card != "" || f.Hidden == nil ||
+		*f.Hidden != (decision.Hidden{Code: decision.HiddenSuperseded, By: "renal_dosing/metformin-contraindicated"}) {
 		t.Errorf("finding %+v", f)
 	}
-	if list := decidetest.Cards(t, d.Response); len(list) != 1 || list[0].UUID != decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated").Card {
+	if list := decidetest.Cards(t, d.Response); len(list) != 1 ||
+		list[0].UUID != decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated").Card {
 		t.Errorf("cards %v", list)
 	}
 	// A rule that cannot tell, fails, or is out of service supersedes nothing.
 	in := b.Inputs(t, decidetest.Patient(t, "metformin-egfr-27"))
-	in.Cut = []decision.Cut{{Rule: "renal_dosing/metformin-contraindicated", Subject: decision.AnySubject, Cause: decision.CutSuspension}}
+	in.Cut = []decision.Cut{
+		{Rule: "renal_dosing/metformin-contraindicated", Subject: decision.AnySubject, Cause: decision.CutSuspension},
+	}
 	d = b.Decide(t, in)
 	if f := decidetest.Finding(t, d, "renal_dosing/metformin-caution"); f.Card == "" {
 		t.Errorf("finding %+v", f)
@@ -233,7 +252,8 @@ func TestPairOfDraftsIsShownOnce(t *testing.T) {
 			t.Errorf("finding %+v", f)
 		case f.Card != "":
 			shown++
-		case f.Hidden != nil && f.Hidden.Code == decision.HiddenRepeated && strings.HasPrefix(f.Hidden.By, "MedicationRequest/d"):
+		case f.Hidden != nil && f.Hidden.Code == decision.HiddenRepeated &&
+			strings.HasPrefix(f.Hidden.By, "MedicationRequest/d"):
 			hidden++
 		}
 	}
@@ -253,7 +273,8 @@ func TestSupersedingStaysWithItsOrder(t *testing.T) {
 	})
 	routed := func(id, route string) string {
 		return strings.Replace(order(id, "6809", "metformin"), `"status"`,
-			`"dosageInstruction":[{"route":{"coding":[{"system":"http://snomed.info/sct","code":"`+route+`"}]}}],"status"`, 1)
+			`"dosageInstruction":[{"route":{"coding":[{"system":"http://snomed.info/sct","code":"`+route+
+				`"}]}}],"status"`, 1)
 	}
 	d := b.Decide(t, b.Inputs(t, request(routed("oral", "26643006"), routed("topical", "6064005"))))
 	have := map[string]string{}
@@ -264,8 +285,10 @@ func TestSupersedingStaysWithItsOrder(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"trial/strong on MedicationRequest/oral": "firedtrue false", "trial/weak on MedicationRequest/oral": "firedfalse true",
-		"trial/strong on MedicationRequest/topical": "notfalse false", "trial/weak on MedicationRequest/topical": "firedtrue false",
+		"trial/strong on MedicationRequest/oral":    "firedtrue false",
+		"trial/weak on MedicationRequest/oral":      "firedfalse true",
+		"trial/strong on MedicationRequest/topical": "notfalse false",
+		"trial/weak on MedicationRequest/topical":   "firedtrue false",
 	}
 	if !maps.Equal(have, want) {
 		t.Errorf("findings %v, want %v", have, want)
@@ -274,10 +297,13 @@ func TestSupersedingStaysWithItsOrder(t *testing.T) {
 
 func TestCapKeepsCriticals(t *testing.T) {
 	rule := func(id, severity string) decidetest.Rule {
-		return decidetest.Rule{ID: id, Severity: severity, Body: decidetest.AlwaysTrue + "\n\n" + `card := {"summary": "` + id + `"}`}
+		return decidetest.Rule{ID: id, Severity: severity,
+			Body: decidetest.AlwaysTrue + "\n\n" + `card := {"summary": "` + id + `"}`}
 	}
-	rules := []decidetest.Rule{rule("a-info", "info"), rule("b-warn", "warning"), rule("c-crit", "critical"), rule("d-crit", "critical"), rule("e-warn", "warning"),
-		{ID: "f-bad", Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + decidetest.PlainCard}}
+	rules := []decidetest.Rule{rule("a-info", "info"), rule("b-warn", "warning"), rule("c-crit", "critical"),
+		rule("d-crit", "critical"), rule("e-warn", "warning"),
+		{ID: "f-bad", Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" +
+			decidetest.PlainCard}}
 	for limit, want := range map[int][]string{
 		1: {"c-crit", "d-crit", "1 safety check was not done"},
 		3: {"c-crit", "d-crit", "1 safety check was not done"},
@@ -294,7 +320,8 @@ func TestCapKeepsCriticals(t *testing.T) {
 			t.Errorf("limit %d: %q, want %q", limit, have, want)
 		}
 		for i := range d.Findings { // nothing disappears without a word
-			if f := &d.Findings[i]; f.Outcome == decision.Fired && f.Card == "" && (f.Hidden == nil || *f.Hidden != decision.Hidden{Code: decision.HiddenLimit, Limit: limit}) {
+			if f := &d.Findings[i]; f.Outcome == decision.Fired && f.Card == "" &&
+				(f.Hidden == nil || *f.Hidden != decision.Hidden{Code: decision.HiddenLimit, Limit: limit}) {
 				t.Errorf("limit %d: finding %+v", limit, f)
 			}
 		}
@@ -309,7 +336,8 @@ func TestCapKeepsWhatCouldNotBeIdentified(t *testing.T) {
 	}
 	byOrder := rule("z-order")
 	byOrder.Trigger = "{order: metformin}"
-	b := decidetest.NewWith(t, []decidetest.Rule{rule("a"), rule("b"), byOrder}, func(p *tenant.Policy) { p.Limits.Cards = 1 })
+	b := decidetest.NewWith(t, []decidetest.Rule{rule("a"), rule("b"), byOrder},
+		func(p *tenant.Policy) { p.Limits.Cards = 1 })
 	list := decidetest.Cards(t, b.Decide(t, b.Inputs(t, decidetest.Patient(t, "text-only"))).Response)
 	if len(list) != 2 || list[0].Summary != "a" || !strings.Contains(list[1].Summary, "could not be identified") {
 		t.Errorf("cards %+v", list)
@@ -318,15 +346,18 @@ func TestCapKeepsWhatCouldNotBeIdentified(t *testing.T) {
 
 func TestUnidentifiedOrders(t *testing.T) {
 	b := decidetest.New(t)
-	for n, want := range map[int]string{1: "1 ordered medication could not be identified", 2: "2 ordered medications could not be identified"} {
+	for n, want := range map[int]string{1: "1 ordered medication could not be identified",
+		2: "2 ordered medications could not be identified"} {
 		orders := []string{order("d0", "308191", "amoxicillin 500 MG Oral Capsule")}
 		for i := range n {
-			orders = append(orders, fmt.Sprintf(`{"resource":{"resourceType":"MedicationRequest","id":"x%d","status":"draft","intent":"order",
+			orders = append(orders, fmt.Sprintf(
+				`{"resource":{"resourceType":"MedicationRequest","id":"x%d","status":"draft","intent":"order",
 				"subject":{"reference":"Patient/p1"},"medicationCodeableConcept":{"text":"pill %d"}}}`, i, i))
 		}
 		d := b.Decide(t, b.Inputs(t, request(orders...)))
 		list := decidetest.Cards(t, d.Response)
-		if len(list) != 1 || !strings.HasPrefix(list[0].Summary, want) || !strings.Contains(list[0].Detail, "pill 0") || len(d.Notes) != n {
+		if len(list) != 1 || !strings.HasPrefix(list[0].Summary, want) ||
+			!strings.Contains(list[0].Detail, "pill 0") || len(d.Notes) != n {
 			t.Errorf("%d: cards %v, notes %v", n, list, d.Notes)
 		}
 	}

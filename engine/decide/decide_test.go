@@ -20,13 +20,17 @@ func TestDifferencesAreNamed(t *testing.T) {
 		want   []string // in the order of the differences
 	}{
 		{"a byte of the answer", func(d *decision.Decision) { d.Response[20] ^= 1 }, []string{"response: was"}},
-		{"an outcome", func(d *decision.Decision) { d.Findings[2].Outcome = decision.NotFired }, []string{"metformin-contraindicated on MedicationRequest/syn-draft"}},
-		{"a finding left out", func(d *decision.Decision) { d.Findings = d.Findings[1:] }, []string{"was not asked, is not"}},
+		{"an outcome", func(d *decision.Decision) { d.Findings[2].Outcome = decision.NotFired },
+			[]string{"metformin-contraindicated on MedicationRequest/syn-draft"}},
+		{"a finding left out", func(d *decision.Decision) { d.Findings = d.Findings[1:] },
+			[]string{"was not asked, is not"}},
 		{"a finding made up", func(d *decision.Decision) {
 			d.Findings = append(d.Findings, decision.Finding{Rule: "x/y", Subject: "patient", Outcome: decision.Fired})
 		}, []string{"x/y on patient: was fired, is not asked"}},
-		{"the card of a finding", func(d *decision.Decision) { d.Findings[2].Card = "" }, []string{"with other facts"}},
-		{"a note", func(d *decision.Decision) { d.Notes = []decision.Note{{Code: "x"}} }, []string{"notes of the decision"}},
+		{"the card of a finding", func(d *decision.Decision) { d.Findings[2].Card = "" },
+			[]string{"with other facts"}},
+		{"a note", func(d *decision.Decision) { d.Notes = []decision.Note{{Code: "x"}} },
+			[]string{"notes of the decision"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := b.Decide(t, in)
@@ -67,9 +71,13 @@ func TestRuleThatFailsHurtsOnlyItself(t *testing.T) {
 	}{
 		{"undefined holds", decidetest.Rule{Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + decidetest.PlainCard}, "undefined"},
 		{"conflict", decidetest.Rule{Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 1\n\nholds := fact.greater(fhir.age({\"unit\": \"a\"}), 1) if 2 == 2\n\n" + decidetest.PlainCard}, "conflict"},
-		{"built-in error", decidetest.Rule{Body: `holds := fact.less(fhir.age({"unit": "a"}), 1 / count([]))` + "\n\n" + decidetest.PlainCard}, "builtin"},
-		{"limits the wrong way round", decidetest.Rule{Body: `holds := fact.within(fhir.age({"unit": "a"}), 9, 1)` + "\n\n" + decidetest.PlainCard}, "builtin"},
-		{"card undefined", decidetest.Rule{Body: decidetest.AlwaysTrue + "\n\ncard := {\"summary\": \"x\"} if 1 == 2"}, "card"},
+		{"built-in error", decidetest.Rule{Body: `holds := fact.less(fhir.age({"unit": "a"}), 1 / count([]))` +
+			"\n\n" + decidetest.PlainCard}, "builtin"},
+		{"limits the wrong way round",
+			decidetest.Rule{Body: `holds := fact.within(fhir.age({"unit": "a"}), 9, 1)` + "\n\n" +
+				decidetest.PlainCard}, "builtin"},
+		{"card undefined", decidetest.Rule{Body: decidetest.AlwaysTrue + "\n\ncard := {\"summary\": \"x\"} if 1 == 2"},
+			"card"},
 		{"card without summary", decidetest.Rule{Body: card(`{"detail": "x"}`)}, "card"},
 		{"empty summary", decidetest.Rule{Body: card(`{"summary": ""}`)}, "card"},
 		{"summary of spaces", decidetest.Rule{Body: card(`{"summary": " \n "}`)}, "card"},
@@ -78,9 +86,12 @@ func TestRuleThatFailsHurtsOnlyItself(t *testing.T) {
 		{"card is an array", decidetest.Rule{Body: card(`[1]`)}, "card"},
 		{"suggestion is a string", decidetest.Rule{Body: card(`{"summary": "x", "suggestions": ["remove"]}`)}, "card"},
 		{"link without url", decidetest.Rule{Body: card(`{"summary": "x", "links": [{"label": "y"}]}`)}, "card"},
-		{"link with empty label", decidetest.Rule{Body: card(`{"summary": "x", "links": [{"label": "", "url": "https://a.example"}]}`)}, "card"},
-		{"link with empty url", decidetest.Rule{Body: card(`{"summary": "x", "links": [{"label": "y", "url": ""}]}`)}, "card"},
-		{"link that is a script", decidetest.Rule{Body: card(`{"summary": "x", "links": [{"label": "y", "url": "javascript:alert(1)"}]}`)}, "card"},
+		{"link with empty label", decidetest.Rule{Body: card(
+			`{"summary": "x", "links": [{"label": "", "url": "https://a.example"}]}`)}, "card"},
+		{"link with empty url", decidetest.Rule{Body: card(`{"summary": "x", "links": [{"label": "y", "url": ""}]}`)},
+			"card"},
+		{"link that is a script", decidetest.Rule{Body: card(
+			`{"summary": "x", "links": [{"label": "y", "url": "javascript:alert(1)"}]}`)}, "card"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := decidetest.NewWith(t, []decidetest.Rule{withID(c.rule, "bad"), decidetest.RuleFires})
@@ -93,7 +104,8 @@ func TestRuleThatFailsHurtsOnlyItself(t *testing.T) {
 				t.Errorf("the other rule: %+v", ok)
 			}
 			list := decidetest.Cards(t, d.Response)
-			if len(list) != 2 || !decidetest.HasCard(list, "1 safety check was not done") || !decidetest.HasCard(list, "It holds") {
+			if len(list) != 2 || !decidetest.HasCard(list, "1 safety check was not done") ||
+				!decidetest.HasCard(list, "It holds") {
 				t.Errorf("cards: %s", d.Response)
 			}
 		})
@@ -106,7 +118,10 @@ func withID(r decidetest.Rule, id string) decidetest.Rule {
 }
 
 func TestFailedRuleOfNoConsequenceShowsNoCard(t *testing.T) {
-	b := decidetest.NewWith(t, []decidetest.Rule{{ID: "bad", Severity: "info", Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + decidetest.PlainCard}})
+	b := decidetest.NewWith(t, []decidetest.Rule{
+		{ID: "bad", Severity: "info",
+			Body: "holds := fact.greater(fhir.age({\"unit\": \"a\"}), 0) if 1 == 2\n\n" + decidetest.PlainCard},
+	})
 	d := b.Decide(t, b.Inputs(t, decidetest.Patient(t, "clean")))
 	if f := decidetest.Finding(t, d, "trial/bad"); f.Outcome != decision.Failed || f.Hidden == nil {
 		t.Errorf("finding: %+v", f)
@@ -137,8 +152,10 @@ func TestOrdersThatDidNotCome(t *testing.T) {
 	}{
 		"all there":                {metformin, ""},
 		"an entry without content": {metformin + `,{"fullUrl":"urn:uuid:1"}`, "partial-result"},
-		"one withheld":             {metformin + `,{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"security"}]}}`, "partial-result"},
-		"of DSTU2, in words":       {`{"resource":{"resourceType":"MedicationOrder","id":"1","medicationCodeableConcept":{"text":"ibuprofen"}}}`, "text-only"},
+		"one withheld": {metformin +
+			`,{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"security"}]}}`,
+			"partial-result"},
+		"of DSTU2, in words": {`{"resource":{"resourceType":"MedicationOrder","id":"1","medicationCodeableConcept":{"text":"ibuprofen"}}}`, "text-only"},
 	} {
 		d := b.Decide(t, b.Inputs(t, decidetest.WithDrafts(`{"resourceType":"Bundle","entry":[`+test.entries+`]}`)))
 		found := ""
@@ -160,9 +177,11 @@ func TestOrdersThatDidNotCome(t *testing.T) {
 // explanation.
 func TestIdsWriteNoLines(t *testing.T) {
 	b := decidetest.New(t)
-	in := b.Inputs(t, decidetest.WithDrafts(`{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"MedicationRequest","id":"1\nNOT      forged\u001b[2J\u2028x","status":"draft",
+	in := b.Inputs(t, decidetest.WithDrafts(
+		`{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"MedicationRequest","id":"1\nNOT      forged\u001b[2J\u2028x","status":"draft",
 		"medicationCodeableConcept":{"coding":[{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"6809"}]}}}]}`))
-	if out := explained(in, b.Decide(t, in)); strings.Contains(out, "\nNOT      forged") || strings.ContainsAny(out, "\x1b\u2028") || !strings.Contains(out, "forged") {
+	if out := explained(in, b.Decide(t, in)); strings.Contains(out, "\nNOT      forged") ||
+		strings.ContainsAny(out, "\x1b\u2028") || !strings.Contains(out, "forged") {
 		t.Errorf("the id got through: %q", out)
 	}
 }

@@ -14,7 +14,8 @@ import (
 func Explain(in *decision.Inputs, d *decision.Decision) *decision.Explanation {
 	e := &decision.Explanation{RecordID: in.RecordID, Time: in.Time, Zone: in.Zone, Hook: in.Hook, Service: in.Service,
 		Client: in.Client, Dialect: in.Dialect, Arm: in.Arm, Engine: in.Engine, Release: in.Release, Policy: in.Policy,
-		Sources: in.Sources, Earlier: in.Earlier, Notes: d.Notes, Findings: make([]decision.ExplainedFinding, len(d.Findings))}
+		Sources: in.Sources, Earlier: in.Earlier, Notes: d.Notes,
+		Findings: make([]decision.ExplainedFinding, len(d.Findings))}
 	for i := range d.Findings {
 		e.Findings[i] = explainFinding(in, &d.Findings[i])
 	}
@@ -22,8 +23,8 @@ func Explain(in *decision.Inputs, d *decision.Decision) *decision.Explanation {
 }
 
 func explainFinding(in *decision.Inputs, f *decision.Finding) decision.ExplainedFinding {
-	x := decision.ExplainedFinding{Rule: f.Rule, Version: f.Version, Subject: f.Subject, Outcome: f.Outcome, Severity: f.Severity,
-		Card: f.Card, Hidden: f.Hidden, Error: f.Error, Cut: f.Cut}
+	x := decision.ExplainedFinding{Rule: f.Rule, Version: f.Version, Subject: f.Subject, Outcome: f.Outcome,
+		Severity: f.Severity, Card: f.Card, Hidden: f.Hidden, Error: f.Error, Cut: f.Cut}
 	if f.Hidden != nil {
 		x.NotShown = f.Hidden.String()
 	}

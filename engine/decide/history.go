@@ -25,13 +25,14 @@ type Logged struct {
 // MaterialsFromLog rebuilds, away from the server, what a tenant's decisions
 // were made with. The log is checked from its trust root on, whose digest the
 // caller has by another way; a replay fetches the packs that its record names
-// and holds them against the digests that were signed, and the record against
+// and compares them with the digests that were signed, and the record with
 // what was live after as many statements as it says. Nothing else of the server
 // is believed.
 //
 // The times of the log's entries are the server's word; without witnesses they
-// can not be checked.
-func MaterialsFromLog(ctx context.Context, t tenant.ID, root trust.Digest, log []Logged, fetch func(context.Context, rulepacks.Digest) ([]byte, error)) (*Materials, error) {
+// cannot be checked.
+func MaterialsFromLog(ctx context.Context, t tenant.ID, root trust.Digest, log []Logged,
+	fetch func(context.Context, rulepacks.Digest) ([]byte, error)) (*Materials, error) {
 	m := NewMaterials()
 	m.history = &history{tenant: t, fetch: fetch}
 	trust, err := signing.NewState(statement.Tenant(t), regionOf(log), root)
@@ -63,7 +64,7 @@ func MaterialsFromLog(ctx context.Context, t tenant.ID, root trust.Digest, log [
 	return m, nil
 }
 
-// regionOf gives the region that the log's first policy names. A statement
+// regionOf returns the region that the log's first policy names. A statement
 // for another region is then refused by the check.
 func regionOf(log []Logged) statement.Region {
 	for _, s := range log {
@@ -85,7 +86,7 @@ type history struct {
 	fetch  func(context.Context, rulepacks.Digest) ([]byte, error)
 }
 
-// confirm holds what a record says it was decided with against the log, and
+// confirm checks what a record says it was decided with against the log, and
 // fetches the packs.
 func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs) error {
 	if in.Tenant != h.tenant || in.Release.Size < 1 || in.Release.Size > int64(len(h.states)) {
@@ -95,7 +96,8 @@ func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs
 	trust := h.states[in.Release.Size-1]
 	pol, ok := trust.Policy()
 	if !ok || in.Policy != (decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)}) {
-		return fmt.Errorf("%w: tenant policy %d was not in force after statement %d", ErrNotLive, in.Policy.Seq, in.Release.Size-1)
+		return fmt.Errorf("%w: tenant policy %d was not in force after statement %d", ErrNotLive, in.Policy.Seq,
+			in.Release.Size-1)
 	}
 	policy, err := m.AddPolicy(string(pol.Digest), pol.Raw)
 	if err != nil {
@@ -120,7 +122,7 @@ func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs
 	return confirmCuts(Withheld(trust, s), in.Cut)
 }
 
-// sameRelease holds what a record says was in force against the log. That a node
+// sameRelease checks what a record says was in force against the log. That a node
 // could not run a pack is the record's own word: it shows in its findings.
 func sameRelease(live, recorded decision.Release) bool {
 	refs := recorded.Artefacts()
@@ -147,7 +149,8 @@ func confirmCuts(suspended, recorded []decision.Cut) error {
 }
 
 // take adds a pack from elsewhere.
-func (m *Materials) take(ctx context.Context, d rulepacks.Digest, fetch func(context.Context, rulepacks.Digest) ([]byte, error)) error {
+func (m *Materials) take(ctx context.Context, d rulepacks.Digest,
+	fetch func(context.Context, rulepacks.Digest) ([]byte, error)) error {
 	if m.Pack(d) != nil {
 		return nil
 	}
@@ -160,7 +163,8 @@ func (m *Materials) take(ctx context.Context, d rulepacks.Digest, fetch func(con
 		return fmt.Errorf("reading fetched pack %s: %w", d, err)
 	}
 	if pack.Digest != d {
-		return fmt.Errorf("reading fetched pack: it has digest %s, not %s that was signed: %w", pack.Digest, d, rulepacks.ErrDigest)
+		return fmt.Errorf("reading fetched pack: it has digest %s, not %s that was signed: %w", pack.Digest, d,
+			rulepacks.ErrDigest)
 	}
 	return m.AddPack(pack)
 }

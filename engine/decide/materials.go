@@ -195,7 +195,8 @@ func (n *NotRunnable) Unwrap() error { return n.Err }
 // tenant's parameters and the terminology that is live, and whether its golden
 // cases hold in this process. It returns nil, a [*NotRunnable], or the error of
 // ctx.
-func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string]jsontext.Value, terms *decision.Ref) error {
+func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string]jsontext.Value,
+	terms *decision.Ref) error {
 	not := func(why decision.Why, err error) error { return &NotRunnable{Pack: ref.Name, Why: why, Err: err} }
 	p, err := m.Program(rulepacks.Digest(ref.Digest), ref.Library)
 	switch {

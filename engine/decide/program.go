@@ -105,7 +105,8 @@ func (p *Program) prepare(r *clinical.Rule) (err error) {
 }
 
 func (p *Program) query(path string) (q compiledQuery, err error) {
-	body, err := ast.ParseBodyWithOpts(fmt.Sprintf("%s = data.%s", clinical.Answer, path), ast.ParserOptions{RegoVersion: ast.RegoV1})
+	body, err := ast.ParseBodyWithOpts(fmt.Sprintf("%s = data.%s", clinical.Answer, path),
+		ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
 		return q, err
 	}
@@ -125,11 +126,13 @@ type answer struct {
 
 // ask evaluates rule i about a subject, nil for the patient: whether it holds,
 // and if so its card. Cancel ends it early.
-func (p *Program) ask(ctx context.Context, i int, s *clinical.Session, pack *clinical.Pack, subject *chart.Order, cancel topdown.Cancel) (a answer) {
+func (p *Program) ask(ctx context.Context, i int, s *clinical.Session, pack *clinical.Pack, subject *chart.Order,
+	cancel topdown.Cancel) (a answer) {
 	s.Ask(pack, subject)
 	holds, err := p.eval(ctx, &p.compiled[i].holds, s, cancel)
 	if err == nil && holds == nil {
-		return answer{err: &decision.RuleError{Code: "undefined", Message: "holds is undefined; it must be a fact for every patient", At: p.rules[i].File}}
+		return answer{err: &decision.RuleError{Code: "undefined",
+			Message: "holds is undefined; it must be a fact for every patient", At: p.rules[i].File}}
 	}
 	if err == nil {
 		if a.fact, err = s.Fact(holds); err != nil {
@@ -169,10 +172,12 @@ func (noDocuments) Get(ast.Ref) ast.Value  { return nil }
 func (noDocuments) Put(ast.Ref, ast.Value) {}
 
 // eval returns the value of a query, nil if it is undefined.
-func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session, cancel topdown.Cancel) (*ast.Term, error) {
-	return s.Run(ctx, topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).WithTransaction(p.txn).
-		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).WithBaseCache(noDocuments{}).
-		WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp()))
+func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session,
+	cancel topdown.Cancel) (*ast.Term, error) {
+	return s.Run(ctx, topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).
+		WithTransaction(p.txn).
+		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).
+		WithBaseCache(noDocuments{}).WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp()))
 }
 
 // ruleError puts an evaluator's error into the words of the record. Messages
@@ -225,7 +230,8 @@ func readCard(s *clinical.Session, t *ast.Term) (*draft, error) {
 			return eachTerm(v, func(t *ast.Term) error {
 				var link [2]string
 				o, ok := t.Value.(ast.Object)
-				if !ok || o.Len() != 2 || o.Get(ast.StringTerm("label")) == nil || o.Get(ast.StringTerm("url")) == nil {
+				if !ok || o.Len() != 2 || o.Get(ast.StringTerm("label")) == nil ||
+					o.Get(ast.StringTerm("url")) == nil {
 					return fmt.Errorf("a link has the members label and url")
 				}
 				if err := readString(o.Get(ast.StringTerm("label")), &link[0]); err != nil {

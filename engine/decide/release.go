@@ -40,7 +40,8 @@ func ReleaseAt(trust *signing.State, policy *tenant.Policy, now time.Time) (rel 
 		r, ok := trust.Release(digest)
 		if ok && !inService[statement.Pack(name)] && r.PackKind == statement.RulesPack {
 			rel.Packs = append(rel.Packs,
-				decision.Ref{Name: name, Version: r.Version, Digest: string(digest), Seq: seq, Mode: decision.Suspended})
+				decision.Ref{Name: name, Version: r.Version, Digest: string(digest), Seq: seq,
+					Mode: decision.Suspended})
 		}
 	}
 	slices.SortFunc(rel.Packs, func(a, b decision.Ref) int { return strings.Compare(a.Name, b.Name) })
@@ -64,7 +65,8 @@ func Withheld(trust *signing.State, s *Snapshot) []decision.Cut {
 	for _, p := range s.packs {
 		for _, r := range p.rules {
 			if p.Mode == decision.Active && trust.Suspended(statement.Pack(p.Name), p.short(r)) {
-				cuts = append(cuts, decision.Cut{Rule: r.ID, Subject: decision.AnySubject, Cause: decision.CutSuspension})
+				cuts = append(cuts, decision.Cut{Rule: r.ID, Subject: decision.AnySubject,
+					Cause: decision.CutSuspension})
 			}
 		}
 	}

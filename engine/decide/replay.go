@@ -67,7 +67,8 @@ func Compare(was, is *decision.Decision) (*Replay, error) {
 	}
 	r.Differences = differences(was.Findings, is.Findings)
 	if !bytes.Equal(was.Response, is.Response) {
-		r.Differences = append(r.Differences, Difference{Was: fmt.Sprintf("%d bytes", len(was.Response)), Is: fmt.Sprintf("%d bytes, not the same", len(is.Response))})
+		r.Differences = append(r.Differences, Difference{Was: fmt.Sprintf("%d bytes", len(was.Response)),
+			Is: fmt.Sprintf("%d bytes, not the same", len(is.Response))})
 	}
 	if len(r.Differences) == 0 {
 		r.Differences = []Difference{{Was: "notes of the decision", Is: "not the same"}}
@@ -90,7 +91,8 @@ func differences(was, is []decision.Finding) []Difference {
 	}
 	for i := range is {
 		f := &is[i]
-		if !slices.ContainsFunc(was, func(w decision.Finding) bool { return f.Rule == w.Rule && f.Subject == w.Subject }) {
+		if !slices.ContainsFunc(was,
+			func(w decision.Finding) bool { return f.Rule == w.Rule && f.Subject == w.Subject }) {
 			out = append(out, Difference{f.Rule, f.Subject, "not asked", findingText(f)})
 		}
 	}

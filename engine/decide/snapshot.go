@@ -48,7 +48,8 @@ func (s *Snapshot) UnusedParameters() []string { return s.unused }
 // Serves reports that a pack of the service is in force. Without one an answer
 // would say nothing and read as "no finding".
 func (s *Snapshot) Serves(service tenant.Service) bool {
-	return slices.ContainsFunc(s.release.Packs, func(r decision.Ref) bool { return slices.Contains(service.Packs, r.Name) })
+	return slices.ContainsFunc(s.release.Packs,
+		func(r decision.Ref) bool { return slices.Contains(service.Packs, r.Name) })
 }
 
 // pair is one (rule, subject) to be asked.
@@ -74,13 +75,15 @@ func (s *Snapshot) Parse(client string, body []byte) (*chart.Request, error) {
 		return nil, fmt.Errorf("reading request: client %q is not in the tenant policy: %w", client, ErrMissing)
 	}
 	limits := s.policy.Limits
-	return chart.Parse(body, chart.Limits{Bytes: int(limits.BodyBytes), Resources: limits.Resources, AnyInstance: c.HookID == "lenient"})
+	return chart.Parse(body, chart.Limits{Bytes: int(limits.BodyBytes), Resources: limits.Resources,
+		AnyInstance: c.HookID == "lenient"})
 }
 
 // Decide is the one place where decisions are made. ruleTime bounds one rule
 // on one subject; 0, as in a replay, bounds nothing. The call's own deadline
 // is that of ctx.
-func (s *Snapshot) Decide(ctx context.Context, in *decision.Inputs, req *chart.Request, ruleTime time.Duration) (*decision.Decision, error) {
+func (s *Snapshot) Decide(ctx context.Context, in *decision.Inputs, req *chart.Request,
+	ruleTime time.Duration) (*decision.Decision, error) {
 	if err := tenant.Resides(s.policy.Region, in.Region); err != nil {
 		return nil, fmt.Errorf("deciding: %w", err)
 	}
@@ -127,7 +130,8 @@ func (s *Snapshot) chart(in *decision.Inputs, req *chart.Request, service tenant
 			return nil, fmt.Errorf("deciding: %w", err)
 		}
 	}
-	return chart.New(chart.Inputs{Request: req, Fetched: fetched, Declared: service.Types(), Now: in.Time, Zone: zone, Terminology: s.terms.Chart()})
+	return chart.New(chart.Inputs{Request: req, Fetched: fetched, Declared: service.Types(), Now: in.Time, Zone: zone,
+		Terminology: s.terms.Chart()})
 }
 
 // fetchedSource reads the pages of a source. It is never taken for more complete
@@ -211,10 +215,12 @@ func (e *evaluation) findPairs(c *chart.Chart, service tenant.Service) {
 // wholePack says that no rule of a pack was asked where nobody can tell which
 // rules these are.
 func (e *evaluation) wholePack(p *Part) {
-	e.results = append(e.results, &result{pack: p, title: clinical.CoreText(e.in.Language, "all checks of {pack}", "pack", p.title()),
-		order: clinical.CoreText(e.in.Language, "Patient"),
-		Finding: &decision.Finding{Rule: decision.WholePack(p.Name), Version: p.Version, Subject: decision.PatientSubject,
-			Outcome: decision.WasCut, Cut: p.cut(), Severity: string(cdshooks.Warning)}})
+	e.results = append(e.results,
+		&result{pack: p, title: clinical.CoreText(e.in.Language, "all checks of {pack}", "pack", p.title()),
+			order: clinical.CoreText(e.in.Language, "Patient"),
+			Finding: &decision.Finding{Rule: decision.WholePack(p.Name), Version: p.Version,
+				Subject: decision.PatientSubject,
+				Outcome: decision.WasCut, Cut: p.cut(), Severity: string(cdshooks.Warning)}})
 }
 
 // unidentified notes the orders whose drug nobody can tell, so that no trigger
@@ -228,13 +234,16 @@ func (e *evaluation) unidentified(orders []*chart.Order, came chart.Completeness
 		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{o.Reason})
 		f.Evidence = append(f.Evidence, fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source})
 		e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "index-not-consulted", Subject: o.Ref(),
-			Text: "the index of order triggers was not consulted: the ordered medication has no code that the terminology knows"})
+			Text: "the index of order triggers was not consulted: " +
+				"the ordered medication has no code that the terminology knows"})
 	}
 	if came != chart.NotSupplied && came != chart.Complete {
 		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{{Code: fact.PartialResult, What: "order"}})
-		f.Evidence = append(f.Evidence, fact.Evidence{Ref: chart.DraftsKey, What: clinical.CoreText(e.in.Language, "order"), Source: chart.DraftsKey})
-		e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "orders-incomplete", Subject: decision.PatientSubject,
-			Text: "orders were left out of " + chart.DraftsKey + ", so no rule was asked about them"})
+		f.Evidence = append(f.Evidence, fact.Evidence{Ref: chart.DraftsKey,
+			What: clinical.CoreText(e.in.Language, "order"), Source: chart.DraftsKey})
+		e.decision.Notes = append(e.decision.Notes,
+			decision.Note{Code: "orders-incomplete", Subject: decision.PatientSubject,
+				Text: "orders were left out of " + chart.DraftsKey + ", so no rule was asked about them"})
 	}
 	if len(f.Evidence) > 0 {
 		e.add(nil, &result{Finding: &decision.Finding{Rule: decision.Unidentified, Version: e.in.Engine.Library,
@@ -268,9 +277,11 @@ func (e *evaluation) ask(ctx context.Context) {
 	for i := range e.pairs {
 		p, res, f := &e.pairs[i], &results[i], &findings[i]
 		r := p.ruleOf()
-		*f = decision.Finding{Rule: r.ID, Version: p.pack.Version, Subject: p.subjectName(), Severity: string(r.SeverityFor(e.in.Hook))}
+		*f = decision.Finding{Rule: r.ID, Version: p.pack.Version, Subject: p.subjectName(),
+			Severity: string(r.SeverityFor(e.in.Hook))}
 		res.Finding = f
-		if f.Cut = cmp.Or(p.pack.cut(), cut[place{f.Rule, f.Subject}], cut[place{f.Rule, decision.AnySubject}]); f.Cut != "" {
+		if f.Cut = cmp.Or(p.pack.cut(), cut[place{f.Rule, f.Subject}],
+			cut[place{f.Rule, decision.AnySubject}]); f.Cut != "" {
 			f.Outcome = decision.WasCut
 		} else if a, cause := e.askOne(ctx, p); cause != "" {
 			f.Outcome, f.Cut = decision.WasCut, cause

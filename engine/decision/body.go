@@ -111,7 +111,8 @@ func Decode(body []byte) (*Inputs, *Decision, error) {
 			in.Request = section
 		case "source":
 			if len(pages) == 0 || keys[0] != name {
-				return nil, nil, fmt.Errorf("reading record body: section %q is not among the inputs: %w", name, ErrBody)
+				return nil, nil, fmt.Errorf("reading record body: section %q is not among the inputs: %w", name,
+					ErrBody)
 			}
 			pages[0].Body = section
 			pages, keys = pages[1:], keys[1:]

@@ -17,9 +17,13 @@ func sample() (*Inputs, *Decision) {
 		Service: "orders", Hook: "order-sign", Client: "ehr", Dialect: "2.0",
 		Sources: []Source{
 			{Key: "labs", Status: SourcePartial, Reason: "page-limit", Pages: []Page{
-				{Query: "Observation?patient=1", Body: []byte("{}\n")}, {Query: "Observation?patient=1&page=2", Body: []byte("[]")}}},
+				{Query: "Observation?patient=1", Body: []byte("{}\n")},
+				{Query: "Observation?patient=1&page=2", Body: []byte("[]")}}},
 			{Key: "meds", Status: SourceFailed, Reason: "timeout"}},
-		Earlier: []Earlier{{RecordID: "018f0000-0000-7000-8000-000000000000", Rule: "p/r", Subject: "patient", Card: "c", Shown: time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)}},
+		Earlier: []Earlier{
+			{RecordID: "018f0000-0000-7000-8000-000000000000", Rule: "p/r", Subject: "patient", Card: "c",
+				Shown: time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)},
+		},
 		Cut:     []Cut{{Rule: "p/r", Subject: "patient", Cause: CutDeadline}},
 		Request: []byte("{\"hook\":\"order-sign\"}"),
 	}

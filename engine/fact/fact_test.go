@@ -135,7 +135,8 @@ func TestCompareSound(t *testing.T) {
 		limit := rapid.IntRange(-60, 80).Draw(t, "limit")
 		op := rapid.SampledFrom([]Comparison{Less, LessEqual, Greater, GreaterEqual}).Draw(t, "op")
 		v := &Value{State: Known, Name: "v", Low: apd.New(int64(low), 0), High: apd.New(int64(high), 0)}
-		holds := map[Comparison]bool{Less: x < limit, LessEqual: x <= limit, Greater: x > limit, GreaterEqual: x >= limit}[op]
+		holds := map[Comparison]bool{Less: x < limit, LessEqual: x <= limit, Greater: x > limit,
+			GreaterEqual: x >= limit}[op]
 		f := Compare(v, op, apd.New(int64(limit), 0))
 		if f.State == True && !holds || f.State == False && holds {
 			t.Fatalf("[%d,%d] %s %d is %s, but not for %d", low, high, op.Sign(), limit, f.State, x)
@@ -174,7 +175,8 @@ func TestZeroIsUnknown(t *testing.T) {
 }
 
 func TestFactJSON(t *testing.T) {
-	f := Compare(&Value{State: Known, Name: "eGFR", Low: num("27.0"), High: num("27.0"), Unit: "mL/min/{1.73_m2}"}, Less, num("30"))
+	f := Compare(&Value{State: Known, Name: "eGFR", Low: num("27.0"), High: num("27.0"), Unit: "mL/min/{1.73_m2}"},
+		Less, num("30"))
 	b, err := json.Marshal(f)
 	if err != nil {
 		t.Fatal(err)
@@ -215,8 +217,10 @@ func TestWithin(t *testing.T) {
 		open      bool
 		want      State
 	}{
-		{"10", "10", false, True}, {"19.9", "19.9", false, True}, {"20", "20", false, False}, {"9.9", "9.9", false, False},
-		{"12", "15", false, True}, {"15", "25", false, Unknown}, {"10", "20", false, Unknown}, {"10", "20", true, True}, {"5", "10", true, False},
+		{"10", "10", false, True}, {"19.9", "19.9", false, True}, {"20", "20", false, False},
+		{"9.9", "9.9", false, False},
+		{"12", "15", false, True}, {"15", "25", false, Unknown}, {"10", "20", false, Unknown},
+		{"10", "20", true, True}, {"5", "10", true, False},
 	} {
 		v := &Value{State: Known, Name: "x", Low: num(c.low), High: num(c.high), HighOpen: c.open}
 		f := Within(v, num("10"), num("20"))
@@ -241,8 +245,9 @@ func TestReasonsOfUnknownOnly(t *testing.T) {
 func TestWalkAndGather(t *testing.T) {
 	shared := Evidence{Ref: "Observation/1"}
 	leaf := &Fact{Op: "leaf", Evidence: []Evidence{shared, {Ref: "Condition/1"}}}
-	tree := &Fact{Op: "top", Evidence: []Evidence{shared}, Values: []*Value{{Evidence: []Evidence{{Ref: "Patient/1"}, shared}}},
-		Of: []*Fact{{Op: "mid", Of: []*Fact{leaf}}, nil, {Op: "other"}}}
+	tree := &Fact{Op: "top", Evidence: []Evidence{shared},
+		Values: []*Value{{Evidence: []Evidence{{Ref: "Patient/1"}, shared}}},
+		Of:     []*Fact{{Op: "mid", Of: []*Fact{leaf}}, nil, {Op: "other"}}}
 	var seen []string
 	tree.Walk(func(f *Fact, depth int) bool {
 		seen = append(seen, fmt.Sprint(f.Op, depth))

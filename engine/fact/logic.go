@@ -164,7 +164,8 @@ func Lacking(v *Value) *Fact {
 }
 
 func onlyGaps(reasons []Reason) bool {
-	return len(reasons) > 0 && !slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code != NoData && r.Code != Stale })
+	return len(reasons) > 0 && !slices.ContainsFunc(reasons,
+		func(r Reason) bool { return r.Code != NoData && r.Code != Stale })
 }
 
 func (v *Value) reasons() []Reason {

@@ -15,15 +15,16 @@ import (
 // Policy is what a health system decided about how Precept serves it. It is
 // the "policy" member of a tenant-policy statement.
 type Policy struct {
-	Tenant     ID                                   `json:"tenant"`
-	Region     Region                               `json:"region"`
-	Name       string                               `json:"name"`                // for people
-	Language   string                               `json:"language,omitempty"`  // of cards, BCP 47 primary tag; default en
-	Zone       string                               `json:"zone,omitempty"`      // IANA zone for dates without one; default UTC
-	Capture    Capture                              `json:"capture,omitempty"`   // what a record keeps; default full
-	Services   []Service                            `json:"services"`            //
-	Clients    []Client                             `json:"clients"`             //
-	Limits     Limits                               `json:"limits,omitzero"`     //
+	Tenant   ID        `json:"tenant"`
+	Region   Region    `json:"region"`
+	Name     string    `json:"name"`               // for people
+	Language string    `json:"language,omitempty"` // of cards, BCP 47 primary tag; default en
+	Zone     string    `json:"zone,omitempty"`     // IANA zone for dates without one; default UTC
+	Capture  Capture   `json:"capture,omitempty"`  // what a record keeps; default full
+	Services []Service `json:"services"`
+	Clients  []Client  `json:"clients"`
+	Limits   Limits    `json:"limits,omitzero"`
+
 	Parameters map[string]map[string]jsontext.Value `json:"parameters,omitzero"` // pack -> parameter -> value
 }
 
@@ -74,7 +75,7 @@ const Dialect2 Dialect = "2.0"
 
 // Limits bound one tenant's use of a node. Zero fields take the defaults.
 type Limits struct {
-	BodyBytes   int64 `json:"bodyBytes,omitzero"`   // largest request; default 8 MiB, at most 24 MiB: a record must hold it
+	BodyBytes   int64 `json:"bodyBytes,omitzero"`   // of a request; default 8 MiB, at most 24 MiB: a record holds it
 	DeadlineMS  int   `json:"deadlineMs,omitzero"`  // time to decide; default 400, at most 10000
 	RuleMS      int   `json:"ruleMs,omitzero"`      // one rule on one subject; default 100
 	Resources   int   `json:"resources,omitzero"`   // resources in one request; default 20000
@@ -142,7 +143,8 @@ func (p *Policy) check() error {
 	if err := p.Limits.check(); err != nil {
 		return err
 	}
-	if err := each("service", p.Services, func(s Service) string { return s.ID + " for hook " + s.Hook }, Service.check); err != nil {
+	if err := each("service", p.Services, func(s Service) string { return s.ID + " for hook " + s.Hook },
+		Service.check); err != nil {
 		return err
 	}
 	if err := each("client", p.Clients, func(c Client) string { return c.ID }, Client.check); err != nil {

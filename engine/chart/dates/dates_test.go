@@ -94,7 +94,8 @@ func TestCompare(t *testing.T) {
 		{"open start, ends before", Interval{To: day("2024-05-01")}.Within(day("2024-06-01"), day("2024-06-30")),
 			fact.False},
 		{"instant at the edge",
-			Interval{From: day("2024-06-01"), To: day("2024-06-01")}.Within(day("2024-06-01"), day("2024-06-30")), fact.True},
+			Interval{From: day("2024-06-01"), To: day("2024-06-01")}.Within(day("2024-06-01"), day("2024-06-30")),
+			fact.True},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, tt.got, tt.want)

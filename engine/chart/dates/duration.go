@@ -16,12 +16,12 @@ func ParseDuration(text string) (Duration, error) {
 	return Duration(d), err
 }
 
-// Before gives the instant that lies the duration before t, by the calendar
+// Before returns the instant that lies the duration before t, by the calendar
 // of t's zone. A day that a month lacks becomes its last day: one month
 // before 31 March is 28 or 29 February.
 func (d Duration) Before(t time.Time) time.Time { return d.add(t, -1) }
 
-// After gives the instant that lies the duration after t; see Before.
+// After returns the instant that lies the duration after t; see Before.
 func (d Duration) After(t time.Time) time.Time { return d.add(t, 1) }
 
 func (d Duration) add(t time.Time, sign int) time.Time {

@@ -33,7 +33,8 @@ func TestCheck(t *testing.T) {
 
 func TestValue(t *testing.T) {
 	v := Value(`{ "a" : "x\n\u00e9" , "\u0062":[ 1 , [2] , {"c":{}} ], "e":{}, "n":null ,"t":-1.5e3}`)
-	if v.Get("a").Text() != "x\né" || v.Get("b").Text() != "" || v.Get("none") != "" || v.Get("t") != "-1.5e3" || !v.Get("n").Missing() {
+	if v.Get("a").Text() != "x\né" || v.Get("b").Text() != "" || v.Get("none") != "" || v.Get("t") != "-1.5e3" ||
+		!v.Get("n").Missing() {
 		t.Error("members are misread")
 	}
 	var list []string
@@ -97,7 +98,8 @@ func decode(v Value) any {
 
 // Whatever passes Check is walked to the same values that a decoder returns.
 func FuzzWalk(f *testing.F) {
-	for _, s := range []string{`{"a":[1,"x\"",{"b":null}],"c":true}`, ` [ ] `, `"\u00e9"`, `{"a":{"a":{}}}`, `[-0,1e5]`} {
+	for _, s := range []string{`{"a":[1,"x\"",{"b":null}],"c":true}`, ` [ ] `, `"\u00e9"`, `{"a":{"a":{}}}`,
+		`[-0,1e5]`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -77,8 +77,9 @@ func Known(text string) (code string, ok bool) {
 		return code, true
 	}
 	switch code {
-	case "1", "%", "{INR}", "{ratio}", "{score}", "10*3/uL", "10*6/uL", "10*9/L", "10*12/L", "/uL", "U/L", "[IU]/L", "m[IU]/L", "[IU]/mL", "m[IU]/mL",
-		"u[IU]/mL", "ug/dL", "ng/dL", "ng/L", "pg/mL", "pg", "pmol/L", "umol/mol", "mmol/mol", "mg/g", "mg/mmol", "mg/(24.h)", "fL", "mL", "mL/min",
+	case "1", "%", "{INR}", "{ratio}", "{score}", "10*3/uL", "10*6/uL", "10*9/L", "10*12/L", "/uL", "U/L", "[IU]/L",
+		"m[IU]/L", "[IU]/mL", "m[IU]/mL", "u[IU]/mL", "ug/dL", "ng/dL", "ng/L", "pg/mL", "pg", "pmol/L", "umol/mol",
+		"mmol/mol", "mg/g", "mg/mmol", "mg/(24.h)", "fL", "mL", "mL/min",
 		"mosm/kg", "mm[Hg]", "mm/h", "/min", "ms", "s", "Cel", "kg/m2", "m2":
 		return code, true
 	}
@@ -143,8 +144,8 @@ func spelled(text string) (string, bool) {
 		return "nmol/L", true
 	case "meq/l":
 		return "meq/L", true
-	case "ml/min/1.73m2", "ml/min/1.73.m2", "ml/min/1.73sqm", "ml/min/1.73sq.m", "ml/min/1.73*m2", "ml/min/1.73", "ml/min/bsa",
-		"ml/min/1.73m2bsa", "ml/min/173m2", "ml/min/1,73m2":
+	case "ml/min/1.73m2", "ml/min/1.73.m2", "ml/min/1.73sqm", "ml/min/1.73sq.m", "ml/min/1.73*m2", "ml/min/1.73",
+		"ml/min/bsa", "ml/min/1.73m2bsa", "ml/min/173m2", "ml/min/1,73m2":
 		return Renal, true
 	case "kg", "kgs", "kilogram", "kilograms":
 		return "kg", true

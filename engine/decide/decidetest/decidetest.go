@@ -70,7 +70,8 @@ func (r Rule) rego() string {
 #   unknown: %[3]s
 %[6]spackage packs.trial.%[5]s
 
-`, r.ID, or(r.Severity, "warning"), or(r.Unknown, "info"), or(r.Trigger, "{patient: true}"), strings.ReplaceAll(r.ID, "-", "_"), r.More) + r.Body + "\n"
+`, r.ID, or(r.Severity, "warning"), or(r.Unknown, "info"), or(r.Trigger, "{patient: true}"),
+		strings.ReplaceAll(r.ID, "-", "_"), r.More) + r.Body + "\n"
 }
 
 // Pack makes the pack "trial" of some rules.
@@ -194,9 +195,13 @@ func New(t testing.TB) *Bench {
 func fixturePolicy(t testing.TB) []byte {
 	t.Helper()
 	p := tenant.Policy{Tenant: "north", Region: "us-east", Name: "North Health", Zone: fixtures.Zone,
-		Clients: []tenant.Client{{ID: "ehr", Issuer: "https://ehr.north.example", JWKS: []byte(`{"keys":[]}`), Algorithms: []string{"ES256"}, FHIRBase: "https://ehr.north.example/fhir/R4"}}}
+		Clients: []tenant.Client{
+			{ID: "ehr", Issuer: "https://ehr.north.example", JWKS: []byte(`{"keys":[]}`),
+				Algorithms: []string{"ES256"}, FHIRBase: "https://ehr.north.example/fhir/R4"},
+		}}
 	for _, hook := range []string{"order-sign", "order-select"} {
-		p.Services = append(p.Services, tenant.Service{ID: "orders", Hook: hook, Description: "Checks medication orders", Packs: ReferencePacks, Prefetch: decide.StandardPrefetch()})
+		p.Services = append(p.Services, tenant.Service{ID: "orders", Hook: hook,
+			Description: "Checks medication orders", Packs: ReferencePacks, Prefetch: decide.StandardPrefetch()})
 	}
 	raw, err := jsonv2.Marshal(p, jsonv2.Deterministic(true))
 	if err != nil {
@@ -216,8 +221,10 @@ func (b *Bench) Inputs(t testing.TB, request []byte) *decision.Inputs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &decision.Inputs{RecordID: RecordID, Tenant: "north", Region: "us-east", Time: when.UTC(), Zone: fixtures.Zone, Language: "en",
-		Engine: decision.Engine{Build: "test", OPA: decide.OPAVersion, Library: clinical.Newest().Version()}, Release: b.Release, Policy: b.Policy,
+	return &decision.Inputs{RecordID: RecordID, Tenant: "north", Region: "us-east", Time: when.UTC(),
+		Zone: fixtures.Zone, Language: "en",
+		Engine:  decision.Engine{Build: "test", OPA: decide.OPAVersion, Library: clinical.Newest().Version()},
+		Release: b.Release, Policy: b.Policy,
 		Service: "orders", Hook: req.Hook, Client: "ehr", Dialect: "2.0", Request: req.Body}
 }
 
@@ -337,7 +344,8 @@ func Ref(p *rulepacks.Pack) decision.Ref {
 
 // WithDrafts is an order-sign call with draft orders and an empty chart.
 func WithDrafts(drafts string) []byte {
-	return []byte(`{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002","context":{"userId":"Practitioner/1","patientId":"p1","draftOrders":` + drafts + `},"prefetch":{}}`)
+	return []byte(`{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002",` +
+		`"context":{"userId":"Practitioner/1","patientId":"p1","draftOrders":` + drafts + `},"prefetch":{}}`)
 }
 
 // Patients lists the fixtures.
