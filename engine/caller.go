@@ -38,8 +38,8 @@ var (
 	// ErrPurpose says that records were asked for without a purpose.
 	ErrPurpose = errors.New("a purpose is required to look at records")
 	// ErrStatement says that a statement is well signed but asks for what this
-	// node can not do; the message names the check that failed.
-	ErrStatement = errors.New("statement can not take effect")
+	// node cannot do; the message names the check that failed.
+	ErrStatement = errors.New("statement cannot take effect")
 )
 
 // Answer is the result of a call: the exact bytes to send, and the receipt

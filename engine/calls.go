@@ -58,7 +58,7 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
 	a, err := e.record(ctx, st, in, req, d)
-	if errors.Is(err, audit.ErrEntry) { // what can not be kept is not answered, and that is kept
+	if errors.Is(err, audit.ErrEntry) { // what cannot be kept is not answered, and that is kept
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("%w (%w)", err, chart.ErrTooLarge))
 	}
 	return a, err
@@ -67,7 +67,8 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 var errPanicked = errors.New("deciding failed")
 
 // inputs puts together everything the decision will depend on.
-func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte, now time.Time) (*decision.Inputs, *chart.Request, error) {
+func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte,
+	now time.Time) (*decision.Inputs, *chart.Request, error) {
 	client, ok := st.policy.Client(c.Client)
 	if !ok {
 		return nil, nil, fmt.Errorf("calling service: client is not registered: %w", ErrForbidden)
@@ -97,9 +98,10 @@ func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte, now 
 		return nil, nil, err
 	}
 	return &decision.Inputs{
-		RecordID: string(id), Tenant: c.Tenant, Region: e.cfg.Region, Time: now, Zone: st.policy.Zone, Language: st.policy.Language,
-		Engine:  decision.Engine{Build: e.cfg.Build, OPA: decide.OPAVersion, Library: e.materials.Newest().Version()},
-		Release: st.snapshot.Release(), Policy: st.snapshot.Policy(), Service: service, Hook: req.Hook,
+		RecordID: string(id), Tenant: c.Tenant, Region: e.cfg.Region, Time: now, Zone: st.policy.Zone,
+		Language: st.policy.Language,
+		Engine:   decision.Engine{Build: e.cfg.Build, OPA: decide.OPAVersion, Library: e.materials.Newest().Version()},
+		Release:  st.snapshot.Release(), Policy: st.snapshot.Policy(), Service: service, Hook: req.Hook,
 		Client: client.ID, Dialect: string(client.Dialect), Cut: st.withheld, Request: req.Body,
 	}, req, nil
 }
@@ -111,7 +113,8 @@ func ordering(hook string) bool { return hook == "order-sign" || hook == "order-
 // decideLive decides within the tenant's deadline. What was cut goes into the
 // inputs, so that a replay cuts the same. A client that goes away changes
 // nothing: when it tries again, it gets this very decision.
-func (e *Engine) decideLive(ctx context.Context, st *inForce, in *decision.Inputs, req *chart.Request) (*decision.Decision, error) {
+func (e *Engine) decideLive(ctx context.Context, st *inForce, in *decision.Inputs,
+	req *chart.Request) (*decision.Decision, error) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), st.policy.Limits.Deadline())
 	defer stop()
 	d, err := st.snapshot.Decide(ctx, in, req, st.policy.Limits.RuleTime())
@@ -122,9 +125,10 @@ func (e *Engine) decideLive(ctx context.Context, st *inForce, in *decision.Input
 	return d, nil
 }
 
-// record makes the decision durable and only then gives the answer. A client
+// record makes the decision durable and only then returns the answer. A client
 // that has gone away does not stop its record.
-func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, req *chart.Request, d *decision.Decision) (*Answer, error) {
+func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, req *chart.Request,
+	d *decision.Decision) (*Answer, error) {
 	body, err := decision.Encode(in, d)
 	if err != nil {
 		return nil, err
@@ -132,8 +136,8 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 	client, _ := st.policy.Client(in.Client)
 	entry := audit.Entry{
 		Kind: audit.Decision, Tenant: in.Tenant, RecordID: audit.RecordID(in.RecordID), Decided: in.Time,
-		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema, Body: body,
-		Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: idempotency(in, req),
+		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema,
+		Body: body, Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: idempotency(in, req),
 	}
 	entry.Rules, entry.Cards = searchable(d)
 	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards}
@@ -190,14 +194,15 @@ func capped(d *decision.Decision) (n int) {
 // transport attempt or several.
 func idempotency(in *decision.Inputs, req *chart.Request) []byte {
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(in.Client), []byte(strings.ToLower(req.HookInstance)), []byte(in.Service), req.Body} {
+	for _, part := range [][]byte{[]byte(in.Client), []byte(strings.ToLower(req.HookInstance)), []byte(in.Service),
+		req.Body} {
 		fmt.Fprintf(h, "%d:", len(part))
 		h.Write(part)
 	}
 	return h.Sum(nil)
 }
 
-// searchable gives the rules that said something, for the index by rule, and
+// searchable returns the rules that said something, for the index by rule, and
 // the uuids of the cards shown.
 func searchable(d *decision.Decision) (rules, cards []string) {
 	for i := range d.Findings {
@@ -232,8 +237,8 @@ func (e *Engine) Refuse(ctx context.Context, c Caller, r Refusal) error {
 	return e.note(ctx, st, c, audit.Refusal, r)
 }
 
-// refused records why a call got no decision, and gives the reason back. If
-// even that can not be recorded, that is the error: nothing unrecorded leaves.
+// refused records why a call got no decision, and returns the reason. If
+// even that cannot be recorded, that is the error: nothing unrecorded leaves.
 func (e *Engine) refused(ctx context.Context, c Caller, service string, size int, why error) error {
 	r := Refusal{Service: service, Code: refusalCode(why), Bytes: int64(size)}
 	var shape *chart.ShapeError
@@ -251,8 +256,10 @@ func refusalCode(err error) string {
 		is   error
 		code string
 	}{
-		{chart.ErrJSON, "json"}, {chart.ErrTooDeep, "too-deep"}, {chart.ErrTooLarge, "too-large"}, {chart.ErrShape, "shape"},
-		{ErrUnknownService, "unknown-service"}, {decide.ErrHook, "hook"}, {ErrNotReady, "not-ready"}, {ErrForbidden, "forbidden"}, {tenant.ErrResidency, "residency"},
+		{chart.ErrJSON, "json"}, {chart.ErrTooDeep, "too-deep"}, {chart.ErrTooLarge, "too-large"},
+		{chart.ErrShape, "shape"},
+		{ErrUnknownService, "unknown-service"}, {decide.ErrHook, "hook"}, {ErrNotReady, "not-ready"},
+		{ErrForbidden, "forbidden"}, {tenant.ErrResidency, "residency"},
 		{cdshooks.ErrCard, "card"}, {cdshooks.ErrFeedback, "feedback"},
 	} {
 		if errors.Is(err, known.is) {

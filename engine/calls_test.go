@@ -27,7 +27,8 @@ func TestCallGivesCardReceiptAndRecord(t *testing.T) {
 	n := newRegion(t)
 	a := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	list := decidetest.Cards(t, a.Body)
-	if len(list) != 1 || a.Cards.Total() != 1 || list[0].Indicator != cdshooks.Critical || !strings.Contains(list[0].Summary, "27.0") {
+	if len(list) != 1 || a.Cards.Total() != 1 || list[0].Indicator != cdshooks.Critical ||
+		!strings.Contains(list[0].Summary, "27.0") {
 		t.Fatalf("cards: %s", a.Body)
 	}
 	receipt, err := audit.ParseReceipt(a.Receipt)
@@ -43,8 +44,10 @@ func TestCallGivesCardReceiptAndRecord(t *testing.T) {
 	if !bytes.Equal(d.Response, a.Body) {
 		t.Error("the record holds another answer than was given")
 	}
-	if in.Tenant != "north" || in.Region != testRegion || in.Client != "ehr" || in.Service != "orders" || !in.Time.Equal(n.clock.now()) ||
-		in.Release.Size != int64(n.trust("north").Size()) || len(in.Release.Packs) != 3 || in.Release.Terminology == nil {
+	if in.Tenant != "north" || in.Region != testRegion || in.Client != "ehr" || in.Service != "orders" ||
+		!in.Time.Equal(n.clock.now()) ||
+		in.Release.Size != int64(n.trust("north").Size()) || len(in.Release.Packs) != 3 ||
+		in.Release.Terminology == nil {
 		t.Errorf("inputs are not complete: %+v", in)
 	}
 }
@@ -171,7 +174,8 @@ func TestClientGoneIsDecidedAndRecorded(t *testing.T) {
 		t.Errorf("pairs were cut: %v", in.Cut)
 	}
 	again := n.call("north", body)
-	if !again.Repeated || !bytes.Equal(again.Body, a.Body) || !decidetest.HasCard(decidetest.Cards(t, again.Body), "27.0") {
+	if !again.Repeated || !bytes.Equal(again.Body, a.Body) ||
+		!decidetest.HasCard(decidetest.Cards(t, again.Body), "27.0") {
 		t.Errorf("the second attempt got %s", again.Body)
 	}
 }
@@ -191,9 +195,11 @@ func TestCallsRefused(t *testing.T) {
 		{"unknown client", Caller{Tenant: "north", Client: "other"}, "orders", body, ErrForbidden, "forbidden"},
 		{"a person", auditor("north"), "orders", body, ErrForbidden, "forbidden"},
 		{"unknown service", ehr("north"), "drugs", body, ErrUnknownService, "unknown-service"},
-		{"other hook", ehr("north"), "orders", bytes.Replace(body, []byte("order-sign"), []byte("patient-view"), 1), decide.ErrHook, "hook"},
+		{"other hook", ehr("north"), "orders", bytes.Replace(body, []byte("order-sign"), []byte("patient-view"), 1),
+			decide.ErrHook, "hook"},
 		{"broken JSON", ehr("north"), "orders", body[:100], chart.ErrJSON, "json"},
-		{"no patient", ehr("north"), "orders", bytes.Replace(body, []byte(`"patientId"`), []byte(`"patiantId"`), 1), chart.ErrShape, "shape"},
+		{"no patient", ehr("north"), "orders", bytes.Replace(body, []byte(`"patientId"`), []byte(`"patiantId"`), 1),
+			chart.ErrShape, "shape"},
 		{"too deep", ehr("north"), "orders", fixtures.Deep(10_000), chart.ErrTooDeep, "too-deep"},
 		{"too large", ehr("north"), "orders", fixtures.Large(9 << 20), chart.ErrTooLarge, "too-large"},
 	} {
@@ -208,7 +214,8 @@ func TestCallsRefused(t *testing.T) {
 				t.Fatalf("%d refusals recorded", got)
 			}
 			if c.recorded != "" {
-				if r := n.newest("north", audit.Refusal); r.What.Code != c.recorded || r.What.Bytes != int64(len(c.body)) {
+				if r := n.newest("north", audit.Refusal); r.What.Code != c.recorded ||
+					r.What.Bytes != int64(len(c.body)) {
 					t.Errorf("recorded %+v, want code %s", r, c.recorded)
 				}
 			}
@@ -296,7 +303,8 @@ func TestDeadlineCutsAndReplays(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newRegion(t)
-			n.withTrial("north", decidetest.Pack(t, "1.0.0", decidetest.RuleLoops, decidetest.RuleFires), func(p *tenant.Policy) { p.Limits = c.limits })
+			n.withTrial("north", decidetest.Pack(t, "1.0.0", decidetest.RuleLoops, decidetest.RuleFires),
+				func(p *tenant.Policy) { p.Limits = c.limits })
 			a := n.call("north", decidetest.Patient(t, "clean"))
 			in, d := n.opened("north", a.RecordID)
 			cut := decision.Cut{Rule: "trial/a-loop", Subject: "patient", Cause: c.cause}
@@ -312,13 +320,14 @@ func TestDeadlineCutsAndReplays(t *testing.T) {
 			if f := decidetest.Finding(t, d, "trial/a-loop"); f.Outcome != decision.WasCut || f.Card == "" {
 				t.Errorf("finding: %+v", f)
 			}
-			if a.Cut == 0 || !strings.Contains(string(a.Body), "not done") || !strings.Contains(string(a.Body), "trial/a-loop") {
+			if a.Cut == 0 || !strings.Contains(string(a.Body), "not done") ||
+				!strings.Contains(string(a.Body), "trial/a-loop") {
 				t.Errorf("%d pairs cut, cards: %s", a.Cut, a.Body)
 			}
 			if c.cause == decision.CutLimit && decidetest.Finding(t, d, "trial/fires").Outcome != decision.Fired {
 				t.Error("the other rule did not answer")
 			}
-			// The replay gives the same bytes, without asking the rule that would never end.
+			// The replay yields the same bytes, without asking the rule that would never end.
 			r, err := n.materials.Replay(t.Context(), in, d)
 			decidetest.Must(t, err)
 			if !r.Same {
@@ -357,7 +366,8 @@ func TestFeedback(t *testing.T) {
 		t.Fatalf("answer %+v, %d records", got, n.records("north", audit.Feedback))
 	}
 	// It is found by the rule of its card, and by the patient.
-	who := audit.Patient{Base: decidetest.PolicyFor(t, "north").Clients[0].FHIRBase, ID: patientID(t, decidetest.Patient(t, "metformin-egfr-27"))}
+	who := audit.Patient{Base: decidetest.PolicyFor(t, "north").Clients[0].FHIRBase,
+		ID: patientID(t, decidetest.Patient(t, "metformin-egfr-27"))}
 	for name, f := range map[string]audit.Filter{
 		"rule":    {Kind: audit.Feedback, Rule: "renal_dosing/metformin-contraindicated"},
 		"patient": {Kind: audit.Feedback, Patient: who},
@@ -384,7 +394,8 @@ func TestFeedback(t *testing.T) {
 		"broken":          {ehr("north"), "orders", `{"feedback":`, cdshooks.ErrFeedback},
 	} {
 		before := n.records("north", audit.Refusal)
-		if _, err := n.Feedback(t.Context(), c.caller, c.service, []byte(c.body)); !errors.Is(err, c.want) || n.records("north", audit.Refusal) != before+1 {
+		if _, err := n.Feedback(t.Context(), c.caller, c.service, []byte(c.body)); !errors.Is(err, c.want) ||
+			n.records("north", audit.Refusal) != before+1 {
 			t.Errorf("%s: error is %v, want %v and a record of it", name, err, c.want)
 		}
 	}
@@ -403,10 +414,12 @@ func TestGermanTenant(t *testing.T) {
 	p.Language = "de"
 	n.policy("north", p)
 	for name, want := range map[string][]string{
-		"metformin-egfr-27":  {"Metformin nicht verordnen: eGFR 27.0 mL/min/1.73 m² (unter 30 kontraindiziert)", "**Grundlage**", "**Quelle**", "Verordnung von metformin entfernen"},
-		"metformin-no-labs":  {"Vor Beginn von Metformin eGFR bestimmen", "eGFR anfordern"},
-		"medications-failed": {"Prüfungen konnten nicht abgeschlossen werden", "Medikation konnte nicht abgerufen werden"},
-		"text-only":          {"1 verordnetes Arzneimittel konnte nicht erkannt werden"},
+		"metformin-egfr-27": {"Metformin nicht verordnen: eGFR 27.0 mL/min/1.73 m² (unter 30 kontraindiziert)",
+			"**Grundlage**", "**Quelle**", "Verordnung von metformin entfernen"},
+		"metformin-no-labs": {"Vor Beginn von Metformin eGFR bestimmen", "eGFR anfordern"},
+		"medications-failed": {"Prüfungen konnten nicht abgeschlossen werden",
+			"Medikation konnte nicht abgerufen werden"},
+		"text-only": {"1 verordnetes Arzneimittel konnte nicht erkannt werden"},
 	} {
 		a := n.call("north", decidetest.Patient(t, name))
 		for _, part := range want {
@@ -421,10 +434,12 @@ func TestGermanTenant(t *testing.T) {
 		}
 	}
 	n.suspend("north", "renal_dosing", "", "wrong")
-	if a := n.call("north", decidetest.WithInstance(t, decidetest.Patient(t, "metformin-egfr-27"), 1)); !bytes.Contains(a.Body, []byte("Sicherheitsprüfungen wurden nicht durchgeführt")) {
+	a := n.call("north", decidetest.WithInstance(t, decidetest.Patient(t, "metformin-egfr-27"), 1))
+	if !bytes.Contains(a.Body, []byte("Sicherheitsprüfungen wurden nicht durchgeführt")) {
 		t.Errorf("answer: %s", a.Body)
 	}
-	if a := n.call("south", decidetest.Patient(t, "metformin-egfr-27")); !bytes.Contains(a.Body, []byte("Do not prescribe metformin")) {
+	a = n.call("south", decidetest.Patient(t, "metformin-egfr-27"))
+	if !bytes.Contains(a.Body, []byte("Do not prescribe metformin")) {
 		t.Errorf("the other tenant: %s", a.Body)
 	}
 }

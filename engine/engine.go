@@ -134,15 +134,15 @@ func (e *Engine) Tenants() []tenant.ID {
 // Ready is nil while records can be taken.
 func (e *Engine) Ready() error { return e.cfg.Log.Err() }
 
-// current gives what stands for a tenant now, after asking whether the tenant
+// current returns what is in force for a tenant now, after asking whether the tenant
 // lives here.
 func (e *Engine) current(ctx context.Context, id tenant.ID) (*served, *inForce, error) {
 	l, st, _, err := e.moment(ctx, id)
 	return l, st, err
 }
 
-// moment is current with the time that it holds at. The clock is read after
-// the standing, so that what a record names is what was live at its time.
+// moment is current with the time that it holds at. The clock is read
+// last, so that what a record names is what was live at its time.
 func (e *Engine) moment(ctx context.Context, id tenant.ID) (*served, *inForce, time.Time, error) {
 	if home, ok := e.cfg.Elsewhere[id]; ok {
 		return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", tenant.Resides(home, e.cfg.Region))
@@ -170,7 +170,7 @@ func (e *Engine) moment(ctx context.Context, id tenant.ID) (*served, *inForce, t
 
 // refresh takes activations out whose time is over.
 func (e *Engine) refresh(ctx context.Context, l *served) (*inForce, error) {
-	st, err := e.stand(ctx, l.now.Load().trust)
+	st, err := e.prepare(ctx, l.now.Load().trust)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
 	return st.policy, nil
 }
 
-// Unready gives, for each tenant that cannot be served as its statements say, why:
+// Unready says, for each tenant that cannot be served as its statements say, why:
 // its policy cannot be read, packs in force cannot be run here, or the node could
 // not keep up with the release log.
 func (e *Engine) Unready() map[tenant.ID]error {

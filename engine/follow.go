@@ -84,7 +84,7 @@ func (e *Engine) catchUp(ctx context.Context, l *served) (*inForce, error) {
 	if err != nil || trust == st.trust {
 		return l.now.Load(), err
 	}
-	next, err := e.stand(ctx, trust)
+	next, err := e.prepare(ctx, trust)
 	if err != nil {
 		return nil, err
 	}

@@ -26,13 +26,16 @@ func (n *node) beside(store audit.Store, poll time.Duration) *node {
 	other := &node{TB: n.TB, dir: n.dir, clock: n.clock, roots: n.roots, store: store}
 	kms, err := keyring.OpenFileKMS(filepath.Join(n.dir, "region.key"))
 	decidetest.Must(n, err)
-	ring, err := keyring.New(keyring.Config{Region: string(testRegion), KMS: kms, Lookup: audit.KeyLookup(store), Rand: rand.Reader})
+	ring, err := keyring.New(keyring.Config{Region: string(testRegion), KMS: kms, Lookup: audit.KeyLookup(store),
+		Rand: rand.Reader})
 	decidetest.Must(n, err)
-	other.log, err = audit.Open(n.Context(), audit.Config{Store: store, Ring: ring, Prefix: "audit.example", Region: testRegion,
-		Clock: n.clock.now, Rand: rand.Reader})
+	other.log, err = audit.Open(n.Context(),
+		audit.Config{Store: store, Ring: ring, Prefix: "audit.example", Region: testRegion,
+			Clock: n.clock.now, Rand: rand.Reader})
 	decidetest.Must(n, err)
-	other.Engine, err = Open(n.Context(), Config{Region: testRegion, Build: "test", Log: other.log, Clock: n.clock.now, Rand: rand.Reader,
-		Roots: n.roots, Poll: poll})
+	other.Engine, err = Open(n.Context(),
+		Config{Region: testRegion, Build: "test", Log: other.log, Clock: n.clock.now, Rand: rand.Reader,
+			Roots: n.roots, Poll: poll})
 	decidetest.Must(n, err)
 	n.Cleanup(func() {
 		other.Engine.Close()
@@ -66,7 +69,8 @@ func TestStatementBindsTheOtherNode(t *testing.T) {
 	body := decidetest.Patient(t, "metformin-egfr-27")
 	a := newRegion(t)
 	b := a.beside(deaf{a.store}, never)
-	if _, d := b.opened("north", b.call("north", body).RecordID); decidetest.Finding(t, d, rule).Outcome != decision.Fired {
+	_, before := b.opened("north", b.call("north", body).RecordID)
+	if decidetest.Finding(t, before, rule).Outcome != decision.Fired {
 		t.Fatal("the rule does not fire")
 	}
 	a.suspend("north", "renal_dosing", "metformin-contraindicated", "wrong limit")
@@ -76,7 +80,8 @@ func TestStatementBindsTheOtherNode(t *testing.T) {
 		t.Errorf("on the other node: %+v", f)
 	}
 	if want := int64(a.trust("north").Size()); in.Release.Size != want || b.records("north", audit.Refusal) != 0 {
-		t.Errorf("decided after %d statements, want %d; %d refusals", in.Release.Size, want, b.records("north", audit.Refusal))
+		t.Errorf("decided after %d statements, want %d; %d refusals", in.Release.Size, want,
+			b.records("north", audit.Refusal))
 	}
 	elsewhere := b.away("north")
 	elsewhere.same(elsewhere.materials("north"), "north", answer.RecordID)
@@ -93,14 +98,16 @@ func TestNodesFollow(t *testing.T) {
 			a := newRegion(t)
 			b := node(a)
 			a.suspend("north", "renal_dosing", "", "wrong limit")
-			eventually(t, "the other node knows of the suspension", func() bool { return b.trust("north").Suspended("renal_dosing", "") })
+			eventually(t, "the other node knows of the suspension",
+				func() bool { return b.trust("north").Suspended("renal_dosing", "") })
 			a.revoke("south", statement.Target{Type: statement.TargetPerson, Value: "ada@south"}, statement.Suspend)
 			eventually(t, "the other node turns the person away", func() bool {
 				_, err := b.Status(t.Context(), auditor("south"))
 				return errors.Is(err, ErrForbidden)
 			})
 			b.policy("north", decidetest.PolicyFor(t, "north")) // signed against what the first node took in
-			eventually(t, "the first node follows, too", func() bool { return a.trust("north").Size() == b.trust("north").Size() })
+			eventually(t, "the first node follows, too",
+				func() bool { return a.trust("north").Size() == b.trust("north").Size() })
 		})
 	}
 }
@@ -117,7 +124,8 @@ func TestDecisionsStandUnderTheirRelease(t *testing.T) {
 		for j := range 2 {
 			calls.Go(func() {
 				for k := 0; ctx.Err() == nil; k++ {
-					_, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.WithInstance(t, body, i<<24|j<<16|k))
+					_, err := n.Call(t.Context(), ehr("north"), "orders",
+						decidetest.WithInstance(t, body, i<<24|j<<16|k))
 					if err != nil && !errors.Is(err, audit.ErrBusy) {
 						t.Error(err)
 						return
@@ -153,7 +161,8 @@ func TestDecisionsStandUnderTheirRelease(t *testing.T) {
 		case audit.Decision:
 			decisions++
 			if leaf.ReleaseIndex != statements {
-				t.Fatalf("leaf %d was decided after %d statements, %d stand before it", leaf.Index, leaf.ReleaseIndex, statements)
+				t.Fatalf("leaf %d was decided after %d statements, %d are before it", leaf.Index, leaf.ReleaseIndex,
+					statements)
 			}
 		}
 	}

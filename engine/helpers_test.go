@@ -30,7 +30,7 @@ import (
 	"github.com/precept-cds/precept/signing/trust"
 )
 
-// What the tests of this package stand on: a region as it runs in production,
+// What the tests of this package rest on: a region as it runs in production,
 // with a bbolt file, a region key in a file, real keys and signed statements.
 // Its two tenants, north and south, share the publisher heartland.
 
@@ -108,18 +108,21 @@ func (n *node) tryOpen() error {
 	if n.wrap != nil {
 		n.store = n.wrap(file)
 	}
-	c := audit.Config{Store: n.store, Prefix: "audit.example", Region: testRegion, Clock: n.clock.now, Rand: rand.Reader}
+	c := audit.Config{Store: n.store, Prefix: "audit.example", Region: testRegion, Clock: n.clock.now,
+		Rand: rand.Reader}
 	if n.mark {
 		c.Mark = filepath.Join(n.dir, "mark")
 	}
-	if c.Ring, err = keyring.New(keyring.Config{Region: string(testRegion), KMS: kms, Lookup: audit.KeyLookup(n.store), Rand: rand.Reader}); err != nil {
+	if c.Ring, err = keyring.New(keyring.Config{Region: string(testRegion), KMS: kms, Lookup: audit.KeyLookup(n.store),
+		Rand: rand.Reader}); err != nil {
 		return errors.Join(err, file.Close())
 	}
 	if n.log, err = audit.Open(n.Context(), c); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	n.Engine, err = Open(n.Context(), Config{Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader, Roots: n.roots,
-		Libraries: n.libs})
+	n.Engine, err = Open(n.Context(),
+		Config{Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader, Roots: n.roots,
+			Libraries: n.libs})
 	if err != nil {
 		n.close()
 	}
@@ -220,7 +223,8 @@ func persons(t testing.TB, ids ...string) []trust.Person {
 	at := fixtureTime(t)
 	for _, id := range ids {
 		list = append(list, trust.Person{ID: trust.PersonID(id), Name: id,
-			Keys: []trust.PersonKey{trust.NewPersonKey(key(t, id).Public(), at.AddDate(-1, 0, 0), at.AddDate(2, 0, 0))}})
+			Keys: []trust.PersonKey{trust.NewPersonKey(key(t, id).Public(), at.AddDate(-1, 0, 0),
+				at.AddDate(2, 0, 0))}})
 	}
 	return list
 }
@@ -260,7 +264,10 @@ func tenantRoot(t testing.TB, id tenant.ID) trust.Root {
 			trust.Auditor:   role(of("ada")),
 			trust.RootAdmin: role(of("rosa")),
 		},
-		TrustedPublishers: []trust.TrustedPublisher{{Name: publisher, Root: sign(t, statement.PackDigest{}, publisherRoot(t), "pat@heartland.example").Digest()}},
+		TrustedPublishers: []trust.TrustedPublisher{
+			{Name: publisher, Root: sign(t, statement.PackDigest{}, publisherRoot(t), "pat@heartland.example").
+				Digest()},
+		},
 	}
 }
 
@@ -311,12 +318,14 @@ func (n *node) sayOf(id tenant.ID, about statement.PackDigest, p statement.Predi
 // trust is the state of a tenant's release log.
 func (n *node) trust(id tenant.ID) *signing.State { return n.tenants[id].now.Load().trust }
 
-func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy, change ...func(*statement.TenantPolicy)) *signing.Envelope {
+func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy,
+	change ...func(*statement.TenantPolicy)) *signing.Envelope {
 	n.Helper()
 	raw, err := jsonv2.Marshal(p, jsonv2.Deterministic(true))
 	decidetest.Must(n, err)
 	now, _ := n.trust(id).Policy()
-	s := statement.TenantPolicy{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Seq: now.Seq + 1, Policy: raw}
+	s := statement.TenantPolicy{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Seq: now.Seq + 1,
+		Policy: raw}
 	for _, f := range change {
 		f(&s)
 	}
@@ -340,19 +349,24 @@ func (n *node) put(id tenant.ID, p *rulepacks.Pack) {
 
 func (n *node) releaseOf(id tenant.ID, p *rulepacks.Pack) statement.PackRelease {
 	seq, latest := n.trust(id).Latest(statement.Pack(p.Manifest.Name))
-	return statement.PackRelease{Publisher: publisher, Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version, Seq: seq + 1, Supersedes: latest,
+	return statement.PackRelease{Publisher: publisher, Pack: statement.Pack(p.Manifest.Name),
+		Version: p.Manifest.Version, Seq: seq + 1, Supersedes: latest,
 		PackKind: statement.PackKind(p.Manifest.Kind), Library: p.Manifest.Library, IssuedAt: n.clock.now(),
-		EffectivePeriod: statement.Period{Start: p.Manifest.EffectivePeriod.Start, End: p.Manifest.EffectivePeriod.End}, ChangeSummary: "for a test"}
+		EffectivePeriod: statement.Period{Start: p.Manifest.EffectivePeriod.Start,
+			End: p.Manifest.EffectivePeriod.End}, ChangeSummary: "for a test"}
 }
 
 func (n *node) reviewOf(p *rulepacks.Pack) statement.ClinicalReview {
-	return statement.ClinicalReview{Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version, Decision: statement.Approve,
-		Role: "clinical pharmacist", ReviewedAt: n.clock.now(), ValidUntil: n.clock.now().AddDate(1, 0, 0), Conditions: []string{}}
+	return statement.ClinicalReview{Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version,
+		Decision: statement.Approve,
+		Role:     "clinical pharmacist", ReviewedAt: n.clock.now(), ValidUntil: n.clock.now().AddDate(1, 0, 0),
+		Conditions: []string{}}
 }
 
 func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) statement.Activation {
 	seq, previous := n.trust(id).Succession(statement.Pack(p.Manifest.Name))
-	a := statement.Activation{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version,
+	a := statement.Activation{Tenant: statement.Tenant(id), Region: statement.Region(testRegion),
+		Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version,
 		Seq: seq + 1, Previous: previous, Mode: statement.Active, InputsUnknown: []string{}}
 	if p.Manifest.Kind != manifest.KindTerminology {
 		a.Library = clinical.Newest().Version()
@@ -389,19 +403,20 @@ func (n *node) tryActivate(id tenant.ID, p *rulepacks.Pack, change ...func(*stat
 
 func (n *node) suspend(id tenant.ID, pack, rule, reason string) *Applied {
 	n.Helper()
-	return n.say(id, statement.Suspension{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Pack: statement.Pack(pack), Rule: rule,
-		Reason: reason, SuspendedAt: n.clock.now()}, "rick@"+string(id))
+	return n.say(id, statement.Suspension{Tenant: statement.Tenant(id), Region: statement.Region(testRegion),
+		Pack: statement.Pack(pack), Rule: rule, Reason: reason, SuspendedAt: n.clock.now()}, "rick@"+string(id))
 }
 
 func (n *node) resume(id tenant.ID, a *Applied) {
 	n.Helper()
-	n.say(id, statement.Resumption{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Lifts: trust.Digest(a.Digest),
-		Reason: "mended", ResumedAt: n.clock.now()}, "amy@"+string(id))
+	n.say(id, statement.Resumption{Tenant: statement.Tenant(id), Region: statement.Region(testRegion),
+		Lifts: trust.Digest(a.Digest), Reason: "fixed", ResumedAt: n.clock.now()}, "amy@"+string(id))
 }
 
 func (n *node) revoke(id tenant.ID, target statement.Target, action statement.Action) *Applied {
 	n.Helper()
-	return n.say(id, statement.Revocation{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Target: target, Action: action,
+	return n.say(id, statement.Revocation{Tenant: statement.Tenant(id), Region: statement.Region(testRegion),
+		Target: target, Action: action,
 		Reason: "recalled", EffectiveAt: n.clock.now().Add(-time.Hour)}, "rick@"+string(id))
 }
 

@@ -40,15 +40,15 @@ func (e *Engine) fold(ctx context.Context, l *served) (*inForce, error) {
 	if trust, err = e.advance(ctx, l.id, trust); err != nil {
 		return nil, err
 	}
-	return e.stand(ctx, trust)
+	return e.prepare(ctx, trust)
 }
 
-// stand makes ready what a state says is in force. What this program cannot run,
+// prepare makes ready what a state says is in force. What this program cannot run,
 // as after an upgrade, is marked in the snapshot and holds up nothing: its rules
-// are named as checks not done until the tenant's people have mended it. It is
+// are named as checks not done until the tenant's people have fixed it. It is
 // pure but for reading packs by their digests; the error is that of the store, or
 // of ctx.
-func (e *Engine) stand(ctx context.Context, trust *signing.State) (*inForce, error) {
+func (e *Engine) prepare(ctx context.Context, trust *signing.State) (*inForce, error) {
 	st := &inForce{trust: trust}
 	pol, ok := trust.Policy()
 	if !ok {
@@ -71,7 +71,8 @@ func (e *Engine) stand(ctx context.Context, trust *signing.State) (*inForce, err
 		}
 	}
 	st.policy, st.until = policy, until
-	if st.snapshot, err = e.materials.Snapshot(rel, decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)}); err != nil {
+	if st.snapshot, err = e.materials.Snapshot(rel,
+		decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)}); err != nil {
 		return nil, err
 	}
 	st.withheld = decide.Withheld(trust, st.snapshot)
@@ -89,7 +90,8 @@ func (st *inForce) notRun(pack string) string {
 }
 
 // fit loads one artefact in force and marks it if this program cannot run it.
-func (e *Engine) fit(ctx context.Context, st *inForce, ref *decision.Ref, params map[string]jsontext.Value, terms *decision.Ref) error {
+func (e *Engine) fit(ctx context.Context, st *inForce, ref *decision.Ref, params map[string]jsontext.Value,
+	terms *decision.Ref) error {
 	pack, err := e.loadPack(ctx, rulepacks.Digest(ref.Digest))
 	var not *decide.NotRunnable
 	switch {
@@ -115,7 +117,7 @@ func (e *Engine) fit(ctx context.Context, st *inForce, ref *decision.Ref, params
 	return nil
 }
 
-// activationOf gives the activation that a live pack stands by.
+// activationOf returns the activation that a live pack is in force by.
 func activationOf(trust *signing.State, ref decision.Ref) signing.Activated {
 	for _, a := range trust.Live() {
 		if string(a.Archive.SHA256) == ref.Digest {
@@ -125,7 +127,7 @@ func activationOf(trust *signing.State, ref decision.Ref) signing.Activated {
 	return signing.Activated{}
 }
 
-// loadPack gives a pack by its digest, from memory or the store.
+// loadPack returns a pack by its digest, from memory or the store.
 func (e *Engine) loadPack(ctx context.Context, d rulepacks.Digest) (*rulepacks.Pack, error) {
 	if p := e.materials.Pack(d); p != nil {
 		return p, nil

@@ -35,7 +35,8 @@ func TestSuspension(t *testing.T) {
 		{"of a pack", func(n *node) *Applied { return n.suspend("north", "renal_dosing", "", "wrong limit") }, 3, 0},
 		{"of an archive", func(n *node) *Applied {
 			_, digest := n.trust("north").Succession("renal_dosing")
-			return n.revoke("north", statement.Target{Type: statement.TargetDigest, Value: string(digest)}, statement.Suspend)
+			return n.revoke("north", statement.Target{Type: statement.TargetDigest, Value: string(digest)},
+				statement.Suspend)
 		}, 3, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -44,14 +45,16 @@ func TestSuspension(t *testing.T) {
 			for _, when := range []string{"at once", "after a restart"} {
 				a := n.call("north", decidetest.WithInstance(t, body, len(when)))
 				in, d := n.opened("north", a.RecordID)
-				if f := decidetest.Finding(t, d, rule); f.Outcome != decision.WasCut || f.Cut != decision.CutSuspension || f.Card == "" {
+				if f := decidetest.Finding(t, d, rule); f.Outcome != decision.WasCut ||
+					f.Cut != decision.CutSuspension || f.Card == "" {
 					t.Errorf("%s: finding %+v", when, f)
 				}
 				if len(in.Cut) != c.list {
 					t.Errorf("%s: cut list %v, want %d", when, in.Cut, c.list)
 				}
 				list := decidetest.Cards(t, a.Body)
-				if !decidetest.HasCard(list, "not done") || decidetest.HasCard(list, "27.0 mL/min/1.73 m² (contraindicated") {
+				if !decidetest.HasCard(list, "not done") ||
+					decidetest.HasCard(list, "27.0 mL/min/1.73 m² (contraindicated") {
 					t.Errorf("%s: cards %s", when, a.Body)
 				}
 				r, err := n.materials.Replay(t.Context(), in, d)
@@ -69,13 +72,16 @@ func TestSuspension(t *testing.T) {
 						t.Errorf("%s: status names %v", when, p.Suspended)
 					}
 				}
-				if quiet := n.call("south", decidetest.WithInstance(t, body, len(when))); !decidetest.HasCard(decidetest.Cards(t, quiet.Body), "27.0") {
+				quiet := n.call("south", decidetest.WithInstance(t, body, len(when)))
+				if !decidetest.HasCard(decidetest.Cards(t, quiet.Body), "27.0") {
 					t.Errorf("%s: the other tenant lost the rule, too", when)
 				}
 				n.restart()
 			}
 			n.resume("north", stopped)
-			if a := n.call("north", decidetest.WithInstance(t, body, 99)); decidetest.HasCard(decidetest.Cards(t, a.Body), notDone) || !decidetest.HasCard(decidetest.Cards(t, a.Body), "27.0") {
+			a := n.call("north", decidetest.WithInstance(t, body, 99))
+			list := decidetest.Cards(t, a.Body)
+			if decidetest.HasCard(list, notDone) || !decidetest.HasCard(list, "27.0") {
 				t.Errorf("after the resumption: %s", a.Body)
 			}
 		})
@@ -110,7 +116,8 @@ func TestTerminologyOutOfServiceIsNotSilence(t *testing.T) {
 func TestActivationEndsByItself(t *testing.T) {
 	n := newRegion(t)
 	end := n.clock.now().Add(time.Hour)
-	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"), func(a *statement.Activation) { a.DeactivateAt = end })
+	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"),
+		func(a *statement.Activation) { a.DeactivateAt = end })
 	body := decidetest.Patient(t, "metformin-egfr-27")
 	before := n.call("north", body)
 	n.clock.advance(time.Hour - time.Millisecond)
@@ -118,7 +125,8 @@ func TestActivationEndsByItself(t *testing.T) {
 	n.clock.advance(time.Millisecond)
 	after := n.call("north", decidetest.WithInstance(t, body, 2))
 	if before.Cards.Total() != 1 || last.Cards.Total() != 1 || after.Cards.Total() != 0 {
-		t.Errorf("%d cards before, %d just before, %d at the end", before.Cards.Total(), last.Cards.Total(), after.Cards.Total())
+		t.Errorf("%d cards before, %d just before, %d at the end", before.Cards.Total(), last.Cards.Total(),
+			after.Cards.Total())
 	}
 	n.restart()
 	if a := n.call("north", decidetest.WithInstance(t, body, 3)); a.Cards.Total() != 0 {
@@ -140,7 +148,8 @@ func TestStatusAndFoldSurviveRestart(t *testing.T) {
 	if fmt.Sprintf("%+v", before) != fmt.Sprintf("%+v", after) {
 		t.Errorf("status before %+v, after %+v", before, after)
 	}
-	in.Release, in.Policy = n.tenants["north"].now.Load().snapshot.Release(), n.tenants["north"].now.Load().snapshot.Policy()
+	in.Release, in.Policy = n.tenants["north"].now.Load().snapshot.Release(),
+		n.tenants["north"].now.Load().snapshot.Policy()
 	again, err := n.materials.Decide(t.Context(), in)
 	decidetest.Must(t, err)
 	r, err := decide.Compare(d, again)
@@ -150,8 +159,8 @@ func TestStatusAndFoldSurviveRestart(t *testing.T) {
 	}
 }
 
-// newInputs gives the inputs of a call with a fixed record id, as the tenant
-// stands now.
+// newInputs returns the inputs of a call with a fixed record id, with what is in force for the
+// tenant now.
 func newInputs(t testing.TB, n *node, id tenant.ID, body []byte) *decision.Inputs {
 	t.Helper()
 	st := n.tenants[id].now.Load()
@@ -173,8 +182,10 @@ func TestPackOfAnotherLibraryIsNamed(t *testing.T) {
 	trust := n.trust("north")
 	id, err := audit.NewRecordID(n.clock.now(), rand.Reader)
 	decidetest.Must(t, err)
-	_, err = n.log.Append(t.Context(), audit.Entry{Kind: audit.Statement, Tenant: "north", RecordID: id, Decided: n.clock.now(),
-		Schema: "precept-statement/1", Body: [][]byte{[]byte("{}")}, Statement: env.Bytes(), StatementIndex: int64(trust.Size())})
+	_, err = n.log.Append(t.Context(),
+		audit.Entry{Kind: audit.Statement, Tenant: "north", RecordID: id, Decided: n.clock.now(),
+			Schema: "precept-statement/1", Body: [][]byte{[]byte("{}")}, Statement: env.Bytes(),
+			StatementIndex: int64(trust.Size())})
 	decidetest.Must(t, err)
 	n.restart()
 	if why := n.Unready()["north"]; why == nil || n.Unready()["south"] != nil {
@@ -183,11 +194,13 @@ func TestPackOfAnotherLibraryIsNamed(t *testing.T) {
 	answer := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	in, d := n.opened("north", answer.RecordID)
 	f := decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated")
-	if f.Outcome != decision.WasCut || f.Cut != decision.CutNotRun || f.Card == "" || !decidetest.HasCard(decidetest.Cards(t, answer.Body), "not done") {
+	if f.Outcome != decision.WasCut || f.Cut != decision.CutNotRun || f.Card == "" ||
+		!decidetest.HasCard(decidetest.Cards(t, answer.Body), "not done") {
 		t.Errorf("finding %+v, answer %s", f, answer.Body)
 	}
 	i := slices.IndexFunc(in.Release.Packs, func(r decision.Ref) bool { return r.Name == "renal_dosing" })
-	if ref := in.Release.Packs[i]; ref.Mode != decision.NotRunnable || ref.Why != decision.WhyLibrary || ref.Library != "1.99.0" {
+	if ref := in.Release.Packs[i]; ref.Mode != decision.NotRunnable || ref.Why != decision.WhyLibrary ||
+		ref.Library != "1.99.0" {
 		t.Errorf("recorded %+v", ref)
 	}
 	elsewhere := n.away("north")
@@ -228,10 +241,12 @@ func TestRaisedLibrary(t *testing.T) {
 	}
 	a, ref, f := call(1, "renal_dosing")
 	if ref.Mode != decision.NotRunnable || ref.Why != decision.WhyLibrary || f.Cut != decision.CutNotRun ||
-		!strings.Contains(string(a.Body), "Metformin is contraindicated") || !decidetest.HasCard(decidetest.Cards(t, a.Body), "not done") {
+		!strings.Contains(string(a.Body), "Metformin is contraindicated") ||
+		!decidetest.HasCard(decidetest.Cards(t, a.Body), "not done") {
 		t.Errorf("ref %+v, finding %+v, answer %s", ref, f, a.Body)
 	}
-	if st, err := n.Status(t.Context(), auditor("north")); err != nil || len(st.Packs) != 4 || st.Packs[0].NotRun == "" || n.Unready()["north"] == nil {
+	if st, err := n.Status(t.Context(), auditor("north")); err != nil || len(st.Packs) != 4 ||
+		st.Packs[0].NotRun == "" || n.Unready()["north"] == nil {
 		t.Errorf("status %+v, %v; unready %v", st, err, n.Unready())
 	}
 	n.suspend("north", "nsaid_anticoagulant", "", "for now")
@@ -243,7 +258,8 @@ func TestRaisedLibrary(t *testing.T) {
 	_, err = n.tryActivate("north", decidetest.ReferencePack(t, "renal_dosing")) // as it was approved before
 	decidetest.WantError(t, err, decide.ErrLibrary)
 	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"), again)
-	if _, ref, f := call(2, "renal_dosing"); ref.Mode != decision.Active || ref.Library != "1.1.0" || f.Outcome != decision.Fired {
+	if _, ref, f := call(2, "renal_dosing"); ref.Mode != decision.Active || ref.Library != "1.1.0" ||
+		f.Outcome != decision.Fired {
 		t.Errorf("approved anew: ref %+v, finding %+v", ref, f)
 	}
 	if _, ref, _ := call(3, "nsaid_anticoagulant"); ref.Mode != decision.Suspended {
@@ -260,7 +276,9 @@ func TestRaisedLibrary(t *testing.T) {
 		in, d := n.opened(id, record)
 		r, err := n.materials.Replay(t.Context(), in, d)
 		decidetest.Must(t, err)
-		if i := slices.IndexFunc(in.Release.Packs, func(r decision.Ref) bool { return r.Name == "renal_dosing" }); !r.Same || in.Release.Packs[i].Library != "1.0.0" {
+		if i := slices.IndexFunc(in.Release.Packs,
+			func(r decision.Ref) bool { return r.Name == "renal_dosing" }); !r.Same ||
+			in.Release.Packs[i].Library != "1.0.0" {
 			t.Errorf("%s: %v, %+v", id, r.Differences, in.Release.Packs)
 		}
 	}

@@ -25,18 +25,20 @@ func TestCallWithoutOrders(t *testing.T) {
 			continue
 		}
 		decidetest.WantError(t, err, chart.ErrShape)
-		if r := n.newest("north", audit.Refusal); a != nil || r.What.Code != "shape" || r.What.Path != chart.DraftsKey {
+		if r := n.newest("north", audit.Refusal); a != nil || r.What.Code != "shape" ||
+			r.What.Path != chart.DraftsKey {
 			t.Errorf("answer %v, recorded %+v", a, r)
 		}
 	}
 }
 
-// TestRecordTooLarge holds that a call whose record can not be kept is refused,
+// TestRecordTooLarge holds that a call whose record cannot be kept is refused,
 // and that this is recorded.
 func TestRecordTooLarge(t *testing.T) {
 	n := newRegion(t)
 	id := strings.Repeat("x", 7<<20)
-	body := bytes.Replace(decidetest.Patient(t, "metformin-egfr-27"), []byte(`"resourceType":"MedicationRequest","id":"`), []byte(`"resourceType":"MedicationRequest","id":"`+id), 1)
+	body := bytes.Replace(decidetest.Patient(t, "metformin-egfr-27"),
+		[]byte(`"resourceType":"MedicationRequest","id":"`), []byte(`"resourceType":"MedicationRequest","id":"`+id), 1)
 	if len(body) < 7<<20 {
 		t.Fatal("the fixture has another shape")
 	}
@@ -74,7 +76,8 @@ func TestPanicIsRecorded(t *testing.T) {
 		_, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "clean"))
 		t.Error(errors.Join(errors.New("answered"), err))
 	}()
-	if r := n.newest("north", audit.Refusal); n.records("north", audit.Refusal) != before+1 || r.What.Code != "internal" {
+	if r := n.newest("north", audit.Refusal); n.records("north", audit.Refusal) != before+1 ||
+		r.What.Code != "internal" {
 		t.Errorf("recorded %+v", r)
 	}
 }
@@ -92,13 +95,17 @@ func TestPersonsTurnedAway(t *testing.T) {
 		kind       audit.Kind
 		verb, code string
 	}{
-		"no auditor": {func() error { _, err := n.Records(t.Context(), nobody, audit.Filter{}); return err }, ErrForbidden, audit.Refusal, "list", "forbidden"},
-		"no purpose": {func() error { _, err := n.Explain(t.Context(), silent, decidetest.RecordID); return err }, ErrPurpose, audit.Refusal, "explain", "purpose"},
-		"no member":  {func() error { _, err := n.Apply(t.Context(), nobody, []byte("{}")); return err }, ErrForbidden, audit.Refusal, "apply", "forbidden"},
+		"no auditor": {func() error { _, err := n.Records(t.Context(), nobody, audit.Filter{}); return err },
+			ErrForbidden, audit.Refusal, "list", "forbidden"},
+		"no purpose": {func() error { _, err := n.Explain(t.Context(), silent, decidetest.RecordID); return err },
+			ErrPurpose, audit.Refusal, "explain", "purpose"},
+		"no member": {func() error { _, err := n.Apply(t.Context(), nobody, []byte("{}")); return err }, ErrForbidden,
+			audit.Refusal, "apply", "forbidden"},
 		"no statement": {func() error { _, err := n.Apply(t.Context(), auditor("north"), []byte("{}")); return err },
 			statement.ErrUnsupported, audit.Event, "apply", "refused"},
 		"no pack": {func() error {
-			return n.PutPack(t.Context(), person("north", "olga"), rulepacks.Digest(strings.Repeat("0", 64)), []byte("no archive"))
+			return n.PutPack(t.Context(), person("north", "olga"), rulepacks.Digest(strings.Repeat("0", 64)),
+				[]byte("no archive"))
 		}, packfile.ErrMalformed, audit.Event, "put pack", "refused"},
 	} {
 		before := n.records("north", test.kind)
@@ -117,9 +124,12 @@ func TestPersonsTurnedAway(t *testing.T) {
 // of service.
 func TestSuspensionOfNothing(t *testing.T) {
 	n := newRegion(t)
-	for rule, want := range map[string]error{"metformin-contraindication": ErrStatement, "metformin-contraindicated": nil} {
-		_, err := n.Apply(t.Context(), person("north", "rick"), sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion),
-			Pack: "renal_dosing", Rule: rule, Reason: "a doubt", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
+	for rule, want := range map[string]error{"metformin-contraindication": ErrStatement,
+		"metformin-contraindicated": nil} {
+		_, err := n.Apply(t.Context(), person("north", "rick"),
+			sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion),
+				Pack: "renal_dosing", Rule: rule, Reason: "a doubt", SuspendedAt: n.clock.now()}, "rick@north").
+				Bytes())
 		if !errors.Is(err, want) || (err != nil) != (want != nil) {
 			t.Errorf("%s: %v, want %v", rule, err, want)
 		}
@@ -144,5 +154,6 @@ func TestUploadIsBounded(t *testing.T) {
 	files["README.md"] = &fstest.MapFile{Data: bytes.Repeat([]byte("A line as many others.\n"), maxPack/20)}
 	pack, err := rulepacks.ReadFolder(files)
 	decidetest.Must(t, err)
-	decidetest.WantError(t, n.PutPack(t.Context(), person("north", "olga"), pack.Digest, pack.Archive()), packfile.ErrTooLarge)
+	decidetest.WantError(t, n.PutPack(t.Context(), person("north", "olga"), pack.Digest, pack.Archive()),
+		packfile.ErrTooLarge)
 }

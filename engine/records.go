@@ -41,7 +41,8 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 		return fmt.Errorf("recording %s: %w", kind, err)
 	}
 	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
-		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: e.materials.Newest().Version(),
+		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
+		Library: e.materials.Newest().Version(),
 		Release: int64(st.trust.Size()), Schema: "precept-note/1", Body: [][]byte{body},
 	})
 	return err
@@ -56,7 +57,7 @@ type access struct {
 	From   string `json:"from,omitempty"`
 	To     string `json:"to,omitempty"`
 	// Patient says that records were searched by patient; the identity itself
-	// stands in the records found.
+	// is in the records found.
 	Patient bool   `json:"patient,omitzero"`
 	Digest  string `json:"digest,omitempty"` // SHA-256 of what was handed in
 	// Code says why it was refused, Cause in words of a statement or pack; both
@@ -83,8 +84,8 @@ func (e *Engine) audited(ctx context.Context, c Caller, a access) (*inForce, err
 // maxCause bounds the words of a cause that a record keeps.
 const maxCause = 500
 
-// turnedAway records that a known person was refused, and gives the reason
-// back. If it can not be recorded, that is the error.
+// turnedAway records that a known person was refused, and returns the
+// reason. If it cannot be recorded, that is the error.
 func (e *Engine) turnedAway(ctx context.Context, st *inForce, c Caller, a access, why error) error {
 	if c.Person == "" {
 		return why // no person of the tenant's: nobody to hold it against
@@ -95,7 +96,7 @@ func (e *Engine) turnedAway(ctx context.Context, st *inForce, c Caller, a access
 		a.Code = "forbidden"
 	case errors.Is(why, ErrPurpose):
 		a.Code = "purpose"
-	default: // a bad statement or pack: the person may, what it asks for can not be
+	default: // a bad statement or pack: the person may, what it asks for cannot be
 		kind, a.Code, a.Cause = audit.Event, "refused", why.Error()
 		a.Cause = strings.ToValidUTF8(a.Cause[:min(len(a.Cause), maxCause)], "")
 	}
@@ -122,7 +123,8 @@ type RecordLine struct {
 
 // Records lists records for an auditor.
 func (e *Engine) Records(ctx context.Context, c Caller, f audit.Filter) (*RecordPage, error) {
-	a := access{Verb: "list", Rule: f.Rule, Kind: string(f.Kind), Patient: f.Patient.ID != "", From: moment(f.From), To: moment(f.To)}
+	a := access{Verb: "list", Rule: f.Rule, Kind: string(f.Kind), Patient: f.Patient.ID != "", From: moment(f.From),
+		To: moment(f.To)}
 	if _, err := e.audited(ctx, c, a); err != nil {
 		return nil, err
 	}
@@ -132,7 +134,8 @@ func (e *Engine) Records(ctx context.Context, c Caller, f audit.Filter) (*Record
 	}
 	out := &RecordPage{Records: []RecordLine{}, Next: page.Next}
 	for _, s := range page.Records {
-		out.Records = append(out.Records, RecordLine{ID: string(s.Leaf.RecordID), Kind: string(s.Leaf.Kind), Decided: s.Leaf.Decided, Log: string(s.Log), Index: s.Leaf.Index})
+		out.Records = append(out.Records, RecordLine{ID: string(s.Leaf.RecordID),
+			Kind: string(s.Leaf.Kind), Decided: s.Leaf.Decided, Log: string(s.Log), Index: s.Leaf.Index})
 	}
 	return out, nil
 }
@@ -161,7 +164,7 @@ func (e *Engine) Record(ctx context.Context, c Caller, id string) (*Record, erro
 	return e.read(ctx, c.Tenant, id)
 }
 
-// recordName keeps what is no record id out of the log.
+// recordName keeps what is not a record id out of the log.
 func recordName(id string) string {
 	if _, err := audit.ParseRecordID(id); err != nil {
 		return "not a record id"
@@ -217,7 +220,7 @@ func (e *Engine) Proof(ctx context.Context, c Caller, id string) (audit.Proof, e
 	return e.cfg.Log.Proof(ctx, c.Tenant, audit.RecordID(id))
 }
 
-// insider lets every person of the tenant through, to what is no secret from
+// insider lets every person of the tenant through, to what is not a secret from
 // any of them: its release log, and the hashes and sizes of all its logs.
 func (e *Engine) insider(ctx context.Context, c Caller) error {
 	_, st, err := e.current(ctx, c.Tenant)
@@ -277,7 +280,8 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 	}
 	defer l.calls.Add(-1)
 	if client, ok := st.policy.Client(c.Client); !ok {
-		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: client is not registered: %w", ErrForbidden))
+		return nil, e.refused(ctx, c, service, len(body),
+			fmt.Errorf("taking feedback: client is not registered: %w", ErrForbidden))
 	} else if !st.policy.HasService(service) || !client.Allows(service) {
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: %w", ErrUnknownService))
 	}
@@ -294,7 +298,8 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 	return a, nil
 }
 
-func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service string, f cdshooks.Feedback, a *Answer) error {
+func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service string, f cdshooks.Feedback,
+	a *Answer) error {
 	body, err := jsonv2.Marshal(struct {
 		Client   string            `json:"client"`
 		Service  string            `json:"service"`
@@ -313,9 +318,10 @@ func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service st
 		return fmt.Errorf("recording feedback: %w", err)
 	}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
-		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: e.materials.Newest().Version(),
-		Release: int64(st.trust.Size()), Schema: "precept-feedback/1", Body: [][]byte{body}, Patient: patient, Rules: rules,
-		Idem: append([]byte("feedback:"+c.Client+":"), body...),
+		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
+		Library: e.materials.Newest().Version(),
+		Release: int64(st.trust.Size()), Schema: "precept-feedback/1", Body: [][]byte{body}, Patient: patient,
+		Rules: rules, Idem: append([]byte("feedback:"+c.Client+":"), body...),
 	})
 	a.Receipt, a.RecordID = receipt.String(), string(receipt.RecordID)
 	return err
@@ -323,7 +329,8 @@ func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service st
 
 // ofCard finds whom and which rules a card was about. Feedback for a card that
 // nobody remembers, or whose patient was erased, is kept all the same.
-func (e *Engine) ofCard(ctx context.Context, st *inForce, t tenant.ID, card string) (p audit.Patient, rules []string, err error) {
+func (e *Engine) ofCard(ctx context.Context, st *inForce, t tenant.ID,
+	card string) (p audit.Patient, rules []string, err error) {
 	var r audit.Record
 	id, err := e.cfg.Log.ByCard(ctx, t, card)
 	if err == nil {
@@ -357,7 +364,7 @@ func (e *Engine) ofCard(ctx context.Context, st *inForce, t tenant.ID, card stri
 	return audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, rules, nil
 }
 
-// Status is what stands for a tenant, for its people.
+// Status is what is in force for a tenant, for its people.
 type Status struct {
 	Tenant     tenant.ID     `json:"tenant"`
 	Region     tenant.Region `json:"region"`
@@ -384,13 +391,13 @@ type SuspensionStatus struct {
 	Value  string `json:"value,omitempty"`
 }
 
-// PolicyStatus says which policy stands.
+// PolicyStatus says which policy is in force.
 type PolicyStatus struct {
 	Seq    uint64 `json:"seq"`
 	Digest string `json:"digest,omitempty"`
 }
 
-// PackStatus says which version of a pack stands.
+// PackStatus says which version of a pack is in force.
 type PackStatus struct {
 	Name    string `json:"name"`
 	Kind    string `json:"kind"`
@@ -407,7 +414,7 @@ type PackStatus struct {
 	NotRun string `json:"not_run,omitempty"`
 }
 
-// Status says what stands for the caller's tenant.
+// Status says what is in force for the caller's tenant.
 func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 	_, st, err := e.current(ctx, c.Tenant)
 	if err != nil {
@@ -416,19 +423,21 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 	if err := e.member(st, c); err != nil {
 		return nil, err
 	}
-	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: e.materials.Newest().Version(), OPA: decide.OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
+	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: e.materials.Newest().Version(),
+		OPA: decide.OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
 		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}}
 	for _, x := range st.trust.OpenSuspensions() {
-		s.Suspensions = append(s.Suspensions, SuspensionStatus{Digest: string(x.Digest), Pack: string(x.Pack), Rule: x.Rule,
-			Type: string(x.Target.Type), Value: x.Target.Value})
+		s.Suspensions = append(s.Suspensions,
+			SuspensionStatus{Digest: string(x.Digest), Pack: string(x.Pack), Rule: x.Rule,
+				Type: string(x.Target.Type), Value: x.Target.Value})
 	}
 	if st.snapshot == nil {
 		return s, nil
 	}
 	s.Policy, s.Unused = PolicyStatus(st.snapshot.Policy()), st.snapshot.UnusedParameters()
 	for _, p := range st.snapshot.Parts() {
-		status := PackStatus{Name: p.Name, Kind: "rules", Version: p.Version, Digest: p.Digest, Seq: p.Seq, Library: p.Library,
-			Rules: len(p.Rules()), NotRun: st.notRun(p.Name)}
+		status := PackStatus{Name: p.Name, Kind: "rules", Version: p.Version, Digest: p.Digest, Seq: p.Seq,
+			Library: p.Library, Rules: len(p.Rules()), NotRun: st.notRun(p.Name)}
 		for _, rule := range p.Rules() {
 			if p.Mode == decision.Suspended || st.trust.Suspended(statement.Pack(p.Name), rule) {
 				status.Suspended = append(status.Suspended, p.Name+"/"+rule)
@@ -437,8 +446,8 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 		s.Packs = append(s.Packs, status)
 	}
 	if t := st.snapshot.Release().Terminology; t != nil {
-		s.Packs = append(s.Packs, PackStatus{Name: t.Name, Kind: "terminology", Version: t.Version, Digest: t.Digest, Seq: t.Seq,
-			NotRun: st.notRun(t.Name)})
+		s.Packs = append(s.Packs, PackStatus{Name: t.Name, Kind: "terminology", Version: t.Version, Digest: t.Digest,
+			Seq: t.Seq, NotRun: st.notRun(t.Name)})
 	}
 	return s, nil
 }

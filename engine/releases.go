@@ -23,7 +23,7 @@ import (
 	"github.com/precept-cds/precept/signing/trust"
 )
 
-// Applied says where a statement stands in the tenant's release log.
+// Applied says where a statement is in the tenant's release log.
 type Applied struct {
 	Index  int64          `json:"index"`
 	Kind   statement.Kind `json:"kind"`
@@ -32,7 +32,7 @@ type Applied struct {
 }
 
 // Apply takes in a signed statement: it is checked against everything that
-// stands, the state after it is made ready, and only then it is logged and
+// is in force, the state after it is made ready, and only then is it logged and
 // goes live. Any failure leaves everything as it was.
 func (e *Engine) Apply(ctx context.Context, c Caller, envelope []byte) (*Applied, error) {
 	l, st, err := e.current(ctx, c.Tenant)
@@ -71,7 +71,8 @@ func (e *Engine) apply(ctx context.Context, l *served, c Caller, envelope []byte
 }
 
 // take checks and logs one statement on top of st.
-func (e *Engine) take(ctx context.Context, l *served, st *inForce, c Caller, env *signing.Envelope) (*Applied, *inForce, error) {
+func (e *Engine) take(ctx context.Context, l *served, st *inForce, c Caller,
+	env *signing.Envelope) (*Applied, *inForce, error) {
 	now := e.now()
 	v, err := st.trust.Check(env, now)
 	if err != nil {
@@ -84,7 +85,7 @@ func (e *Engine) take(ctx context.Context, l *served, st *inForce, c Caller, env
 	if err := e.admit(ctx, l, st, v, now); err != nil {
 		return nil, nil, err
 	}
-	next, err := e.stand(ctx, trust)
+	next, err := e.prepare(ctx, trust)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,7 +99,8 @@ func (e *Engine) take(ctx context.Context, l *served, st *inForce, c Caller, env
 	return a, next, err
 }
 
-func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *signing.Envelope, a *Applied, now time.Time) (string, error) {
+func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *signing.Envelope, a *Applied,
+	now time.Time) (string, error) {
 	id, err := audit.NewRecordID(now, e.cfg.Rand)
 	if err != nil {
 		return "", err
@@ -112,13 +114,14 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 		return "", fmt.Errorf("recording statement: %w", err)
 	}
 	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
-		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build, Library: e.materials.Newest().Version(),
-		Schema: "precept-statement/1", Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
+		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build,
+		Library: e.materials.Newest().Version(),
+		Schema:  "precept-statement/1", Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
 	})
 	return string(id), err
 }
 
-// admit checks what a signature can not: that the statement is about things
+// admit checks what a signature cannot: that the statement is about things
 // this node has and can do.
 func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Verified, now time.Time) error {
 	s := v.Statement()
@@ -135,7 +138,8 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 		for _, svc := range policy.Services {
 			for _, p := range svc.Prefetch {
 				if err := cdshooks.CheckTemplate(svc.Hook, p.Query); err != nil {
-					return fmt.Errorf("applying tenant policy: service %s, prefetch %s: %w (%w)", svc.ID, p.Key, err, ErrStatement)
+					return fmt.Errorf("applying tenant policy: service %s, prefetch %s: %w (%w)", svc.ID, p.Key, err,
+						ErrStatement)
 				}
 			}
 		}
@@ -146,8 +150,10 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 			return err
 		}
 		m := pack.Manifest
-		if string(p.Pack) != m.Name || p.Version != m.Version || string(p.PackKind) != string(m.Kind) || p.Library != m.Library || string(s.Archive.DirHash1) != pack.DirHash1 {
-			return fmt.Errorf("applying release: pack, version, kind, library or dirHash1 are not those of the archive %s: %w", pack.Digest, ErrStatement)
+		if string(p.Pack) != m.Name || p.Version != m.Version || string(p.PackKind) != string(m.Kind) ||
+			p.Library != m.Library || string(s.Archive.DirHash1) != pack.DirHash1 {
+			return fmt.Errorf("applying release: pack, version, kind, library or dirHash1 "+
+				"are not those of the archive %s: %w", pack.Digest, ErrStatement)
 		}
 	case statement.Activation:
 		return e.admitActivation(ctx, st, s, p, now)
@@ -168,21 +174,25 @@ func admitSuspension(st *inForce, p statement.Suspension) error {
 			continue
 		}
 		if names := part.Rules(); len(names) > 0 && !slices.Contains(names, p.Rule) {
-			return fmt.Errorf("applying suspension: pack %s has no rule %q, so nothing would be suspended: %w; it has %s",
+			return fmt.Errorf("applying suspension: pack %s has no rule %q, so nothing would be suspended: "+
+				"%w; it has %s",
 				p.Pack, p.Rule, ErrStatement, strings.Join(names, ", "))
 		}
 	}
 	return nil
 }
 
-func (e *Engine) admitActivation(ctx context.Context, st *inForce, s statement.Statement, p statement.Activation, now time.Time) error {
+func (e *Engine) admitActivation(ctx context.Context, st *inForce, s statement.Statement, p statement.Activation,
+	now time.Time) error {
 	switch {
 	case p.Mode == statement.Off:
 		return nil
 	case p.Mode == statement.Shadow:
-		return fmt.Errorf("applying activation: mode shadow is not offered by this version: %w; use active", ErrStatement)
+		return fmt.Errorf("applying activation: mode shadow is not offered by this version: %w; use active",
+			ErrStatement)
 	case p.ActivateAt.After(now):
-		return fmt.Errorf("applying activation: it begins in the future: %w; apply it when it is to begin", ErrStatement)
+		return fmt.Errorf("applying activation: it begins in the future: %w; apply it when it is to begin",
+			ErrStatement)
 	case st.policy == nil:
 		return fmt.Errorf("applying activation: %w: apply a tenant policy first", ErrNotReady)
 	}
@@ -191,7 +201,8 @@ func (e *Engine) admitActivation(ctx context.Context, st *inForce, s statement.S
 		return err
 	}
 	if end := pack.Manifest.EffectivePeriod.End; end != "" && now.Format("2006-01-02") > end {
-		return fmt.Errorf("applying activation: the effective period of pack %s ended on %s: %w", pack.Manifest.Name, end, ErrStatement)
+		return fmt.Errorf("applying activation: the effective period of pack %s ended on %s: %w", pack.Manifest.Name,
+			end, ErrStatement)
 	}
 	return nil
 }
@@ -208,7 +219,8 @@ func (e *Engine) checkInputs(ref decision.Ref, policy *tenant.Policy, accepted [
 			continue
 		}
 		for _, typ := range p.Reads(s.Hook) {
-			supplied := slices.ContainsFunc(s.Prefetch, func(x tenant.Prefetch) bool { return slices.Contains(x.Types, typ) })
+			supplied := slices.ContainsFunc(s.Prefetch,
+				func(x tenant.Prefetch) bool { return slices.Contains(x.Types, typ) })
 			if !supplied && !slices.Contains(accepted, typ) {
 				return fmt.Errorf("checking inputs: pack %s reads %s, which no prefetch of service %s delivers: %w; "+
 					"add a prefetch to the policy, or sign inputsUnknown [%q]", ref.Name, typ, s.ID, ErrStatement, typ)
@@ -272,14 +284,16 @@ func (e *Engine) checkEffect(ctx context.Context, before, next *inForce, v signi
 // checkOwn checks that what an activation activates can be run, also while the
 // pack is suspended: a resumption must not be the way around its cases.
 func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest trust.Digest, p statement.Activation) error {
-	if pack := e.materials.Pack(rulepacks.Digest(digest)); next.snapshot == nil || pack == nil || pack.Manifest.Kind == manifest.KindTerminology {
+	if pack := e.materials.Pack(rulepacks.Digest(digest)); next.snapshot == nil || pack == nil ||
+		pack.Manifest.Kind == manifest.KindTerminology {
 		return nil
 	}
 	terms := next.snapshot.Release().Terminology
 	if terms == nil {
 		return noTerminology(string(p.Pack))
 	}
-	ref := decision.Ref{Name: string(p.Pack), Version: p.Version, Digest: string(digest), Mode: decision.Active, Library: p.Library}
+	ref := decision.Ref{Name: string(p.Pack), Version: p.Version, Digest: string(digest), Mode: decision.Active,
+		Library: p.Library}
 	err := e.materials.Fit(ctx, ref, next.policy.Parameters[ref.Name], terms)
 	var not *decide.NotRunnable
 	if errors.As(err, &not) {
@@ -289,7 +303,8 @@ func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest trust.Diges
 }
 
 func noTerminology(pack string) error {
-	return fmt.Errorf("making pack %s live: no terminology is active: %w; activate one first, rules need it to tell drugs apart",
+	return fmt.Errorf("making pack %s live: no terminology is active: %w; "+
+		"activate one first, rules need it to tell drugs apart",
 		pack, ErrStatement)
 }
 
@@ -336,7 +351,8 @@ func (e *Engine) putPack(ctx context.Context, digest rulepacks.Digest, archive [
 		return err
 	}
 	if pack.Digest != digest {
-		return fmt.Errorf("storing pack: the archive has digest %s, not %s: %w", pack.Digest, digest, rulepacks.ErrDigest)
+		return fmt.Errorf("storing pack: the archive has digest %s, not %s: %w", pack.Digest, digest,
+			rulepacks.ErrDigest)
 	}
 	if err := decide.Try(pack); err != nil {
 		return err

@@ -31,7 +31,8 @@ import (
 func editedPack(t testing.TB, name, version string, edits ...[3]string) *rulepacks.Pack {
 	t.Helper()
 	old := decidetest.ReferencePack(t, name)
-	edits = append(edits, [3]string{"pack.yaml", `version: "` + old.Manifest.Version + `"`, `version: "` + version + `"`})
+	edits = append(edits, [3]string{"pack.yaml", `version: "` + old.Manifest.Version + `"`,
+		`version: "` + version + `"`})
 	var files []packfile.File
 	for _, f := range old.Files {
 		if f.Name == ".manifest" {
@@ -56,7 +57,8 @@ func editedPack(t testing.TB, name, version string, edits ...[3]string) *rulepac
 
 // A renal pack whose first case wants the opposite.
 func wrongCases(t testing.TB) *rulepacks.Pack {
-	return editedPack(t, "renal_dosing", "1.0.1", [3]string{"cases/creatinine.yaml", `state: "true"`, `state: "false"`})
+	return editedPack(t, "renal_dosing", "1.0.1",
+		[3]string{"cases/creatinine.yaml", `state: "true"`, `state: "false"`})
 }
 
 func goodUpdate(t testing.TB) *rulepacks.Pack {
@@ -69,8 +71,9 @@ func (n *node) unchanged(id tenant.ID, want error, do func() error) error {
 	size, snapshot, logged := n.trust(id).Size(), n.tenants[id].now.Load().snapshot, n.records(id, audit.Statement)
 	err := do()
 	decidetest.WantError(n, err, want)
-	if n.trust(id).Size() != size || n.tenants[id].now.Load().snapshot != snapshot || n.records(id, audit.Statement) != logged {
-		n.Errorf("a refused statement changed what stands: %v", err)
+	if n.trust(id).Size() != size || n.tenants[id].now.Load().snapshot != snapshot ||
+		n.records(id, audit.Statement) != logged {
+		n.Errorf("a refused statement changed what is in force: %v", err)
 	}
 	return err
 }
@@ -85,13 +88,17 @@ func TestReleaseIsHeldAgainstTheArchive(t *testing.T) {
 		change func(*statement.PackRelease)
 		want   error
 	}{
-		{"never uploaded", func(d *statement.PackDigest) { d.SHA256 = trust.DigestOf([]byte("x")) }, nil, ErrStatement},
-		{"other dirHash1", func(d *statement.PackDigest) { d.DirHash1 = trust.DigestOf([]byte("x")) }, nil, ErrStatement},
+		{"never uploaded", func(d *statement.PackDigest) { d.SHA256 = trust.DigestOf([]byte("x")) }, nil,
+			ErrStatement},
+		{"other dirHash1", func(d *statement.PackDigest) { d.DirHash1 = trust.DigestOf([]byte("x")) }, nil,
+			ErrStatement},
 		{"other version", nil, func(r *statement.PackRelease) { r.Version = "9.9.9" }, ErrStatement},
-		{"other kind", nil, func(r *statement.PackRelease) { r.PackKind, r.Library = statement.TerminologyPack, "" }, ErrStatement},
+		{"other kind", nil, func(r *statement.PackRelease) { r.PackKind, r.Library = statement.TerminologyPack, "" },
+			ErrStatement},
 		{"other library", nil, func(r *statement.PackRelease) { r.Library = "2" }, ErrStatement},
 		{"out of order", nil, func(r *statement.PackRelease) { r.Seq = 5 }, signing.ErrSequence},
-		{"another's pack name", nil, func(r *statement.PackRelease) { r.Pack, r.Seq, r.Supersedes = "other", 1, "" }, ErrStatement},
+		{"another's pack name", nil, func(r *statement.PackRelease) { r.Pack, r.Seq, r.Supersedes = "other", 1, "" },
+			ErrStatement},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			digest, release := about(p), n.releaseOf("north", p)
@@ -118,7 +125,8 @@ func TestUploads(t *testing.T) {
 		archive []byte
 		want    error
 	}{
-		{"changed after signing", bytes.Replace(tar, []byte("Metformin"), []byte("Metfornin"), 1), rulepacks.ErrDigest},
+		{"changed after signing", bytes.Replace(tar, []byte("Metformin"), []byte("Metfornin"), 1),
+			rulepacks.ErrDigest},
 		{"with a file that no pack has", renamed(t, tar, "NOTICE", "NOTIXE"), rulepacks.ErrUnknownFile},
 		{"cut short", tar[:len(tar)/2], packfile.ErrMalformed},
 		{"rules that do not compile", broken(t), decide.ErrPack},
@@ -168,7 +176,8 @@ func renamed(t testing.TB, tar []byte, from, to string) []byte {
 }
 
 func broken(t testing.TB) []byte {
-	return decidetest.Pack(t, "1.0.0", decidetest.Rule{ID: "bad", Body: "holds := nothing(1)\n\n" + decidetest.PlainCard}).Archive()
+	return decidetest.Pack(t, "1.0.0",
+		decidetest.Rule{ID: "bad", Body: "holds := nothing(1)\n\n" + decidetest.PlainCard}).Archive()
 }
 
 func TestStatementsChangedAfterSigning(t *testing.T) {
@@ -215,7 +224,7 @@ func TestActivationNeedsTheChain(t *testing.T) {
 		_, err := n.apply("north", sign(n, about(p), n.reviewOf(p), author))
 		return err
 	})
-	_ = n.unchanged("north", signing.ErrThreshold, func() error { // an author who is no reviewer
+	_ = n.unchanged("north", signing.ErrThreshold, func() error { // an author who is not a reviewer
 		_, err := n.apply("north", sign(n, about(p), n.reviewOf(p), second))
 		return err
 	})
@@ -233,11 +242,13 @@ func TestActivationNeedsTheChain(t *testing.T) {
 		"in the future": func(a *statement.Activation) { a.ActivateAt = n.clock.now().AddDate(0, 0, 1) },
 		"other library": func(a *statement.Activation) { a.Library = "1.0.9" },
 	} {
-		err := n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", p, change); return err })
+		err := n.unchanged("north", ErrStatement,
+			func() error { _, err := n.tryActivate("north", p, change); return err })
 		t.Logf("%s: %v", name, err)
 	}
 	decidetest.Must(t, try())
-	if st := n.tenants["north"].now.Load().snapshot.Release().Packs; !slices.ContainsFunc(st, func(r decision.Ref) bool { return r.Digest == string(p.Digest) }) {
+	st := n.tenants["north"].now.Load().snapshot.Release().Packs
+	if !slices.ContainsFunc(st, func(r decision.Ref) bool { return r.Digest == string(p.Digest) }) {
 		t.Error("the new version is not live")
 	}
 }
@@ -266,13 +277,15 @@ func TestInputsThatNoPrefetchDelivers(t *testing.T) {
 	without := func(key string) tenant.Policy {
 		p := decidetest.PolicyFor(t, "north")
 		for i := range p.Services {
-			p.Services[i].Prefetch = slices.DeleteFunc(slices.Clone(p.Services[i].Prefetch), func(x tenant.Prefetch) bool { return x.Key == key })
+			p.Services[i].Prefetch = slices.DeleteFunc(slices.Clone(p.Services[i].Prefetch),
+				func(x tenant.Prefetch) bool { return x.Key == key })
 		}
 		return p
 	}
 	n := newRegion(t)
 	// A policy may not starve what is live.
-	err := n.unchanged("north", ErrStatement, func() error { _, err := n.apply("north", n.policyEnvelope("north", without("labs"))); return err })
+	err := n.unchanged("north", ErrStatement,
+		func() error { _, err := n.apply("north", n.policyEnvelope("north", without("labs"))); return err })
 	if !strings.Contains(err.Error(), "renal_dosing reads Observation") {
 		t.Errorf("error does not name pack and type: %v", err)
 	}
@@ -287,7 +300,8 @@ func TestInputsThatNoPrefetchDelivers(t *testing.T) {
 	n.restart()
 	n.policy("north", without("labs"))
 	_, d := n.opened("north", n.call("north", decidetest.Patient(t, "metformin-egfr-27")).RecordID)
-	if f := decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated"); f.Outcome != "unknown" || f.Card == "" {
+	if f := decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated"); f.Outcome != "unknown" ||
+		f.Card == "" {
 		t.Errorf("without lab results: %+v", f)
 	}
 }
@@ -307,15 +321,21 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 	})
 	t.Run("a new terminology", func(t *testing.T) {
 		n := newRegion(t)
-		bad := editedPack(t, terms, "2026.2.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
-			[3]string{"tables/products.json", `{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["11289"]`, `{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["519"]`},
-			[3]string{"tables/products.json", `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`, `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`})
+		bad := editedPack(t, terms, "2026.2.0",
+			[3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
+			[3]string{"tables/products.json",
+				`{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["11289"]`,
+				`{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["519"]`},
+			[3]string{"tables/products.json",
+				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`,
+				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`})
 		n.release("north", bad)
 		_ = n.unchanged("north", decide.ErrCases, func() error { _, err := n.tryActivate("north", bad); return err })
 	})
 	t.Run("a terminology that packs were not tested with", func(t *testing.T) {
 		n := newRegion(t)
-		old := editedPack(t, terms, "2025.1.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2025.1"`})
+		old := editedPack(t, terms, "2025.1.0",
+			[3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2025.1"`})
 		n.release("north", old)
 		_ = n.unchanged("north", ErrStatement, func() error { _, err := n.tryActivate("north", old); return err })
 	})
@@ -332,9 +352,13 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		}
 		// A terminology that its cases do not hold with came meanwhile.
 		stop = n.suspend("north", "nsaid_anticoagulant", "", "wrong")
-		n.activate("north", editedPack(t, terms, "2026.2.0", [3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
-			[3]string{"tables/products.json", `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`, `{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`}))
-		resumption := statement.Resumption{Tenant: "north", Region: statement.Region(testRegion), Lifts: trust.Digest(stop.Digest), Reason: "mended", ResumedAt: n.clock.now()}
+		n.activate("north", editedPack(t, terms, "2026.2.0",
+			[3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
+			[3]string{"tables/products.json",
+				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`,
+				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`}))
+		resumption := statement.Resumption{Tenant: "north", Region: statement.Region(testRegion),
+			Lifts: trust.Digest(stop.Digest), Reason: "fixed", ResumedAt: n.clock.now()}
 		_ = n.unchanged("north", decide.ErrCases, func() error {
 			_, err := n.apply("north", sign(t, statement.PackDigest{}, resumption, "amy@north"))
 			return err
@@ -350,14 +374,18 @@ func TestPolicyForAnother(t *testing.T) {
 		outer func(*statement.TenantPolicy)
 		want  error
 	}{
-		{"statement for another tenant", nil, func(s *statement.TenantPolicy) { s.Tenant = "south" }, signing.ErrWrongTenant},
-		{"statement for another region", nil, func(s *statement.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
+		{"statement for another tenant", nil, func(s *statement.TenantPolicy) { s.Tenant = "south" },
+			signing.ErrWrongTenant},
+		{"statement for another region", nil, func(s *statement.TenantPolicy) { s.Region = "eu-central" },
+			signing.ErrWrongRegion},
 		{"policy for another tenant", func(p *tenant.Policy) { p.Tenant = "south" }, nil, ErrStatement},
 		{"policy for another region", func(p *tenant.Policy) { p.Region = "eu-central" }, nil, ErrStatement},
-		{"both for another region", func(p *tenant.Policy) { p.Region = "eu-central" }, func(s *statement.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
+		{"both for another region", func(p *tenant.Policy) { p.Region = "eu-central" },
+			func(s *statement.TenantPolicy) { s.Region = "eu-central" }, signing.ErrWrongRegion},
 		{"an older one again", nil, func(s *statement.TenantPolicy) { s.Seq = 1 }, signing.ErrSequence},
 		{"parameters that do not fit", func(p *tenant.Policy) {
-			p.Parameters = map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(`"a year"`)}}
+			p.Parameters = map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(
+				`"a year"`)}}
 		}, nil, manifest.ErrParameter},
 		{"nonsense", func(p *tenant.Policy) { p.Limits.DeadlineMS = -1 }, nil, tenant.ErrPolicy},
 	} {
@@ -369,7 +397,8 @@ func TestPolicyForAnother(t *testing.T) {
 			if c.outer == nil {
 				c.outer = func(*statement.TenantPolicy) {}
 			}
-			_ = n.unchanged("north", c.want, func() error { _, err := n.apply("north", n.policyEnvelope("north", p, c.outer)); return err })
+			_ = n.unchanged("north", c.want,
+				func() error { _, err := n.apply("north", n.policyEnvelope("north", p, c.outer)); return err })
 		})
 	}
 }
@@ -380,7 +409,8 @@ func TestRollBackIsANewActivation(t *testing.T) {
 	first := n.activationOf("north", old)
 	n.sayOf("north", about(old), first, "amy@north") // a second time, so that its envelope is at hand
 	n.activate("north", goodUpdate(t))
-	_ = n.unchanged("north", signing.ErrSequence, func() error { _, err := n.apply("north", sign(n, about(old), first, "amy@north")); return err })
+	_ = n.unchanged("north", signing.ErrSequence,
+		func() error { _, err := n.apply("north", sign(n, about(old), first, "amy@north")); return err })
 	n.activate("north", old)
 	if _, digest := n.trust("north").Succession("renal_dosing"); digest != trust.Digest(old.Digest) {
 		t.Error("the roll-back did not take effect")
@@ -463,11 +493,14 @@ const slowCase = `cases:
 // Another node took a statement meanwhile: this one takes in what it did.
 func TestAnotherNodeWasFirst(t *testing.T) {
 	n := newRegion(t)
-	other, err := Open(t.Context(), Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots})
+	other, err := Open(t.Context(),
+		Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots})
 	decidetest.Must(t, err)
 	defer other.Close()
-	_, err = other.Apply(t.Context(), person("north", "rick"), sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion),
-		Pack: "renal_dosing", Rule: "egfr-needed", Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north").Bytes())
+	_, err = other.Apply(t.Context(), person("north", "rick"),
+		sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion),
+			Pack: "renal_dosing", Rule: "egfr-needed", Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north").
+			Bytes())
 	decidetest.Must(t, err)
 	n.policy("north", decidetest.PolicyFor(t, "north"))
 	if !n.trust("north").Suspended("renal_dosing", "egfr-needed") {

@@ -112,7 +112,8 @@ func TestReplayAfterEverythingChanged(t *testing.T) {
 	n.resume("north", stop)
 	n.suspend("north", "renal_dosing", "metformin-caution", "noisy")
 	call()
-	n.activate("north", goodUpdate(t), func(a *statement.Activation) { a.DeactivateAt = n.clock.now().Add(time.Minute) })
+	n.activate("north", goodUpdate(t),
+		func(a *statement.Activation) { a.DeactivateAt = n.clock.now().Add(time.Minute) })
 	call()
 	n.clock.advance(time.Minute)
 	call()
@@ -145,7 +146,9 @@ func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 		change func(*decision.Inputs)
 	}{
 		{"a pack left out", record, func(in *decision.Inputs) { in.Release.Packs = in.Release.Packs[:2] }},
-		{"another archive", record, func(in *decision.Inputs) { in.Release.Packs[0].Digest = in.Release.Packs[1].Digest }},
+		{"another archive", record, func(in *decision.Inputs) {
+			in.Release.Packs[0].Digest = in.Release.Packs[1].Digest
+		}},
 		{"another activation", record, func(in *decision.Inputs) { in.Release.Packs[0].Seq++ }},
 		{"no terminology", record, func(in *decision.Inputs) { in.Release.Terminology = nil }},
 		{"another policy", record, func(in *decision.Inputs) { in.Policy.Digest = strings.Repeat("0", 64) }},
@@ -155,7 +158,8 @@ func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 		{"size 0", record, func(in *decision.Inputs) { in.Release.Size = 0 }},
 		{"another tenant", record, func(in *decision.Inputs) { in.Tenant = "south" }},
 		{"a suspension that never was", record, func(in *decision.Inputs) {
-			in.Cut = append(in.Cut, decision.Cut{Rule: "renal_dosing/metformin-contraindicated", Subject: decision.AnySubject, Cause: decision.CutSuspension})
+			in.Cut = append(in.Cut, decision.Cut{Rule: "renal_dosing/metformin-contraindicated",
+				Subject: decision.AnySubject, Cause: decision.CutSuspension})
 		}},
 		{"a suspension left out", late, func(in *decision.Inputs) { in.Cut = nil }},
 	} {
@@ -181,12 +185,15 @@ func TestReleaseLogIsNotBelieved(t *testing.T) {
 		want   error
 	}{
 		{"another root", func(a *away) { a.pin = a.roots[1].Digest }, signing.ErrUntrustedRoot},
-		{"log of the other tenant", func(a *away) { a.statements = n.away("south").statements }, signing.ErrWrongTenant},
-		{"a statement left out", func(a *away) { a.statements = slices.Delete(slices.Clone(a.statements), 4, 5) }, signing.ErrUnreviewed},
+		{"log of the other tenant", func(a *away) { a.statements = n.away("south").statements },
+			signing.ErrWrongTenant},
+		{"a statement left out", func(a *away) { a.statements = slices.Delete(slices.Clone(a.statements), 4, 5) },
+			signing.ErrUnreviewed},
 		{"two swapped", func(a *away) { s := a.statements; s[3], s[4] = s[4], s[3] }, signing.ErrUnknown},
 		{"one twice", func(a *away) { a.statements = append(a.statements, *last(a)) }, signing.ErrSequence},
 		{"a signature broken", func(a *away) {
-			last(a).Envelope = string(swapPayload(t, []byte(last(a).Envelope), []byte(a.statements[len(a.statements)-4].Envelope)))
+			last(a).Envelope = string(swapPayload(t, []byte(last(a).Envelope),
+				[]byte(a.statements[len(a.statements)-4].Envelope)))
 		}, signing.ErrSignature},
 		{"a time long after", func(a *away) { last(a).Time = last(a).Time.AddDate(10, 0, 0) }, signing.ErrExpired},
 		{"not a statement", func(a *away) { last(a).Envelope = "{}" }, statement.ErrUnsupported},
@@ -230,11 +237,13 @@ func TestChangedLabValueIsNamed(t *testing.T) {
 	for _, x := range r.Differences {
 		named = append(named, x.Rule)
 	}
-	want := []string{"renal_dosing/egfr-needed", "renal_dosing/metformin-caution", "renal_dosing/metformin-contraindicated", ""}
+	want := []string{"renal_dosing/egfr-needed", "renal_dosing/metformin-caution",
+		"renal_dosing/metformin-contraindicated", ""}
 	if !slices.Equal(named, want) {
 		t.Errorf("differences in %q, want %q", named, want)
 	}
-	i := slices.IndexFunc(r.Differences, func(x decide.Difference) bool { return x.Rule == "renal_dosing/metformin-contraindicated" })
+	i := slices.IndexFunc(r.Differences,
+		func(x decide.Difference) bool { return x.Rule == "renal_dosing/metformin-contraindicated" })
 	text := r.Differences[i].String()
 	for _, part := range []string{"was not (eGFR 34 mL/min/1.73 m²)", "is fired (eGFR 24 mL/min/1.73 m²)"} {
 		if !strings.Contains(text, part) {
@@ -251,7 +260,8 @@ func TestExplainOverTheEngine(t *testing.T) {
 	var b strings.Builder
 	decidetest.Must(t, why.WriteText(&b))
 	text := b.String()
-	for _, part := range []string{record, "pack      renal_dosing 1.0.0, activation 1, sha256 " + referencePackDigest(t, "renal_dosing"),
+	for _, part := range []string{record,
+		"pack      renal_dosing 1.0.0, activation 1, sha256 " + referencePackDigest(t, "renal_dosing"),
 		"drugs     terminology_core", "note      index-not-consulted", "UNKNOWN  core/unidentified-order"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("it lacks %q:\n%s", part, text)

@@ -35,12 +35,21 @@ func verbs(n *node, record string, body []byte) map[string]func(context.Context,
 		"Pack":       func(ctx context.Context, c Caller) error { _, err := n.Pack(ctx, c, digest); return err },
 		"Status":     func(ctx context.Context, c Caller) error { _, err := n.Status(ctx, c); return err },
 		"Statements": func(ctx context.Context, c Caller) error { _, err := n.Statements(ctx, c); return err },
-		"Checkpoint": func(ctx context.Context, c Caller) error { _, err := n.Checkpoint(ctx, c, "releases"); return err },
-		"Tile":       func(ctx context.Context, c Caller) error { _, err := n.Tile(ctx, c, "releases", 0, 0, 1); return err },
-		"Records":    func(ctx context.Context, c Caller) error { _, err := n.Records(ctx, c, audit.Filter{}); return err },
-		"Record":     func(ctx context.Context, c Caller) error { _, err := n.Record(ctx, c, record); return err },
-		"Explain":    func(ctx context.Context, c Caller) error { _, err := n.Explain(ctx, c, record); return err },
-		"Verify":     func(ctx context.Context, c Caller) error { _, err := n.Verify(ctx, c); return err },
+		"Checkpoint": func(ctx context.Context, c Caller) error {
+			_, err := n.Checkpoint(ctx, c, "releases")
+			return err
+		},
+		"Tile": func(ctx context.Context, c Caller) error {
+			_, err := n.Tile(ctx, c, "releases", 0, 0, 1)
+			return err
+		},
+		"Records": func(ctx context.Context, c Caller) error {
+			_, err := n.Records(ctx, c, audit.Filter{})
+			return err
+		},
+		"Record":  func(ctx context.Context, c Caller) error { _, err := n.Record(ctx, c, record); return err },
+		"Explain": func(ctx context.Context, c Caller) error { _, err := n.Explain(ctx, c, record); return err },
+		"Verify":  func(ctx context.Context, c Caller) error { _, err := n.Verify(ctx, c); return err },
 	}
 }
 
@@ -72,7 +81,8 @@ func TestTenantOfAnotherRegionIsRefusedEverywhere(t *testing.T) {
 
 func TestStoreOfAnotherRegionIsRefused(t *testing.T) {
 	n := newRegion(t)
-	_, err := audit.Open(t.Context(), audit.Config{Store: n.store, Ring: nil, Prefix: "audit.example", Region: "eu-central", Clock: n.clock.now, Rand: n.cfg.Rand})
+	_, err := audit.Open(t.Context(), audit.Config{Store: n.store,
+		Ring: nil, Prefix: "audit.example", Region: "eu-central", Clock: n.clock.now, Rand: n.cfg.Rand})
 	if err == nil {
 		t.Error("a store of another region was opened")
 	}
@@ -143,7 +153,7 @@ func TestAccessNeedsAPurposeAndIsRecorded(t *testing.T) {
 			t.Errorf("%s does not record which: %+v", name, last)
 		}
 	}
-	// Also what was not found was looked for; text that is no id stays out of the log.
+	// Also what was not found was looked for; text that is not an id stays out of the log.
 	_, err := n.Record(t.Context(), auditor("north"), "Zzfamilyquill")
 	decidetest.WantError(t, err, audit.ErrNotFound)
 	if last := n.newest("north", audit.Access); last.What.Record != "not a record id" {
@@ -197,12 +207,13 @@ func TestPackOfOneTenantIsHiddenFromTheOther(t *testing.T) {
 	decidetest.WantError(t, err, audit.ErrNotFound)
 }
 
-// A statement of north can not be played into the log of south, not even by
+// A statement of north cannot be played into the log of south, not even by
 // somebody who is trusted there.
 func TestStatementOfAnotherTenant(t *testing.T) {
 	n := newRegion(t)
-	env := sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion), Pack: "renal_dosing",
-		Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
+	env := sign(t, statement.PackDigest{},
+		statement.Suspension{Tenant: "north", Region: statement.Region(testRegion), Pack: "renal_dosing",
+			Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
 	_ = n.unchanged("south", signing.ErrWrongTenant, func() error { _, err := n.apply("south", env); return err })
 }
 
@@ -213,7 +224,8 @@ func TestTenantOfAnotherRegionIsSentAway(t *testing.T) {
 	decidetest.WantError(t, err, tenant.ErrResidency)
 	_, err = n.Status(t.Context(), person("munich", "ada"))
 	decidetest.WantError(t, err, tenant.ErrResidency)
-	_, err = Open(t.Context(), Config{Region: n.cfg.Region, Log: n.log, Clock: n.clock.now, Elsewhere: map[tenant.ID]tenant.Region{"munich": n.cfg.Region}})
+	_, err = Open(t.Context(), Config{Region: n.cfg.Region, Log: n.log, Clock: n.clock.now,
+		Elsewhere: map[tenant.ID]tenant.Region{"munich": n.cfg.Region}})
 	if err == nil {
 		t.Error("a tenant without a root was taken for one of this region")
 	}
