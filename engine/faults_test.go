@@ -78,8 +78,9 @@ func TestStatementThatIsNotDurableIsNotLive(t *testing.T) {
 				n.wrap = func(s audit.Store) audit.Store { store = audittest.NewFaulty(s); return store }
 			})
 			size := n.trust("north").Size()
-			env := sign(t, statement.PackDigest{}, statement.Suspension{Tenant: "north", Region: statement.Region(testRegion), Pack: "renal_dosing",
-				Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
+			env := sign(t, statement.PackDigest{},
+				statement.Suspension{Tenant: "north", Region: statement.Region(testRegion), Pack: "renal_dosing",
+					Reason: "wrong", SuspendedAt: n.clock.now()}, "rick@north")
 			store.Break(0, fault)
 			_, err := n.apply("north", env)
 			decidetest.WantError(t, err, audit.ErrStore)
@@ -228,16 +229,19 @@ func TestTamperedRecordsAreDetected(t *testing.T) {
 			n.edit(audit.Bodies, "north", leafKey(b), func([]byte) []byte { return bodyA })
 		}, "body"},
 		{"a body of the other tenant put in", func(n *node, a, _ audit.Record) {
-			other, err := n.log.Get(n.Context(), "south", audit.RecordID(n.call("south", decidetest.Patient(n, "standard")).RecordID))
+			other, err := n.log.Get(n.Context(), "south",
+				audit.RecordID(n.call("south", decidetest.Patient(n, "standard")).RecordID))
 			decidetest.Must(n, err)
 			body := n.value(audit.Bodies, "south", leafKey(other))
 			n.edit(audit.Bodies, "north", leafKey(a), func([]byte) []byte { return body })
 		}, "body"},
-		{"a byte of a body flipped", func(n *node, a, _ audit.Record) { n.edit(audit.Bodies, "north", leafKey(a), flip) }, "body"},
+		{"a byte of a body flipped",
+			func(n *node, a, _ audit.Record) { n.edit(audit.Bodies, "north", leafKey(a), flip) }, "body"},
 		{"a body removed", func(n *node, a, _ audit.Record) {
 			n.edit(audit.Bodies, "north", leafKey(a), func([]byte) []byte { return nil })
 		}, "body"},
-		{"a byte of a leaf flipped", func(n *node, a, _ audit.Record) { n.edit(audit.Leaves, "north", leafKey(a), flip) }, "tree"},
+		{"a byte of a leaf flipped",
+			func(n *node, a, _ audit.Record) { n.edit(audit.Leaves, "north", leafKey(a), flip) }, "tree"},
 		{"a leaf removed", func(n *node, a, _ audit.Record) {
 			n.edit(audit.Leaves, "north", leafKey(a), func([]byte) []byte { return nil })
 		}, "leaf"},
@@ -266,8 +270,9 @@ func TestTamperedRecordsAreDetected(t *testing.T) {
 			if !named {
 				t.Errorf("verification does not name check %q on leaf %d: %v", c.check, a.Leaf.Index, r.Findings)
 			}
-			// The same call again must not answer with what can not be trusted.
-			if got, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "metformin-egfr-27")); err == nil {
+			// The same call again must not answer with what cannot be trusted.
+			if got, err := n.Call(t.Context(), ehr("north"), "orders",
+				decidetest.Patient(t, "metformin-egfr-27")); err == nil {
 				t.Errorf("the call was answered from the damaged record: %+v", got)
 			}
 			n.clean("south")
@@ -276,7 +281,7 @@ func TestTamperedRecordsAreDetected(t *testing.T) {
 }
 
 // TestDamagedPackIsNamed damages an archive in the store: the region starts, and
-// both tenants' calls say that its checks were not done.
+// both tenants' calls say that its checks were not done, here and in a replay.
 func TestDamagedPackIsNamed(t *testing.T) {
 	n := newRegion(t)
 	digest, err := audit.ParseDigest(referencePackDigest(t, "renal_dosing"))
@@ -284,7 +289,8 @@ func TestDamagedPackIsNamed(t *testing.T) {
 	n.edit(audit.Blobs, "", digest[:], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
 	n.restart()
 	for _, id := range []tenant.ID{"north", "south"} {
-		if why := n.Unready()[id]; !errors.Is(why, audit.ErrCorrupt) || !strings.Contains(why.Error(), digest.String()) {
+		if why := n.Unready()[id]; !errors.Is(why, audit.ErrCorrupt) ||
+			!strings.Contains(why.Error(), digest.String()) {
 			t.Errorf("%s is unready because of: %v", id, why)
 		}
 		a := n.call(id, decidetest.Patient(t, "metformin-egfr-27"))
@@ -293,6 +299,8 @@ func TestDamagedPackIsNamed(t *testing.T) {
 			!bytes.Contains(a.Body, []byte("all checks of renal_dosing")) {
 			t.Errorf("finding %+v, answer %s", f, a.Body)
 		}
+		elsewhere := n.away(id)
+		elsewhere.same(elsewhere.materials(id), id, a.RecordID)
 	}
 }
 
