@@ -111,7 +111,7 @@ func (n *node) tryOpen() error {
 	c := audit.Config{Store: n.store, Prefix: "audit.example", Region: testRegion, Clock: n.clock.now,
 		Rand: rand.Reader}
 	if n.mark {
-		c.Mark = filepath.Join(n.dir, "mark")
+		c.Mark = audit.MarkFile(filepath.Join(n.dir, "mark"))
 	}
 	if c.Ring, err = keyring.New(keyring.Config{Region: string(testRegion), KMS: kms, Lookup: audit.KeyLookup(n.store),
 		Rand: rand.Reader}); err != nil {

@@ -105,8 +105,12 @@ func (r *region) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var mark audit.Mark
+	if cfg.Store.HighWater != "" {
+		mark = audit.MarkFile(cfg.Store.HighWater)
+	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
-		Mark: cfg.Store.HighWater, AdoptMark: cfg.adoptHighWater, Clock: time.Now, Rand: rand.Reader, Queue: cfg.Queue})
+		Mark: mark, AdoptMark: cfg.adoptHighWater, Clock: time.Now, Rand: rand.Reader, Queue: cfg.Queue})
 	if err != nil {
 		return err
 	}

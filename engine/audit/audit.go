@@ -103,11 +103,11 @@ type Config struct {
 	// Node is the public key that heads must be signed with. Nil means the one in the store, which is no protection
 	// against somebody who can replace it there. Only a Reader uses it.
 	Node ed25519.PublicKey
-	// Mark is the path of the high-water mark: a small file, best on another volume, holding the newest signed
-	// heads. Empty means none; then an old copy of the whole store is not noticed.
-	Mark string
+	// Mark is the high-water mark; nil means none, and then an old copy of the whole store is not noticed. A Log
+	// closes it, a Reader only loads it.
+	Mark Mark
 	// AdoptMark lets a store that has logs start with a Mark that does not exist yet. Set it once, after a full
-	// verification, for instance after the file was lost.
+	// verification, for instance after the mark was lost.
 	AdoptMark bool
 	Clock     func() time.Time // required for a Log
 	Rand      io.Reader        // required for a Log; crypto/rand.Reader in production; safe for concurrent use

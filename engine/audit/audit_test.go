@@ -47,10 +47,14 @@ func (r *region) config(t testing.TB) audit.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return audit.Config{
-		Store: r.store, Ring: ring, Prefix: "audit.example", Region: "eu", Mark: r.mark,
+	c := audit.Config{
+		Store: r.store, Ring: ring, Prefix: "audit.example", Region: "eu",
 		Clock: r.clock.Time, Rand: rand.Reader, Queue: r.queue,
 	}
+	if r.mark != "" {
+		c.Mark = audit.MarkFile(r.mark)
+	}
+	return c
 }
 
 func (r *region) tryOpen(t testing.TB) (*audit.Log, error) {

@@ -65,7 +65,8 @@ func benchAppend(b *testing.B, size, parallel int) {
 		b.Fatal(err)
 	}
 	l, err := audit.Open(b.Context(), audit.Config{
-		Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: time.Now, Rand: rand.Reader, Mark: filepath.Join(dir, "mark"),
+		Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: time.Now, Rand: rand.Reader,
+		Mark: audit.MarkFile(filepath.Join(dir, "mark")),
 	})
 	if err != nil {
 		b.Fatal(err)

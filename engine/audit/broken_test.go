@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -138,11 +139,30 @@ func retried(t *testing.T, l *audit.Log, broken *audit.Entry, fault audittest.Fa
 	}
 }
 
+// fullMark is a mark that cannot be written any more once it is full.
+type fullMark struct {
+	audit.Mark
+	full bool
+}
+
+func (m *fullMark) Store(ctx context.Context, heads []audit.MarkedHead) error {
+	if m.full {
+		return errors.New("no space left")
+	}
+	return m.Mark.Store(ctx, heads)
+}
+
 func TestBrokenMarkStopsTheLog(t *testing.T) {
 	r := newRegion(t)
-	l := r.open(t)
+	c := r.config(t)
+	mark := &fullMark{Mark: c.Mark}
+	c.Mark = mark
+	l, err := audit.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	appendOK(t, l, r.entry("north", "p1"))
-	audit.BreakMark(l)
+	mark.full = true
 	e := r.entry("north", "p1")
 	if _, err := l.Append(t.Context(), e); !errors.Is(err, audit.ErrStore) {
 		t.Errorf("append without mark: %v, want ErrStore", err)
@@ -339,7 +359,7 @@ func TestReadingWithoutKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ro.Close()
-	reader, err := audit.OpenReader(t.Context(), audit.Config{Store: ro, Mark: r.mark, Node: node})
+	reader, err := audit.OpenReader(t.Context(), audit.Config{Store: ro, Mark: audit.MarkFile(r.mark), Node: node})
 	if err != nil {
 		t.Fatal(err)
 	}

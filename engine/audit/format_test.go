@@ -232,8 +232,8 @@ func FuzzParseProof(f *testing.F) {
 func FuzzParseMarks(f *testing.F) {
 	f.Add([]byte(`{"tenant":"north","log":"audit/2026-03","note":"a\n1\nAA==\n\n— a AAAA\n"}` + "\n" + `{"ten`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if m, n, err := parseMarks(data); err == nil && (n > len(data) || bytes.Contains(data[n:], []byte{'\n'}) || len(m) > bytes.Count(data, []byte{'\n'})) {
-			t.Errorf("read %d of %d bytes, %d marks", n, len(data), len(m))
+		if m, err := parseMarks(data); err == nil && len(m) > bytes.Count(data, []byte{'\n'}) {
+			t.Errorf("%d marks in %q", len(m), data)
 		}
 	})
 }

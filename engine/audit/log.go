@@ -19,9 +19,9 @@ import (
 type Log struct {
 	*Reader
 	node *keyring.Node
+	mark Mark // nil without
 
 	// The writer goroutine's own.
-	mark   *markFile // nil without
 	shards map[tenant.ID]*shard
 	parts  map[tenant.ID]*part // of the batch that is being stored
 	batch  Batch
@@ -69,8 +69,9 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 		queue: make(chan *request, c.Queue), idle: make(chan struct{}), failed: make(chan struct{}),
 		shards: make(map[tenant.ID]*shard), parts: make(map[tenant.ID]*part),
 	}
+	l.mark = c.Mark
 	if err := l.start(ctx, c); err != nil {
-		return nil, fmt.Errorf("opening audit log: %w", err)
+		return nil, errors.Join(fmt.Errorf("opening audit log: %w", err), l.closeMark())
 	}
 	go l.write()
 	return l, nil
@@ -98,11 +99,21 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	}
 	l.Reader.failed = l.Err
 	heads, err := l.checkHeads(ctx)
-	if err != nil || c.Mark == "" {
+	if err != nil || c.Mark == nil {
 		return err
 	}
-	l.mark, err = openMark(c.Mark, len(heads) == 0, c.AdoptMark, heads)
-	return err
+	last, err := c.Mark.Load(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(heads) > 0 && !c.AdoptMark:
+		return fmt.Errorf("%w: %w, although the store has logs (restore it, or run precept audit verify --store"+
+			" and start once with --adopt-high-water)", ErrMark, err)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := l.checkMarks(ctx, last); err != nil {
+		return err
+	}
+	return c.Mark.Store(ctx, heads)
 }
 
 // claim names the region in a new store, with the node key made for it; a store that is named otherwise is refused.
@@ -137,38 +148,30 @@ func claim(ctx context.Context, s Store, id identity, fresh []keyring.Named) err
 	return nil
 }
 
-// checkHeads checks every newest head: its signature, that the tree under it has the signed root, that its
-// newest leaf is there and none beyond, and that it is not behind the mark. It is cheap: a few hashes per log.
-func (l *Log) checkHeads(ctx context.Context) (marks, error) {
-	var last marks
-	if l.cfg.Mark != "" {
-		var err error
-		if last, _, err = readMarks(l.cfg.Mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	heads := marks{}
+// checkHeads checks every newest head: its signature, that the tree under it has the signed root, and that its
+// newest leaf is there and none beyond. It is cheap: a few hashes per log.
+func (l *Log) checkHeads(ctx context.Context) (heads []MarkedHead, err error) {
 	tenants, err := l.Tenants(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range tenants {
 		for _, stream := range []string{streamAudit, streamReleases} {
-			if err := l.checkStream(ctx, t, stream, heads); err != nil {
+			if heads, err = l.checkStream(ctx, t, stream, heads); err != nil {
 				return nil, fmt.Errorf("checking %s of tenant %s: %w", stream, t, err)
 			}
 		}
 	}
-	return heads, l.checkMarks(ctx, last)
+	return heads, nil
 }
 
-func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads marks) error {
-	return l.view(ctx, func(v View) error {
+func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads []MarkedHead) ([]MarkedHead, error) {
+	err := l.view(ctx, func(v View) error {
 		h, _, ok, err := l.head(v, t, stream)
 		if err != nil || !ok {
 			return err
 		}
-		heads[markKey{t, stream}] = markLine{t, h.Log, string(h.Note)}
+		heads = append(heads, MarkedHead{t, h.Log, string(h.Note)})
 		if err := checkEdge(v, t, h); err != nil {
 			return err
 		}
@@ -182,6 +185,7 @@ func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads
 		}
 		return nil
 	})
+	return heads, err
 }
 
 // Append records an entry and returns when it is durable. An entry that repeats an earlier one's idempotency
@@ -291,8 +295,12 @@ func (l *Log) Close() error {
 	close(l.queue)
 	l.closed.Unlock()
 	<-l.idle
-	if l.mark != nil {
-		return l.mark.close()
+	return l.closeMark()
+}
+
+func (l *Log) closeMark() error {
+	if l.mark == nil {
+		return nil
 	}
-	return nil
+	return l.mark.Close()
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,17 +13,53 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/precept-cds/precept/engine/tenant"
 )
 
-// The high-water mark is a file of JSON lines, each a head that was signed and committed:
+// A Mark keeps the newest signed heads somewhere else than in the store, so that a store which was replaced by an
+// older copy of itself is noticed. What it may lose is the newest heads when the machine crashes: a mark that is
+// older than the store is harmless.
+type Mark interface {
+	// Load returns the head that was stored last for each tenant and kind of log (the part of its name before
+	// the slash). If nothing was ever stored, not even an empty list, the error is fs.ErrNotExist. It may run
+	// beside Store.
+	Load(ctx context.Context) ([]MarkedHead, error)
+	// Store puts heads in place of older ones. A nil error means that they survive the end of this process. The
+	// first call makes a mark that was not there, and makes what it stores durable. Calls come one after the
+	// other from one log; a mark that several nodes share keeps the larger head of one log.
+	Store(ctx context.Context, heads []MarkedHead) error
+	// Close makes durable what was stored.
+	Close() error
+}
+
+// A MarkedHead is a head as a Mark keeps it.
+type MarkedHead struct {
+	Tenant tenant.ID `json:"tenant"`
+	Log    LogName   `json:"log"`
+	Note   string    `json:"note"` // signed checkpoint
+}
+
+// markFile is a Mark in a file of JSON lines:
 //
 //	{"tenant":"north","log":"audit/2026-03","note":"audit.example/eu/north/audit/2026-03\n7\n…"}
 //
-// The last line of a (tenant, kind of log) counts; older months are held by the chain of checkpoint leaves. A
-// line is written after each commit, before anybody is answered, and is not synced: if the machine crashes the
-// mark may be older than the store, which is harmless; a store older than the mark is what it is there to show.
-// A torn last line is dropped. The file is rewritten, synced, when most of it is history.
+// The last line of a tenant and kind of log counts; older months are held by the chain of checkpoint leaves. A
+// line is written after each commit, before anybody is answered, and is not synced. A torn last line is dropped. The
+// file is rewritten, synced, when it is opened and when most of it is history.
+type markFile struct {
+	path string
+
+	// Of whoever calls Store.
+	f    *os.File // nil before the first call
+	last map[markKey]MarkedHead
+	size int // of the file
+	live int // bytes of the lines that count
+	buf  []byte
+}
+
+// MarkFile is a [Mark] in a file, best on another volume than the store. Its folder must exist.
+func MarkFile(path string) Mark { return &markFile{path: path} }
 
 // maxMark bounds the file: 10,000 tenants stay far below.
 const maxMark = 64 << 20
@@ -33,91 +70,95 @@ type markKey struct {
 	stream string
 }
 
-type markLine struct {
-	Tenant tenant.ID `json:"tenant"`
-	Log    LogName   `json:"log"`
-	Note   string    `json:"note"`
-}
+func (h MarkedHead) key() markKey { return markKey{h.Tenant, h.Log.stream()} }
 
-// marks are the lines that count.
-type marks map[markKey]markLine
-
-// parseMarks reads the file's bytes and gives the length of the part without a torn last line.
-func parseMarks(data []byte) (marks, int, error) {
-	m, whole := marks{}, 0
+// parseMarks reads the file's bytes and gives the lines that count, without a torn last line.
+func parseMarks(data []byte) (map[markKey]MarkedHead, error) {
+	last := map[markKey]MarkedHead{}
 	for n := 1; ; n++ {
-		line, _, ok := bytes.Cut(data[whole:], []byte{'\n'})
+		line, rest, ok := bytes.Cut(data, []byte{'\n'})
 		if !ok {
-			return m, whole, nil
+			return last, nil
 		}
-		var l markLine
-		err := json.Unmarshal(line, &l, json.RejectUnknownMembers(true))
+		data = rest
+		var h MarkedHead
+		err := json.Unmarshal(line, &h, json.RejectUnknownMembers(true))
 		if err == nil {
-			_, err = ParseLogName(string(l.Log))
+			_, err = ParseLogName(string(h.Log))
 		}
 		if err == nil {
-			_, err = tenant.ParseID(string(l.Tenant))
+			_, err = tenant.ParseID(string(h.Tenant))
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("reading high-water mark: %w: line %d is damaged (run precept audit verify --store, remove the file, and start once with --adopt-high-water)", ErrMark, n)
+			return nil, fmt.Errorf("reading high-water mark: %w: line %d is damaged (run precept audit verify --store,"+
+				" remove the file, and start once with --adopt-high-water)", ErrMark, n)
 		}
-		m[markKey{l.Tenant, l.Log.stream()}] = l
-		whole += len(line) + 1
+		last[h.key()] = h
 	}
 }
 
-// readMarks reads the file; no file is fs.ErrNotExist.
-func readMarks(path string) (marks, int, error) {
-	f, err := os.Open(path)
+// read reads the file; no file is fs.ErrNotExist.
+func (m *markFile) read() (map[markKey]MarkedHead, error) {
+	f, err := os.Open(m.path)
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading high-water mark: %w", err)
+		return nil, fmt.Errorf("reading high-water mark: %w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxMark+1))
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading high-water mark: %w", err)
+		return nil, fmt.Errorf("reading high-water mark: %w", err)
 	}
 	if len(data) > maxMark {
-		return nil, 0, fmt.Errorf("reading high-water mark: %w: file too large", ErrMark)
+		return nil, fmt.Errorf("reading high-water mark: %w: file too large", ErrMark)
 	}
 	return parseMarks(data)
 }
 
-// markFile is the open mark of a running log. It belongs to the writer goroutine.
-type markFile struct {
-	path string
-	f    *os.File
-	last marks
-	size int // of the file
-	live int // bytes of the lines that count
-	buf  []byte
+// Load implements [Mark].
+func (m *markFile) Load(context.Context) (heads []MarkedHead, err error) {
+	last, err := m.read()
+	for _, h := range last {
+		heads = append(heads, h)
+	}
+	return heads, err
 }
 
-// openMark opens or makes the file. empty says that the store has no logs yet; then, or if adopt is set, the
-// file may be missing.
-func openMark(path string, empty, adopt bool, heads marks) (*markFile, error) {
-	last, size, err := readMarks(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && (empty || adopt):
-		last, size = heads, 0
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("opening high-water mark %s: %w: the file is missing although the store has logs"+
-			" (restore it, or run precept audit verify --store and start once with --adopt-high-water)", path, ErrMark)
-	case err != nil:
-		return nil, err
+// Store implements [Mark] with one system call, but for the first time.
+func (m *markFile) Store(_ context.Context, heads []MarkedHead) error {
+	if m.f == nil {
+		var err error
+		if m.last, err = m.read(); errors.Is(err, fs.ErrNotExist) {
+			m.last = map[markKey]MarkedHead{}
+		} else if err != nil {
+			return err
+		}
 	}
-	m := &markFile{path: path, last: last, size: size}
-	if err := m.rewrite(); err != nil {
-		return nil, err
+	m.buf = m.buf[:0]
+	for _, h := range heads {
+		var err error
+		before := len(m.buf)
+		if m.buf, err = h.encode(m.buf); err != nil {
+			return err
+		}
+		if _, known := m.last[h.key()]; !known {
+			m.live += len(m.buf) - before
+		}
+		m.last[h.key()] = h
 	}
-	return m, nil
+	if m.size += len(m.buf); m.f == nil || m.size > 1<<20+4*m.live {
+		return m.rewrite()
+	}
+	if _, err := m.f.Write(m.buf); err != nil {
+		return fmt.Errorf("writing high-water mark: %w", err)
+	}
+	return nil
 }
 
 // rewrite replaces the file by the lines that count, durably.
 func (m *markFile) rewrite() error {
 	lines := make([]string, 0, len(m.last))
-	for _, l := range m.last {
-		b, err := l.encode(nil)
+	for _, h := range m.last {
+		b, err := h.encode(nil)
 		if err != nil {
 			return err
 		}
@@ -125,35 +166,21 @@ func (m *markFile) rewrite() error {
 	}
 	slices.Sort(lines)
 	data := strings.Join(lines, "")
-	f, err := os.CreateTemp(filepath.Dir(m.path), filepath.Base(m.path)+".*")
-	if err != nil {
-		return fmt.Errorf("writing high-water mark: %w", err)
-	}
-	_, err = f.WriteString(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), m.path)
-	}
+	err := maybe.WriteFile(m.path, []byte(data), 0o600)
 	if err == nil {
 		err = syncDir(filepath.Dir(m.path))
 	}
-	if err != nil {
-		return fmt.Errorf("writing high-water mark: %w", errors.Join(err, f.Close(), removeIfThere(f.Name())))
-	}
 	old := m.f
-	m.f, m.size, m.live = f, len(data), len(data)
-	if old != nil {
-		return old.Close()
+	if err == nil {
+		m.f, err = os.OpenFile(m.path, os.O_WRONLY|os.O_APPEND, 0)
 	}
-	return nil
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err == nil && old != nil {
+		err = old.Close()
 	}
+	if err != nil {
+		return fmt.Errorf("writing high-water mark: %w", err)
+	}
+	m.size, m.live = len(data), len(data)
 	return nil
 }
 
@@ -165,41 +192,19 @@ func syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (l markLine) encode(dst []byte) ([]byte, error) {
-	b, err := json.Marshal(l)
+func (h MarkedHead) encode(dst []byte) ([]byte, error) {
+	b, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encoding high-water mark: %w", err)
 	}
 	return append(append(dst, b...), '\n'), nil
 }
 
-// write adds the lines of one commit with one system call.
-func (m *markFile) write(lines []markLine) error {
-	m.buf = m.buf[:0]
-	for _, l := range lines {
-		var err error
-		before := len(m.buf)
-		if m.buf, err = l.encode(m.buf); err != nil {
-			return err
-		}
-		k := markKey{l.Tenant, l.Log.stream()}
-		if _, known := m.last[k]; !known {
-			m.live += len(m.buf) - before
-		}
-		m.last[k] = l
+// Close implements [Mark].
+func (m *markFile) Close() error {
+	if m.f == nil {
+		return nil
 	}
-	if _, err := m.f.Write(m.buf); err != nil {
-		return fmt.Errorf("writing high-water mark: %w", err)
-	}
-	m.size += len(m.buf)
-	if m.size > 1<<20+4*m.live {
-		return m.rewrite()
-	}
-	return nil
-}
-
-// close makes the mark durable.
-func (m *markFile) close() error {
 	if err := errors.Join(m.f.Sync(), m.f.Close()); err != nil {
 		return fmt.Errorf("closing high-water mark: %w", err)
 	}

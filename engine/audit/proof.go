@@ -209,18 +209,18 @@ func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, 
 }
 
 // checkMarks compares the heads of the mark with the store: each must lie on the history of what is there now.
-func (r *Reader) checkMarks(ctx context.Context, last marks) error {
+func (r *Reader) checkMarks(ctx context.Context, last []MarkedHead) error {
 	var all error
-	for k, m := range last {
+	for _, m := range last {
 		err := r.view(ctx, func(v View) error { return r.checkMark(v, m) })
 		if err != nil {
-			all = errors.Join(all, fmt.Errorf("checking high-water mark of %s of tenant %s: %w", k.stream, k.tenant, err))
+			all = errors.Join(all, fmt.Errorf("checking high-water mark of %s of tenant %s: %w", m.Log.stream(), m.Tenant, err))
 		}
 	}
 	return all
 }
 
-func (r *Reader) checkMark(v View, m markLine) error {
+func (r *Reader) checkMark(v View, m MarkedHead) error {
 	marked, err := openNote(r.id.origin(m.Tenant, m.Log), []byte(m.Note), r.node)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMark, err)

@@ -346,14 +346,14 @@ func (c *check) checkBody(ctx context.Context, h Head, index int64, leaf *Leaf, 
 
 // checkMark compares the tenant's heads with the high-water mark. The mark is read anew: a running writer moves it.
 func (c *check) checkMark(ctx context.Context) error {
-	if c.cfg.Mark == "" {
+	if c.cfg.Mark == nil {
 		return nil
 	}
 	const check = "high-water mark"
-	last, _, err := readMarks(c.cfg.Mark)
+	last, err := c.cfg.Mark.Load(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		c.find("", -1, check, "the file is missing, so a log cut short cannot be noticed")
+		c.find("", -1, check, "it is missing, so a log cut short cannot be noticed")
 		return nil
 	case errors.Is(err, ErrMark):
 		c.find("", -1, check, "%v", err)
@@ -361,9 +361,8 @@ func (c *check) checkMark(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	for _, stream := range []string{streamAudit, streamReleases} {
-		m, ok := last[markKey{c.report.Tenant, stream}]
-		if !ok {
+	for _, m := range last {
+		if m.Tenant != c.report.Tenant {
 			continue
 		}
 		err := c.view(ctx, func(v View) error { return c.Reader.checkMark(v, m) })

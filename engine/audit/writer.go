@@ -191,18 +191,18 @@ func (l *Log) writeMark(parts []*part) error {
 	if l.mark == nil {
 		return nil
 	}
-	var lines []markLine
+	var heads []MarkedHead
 	for _, p := range parts {
 		if p.stored == 0 {
 			continue
 		}
 		for _, st := range p.shard.streams() {
 			if st.touched {
-				lines = append(lines, markLine{p.tenant, st.log, string(st.note)})
+				heads = append(heads, MarkedHead{p.tenant, st.log, string(st.note)})
 			}
 		}
 	}
-	return l.mark.write(lines)
+	return l.mark.Store(context.Background(), heads)
 }
 
 // settle answers everybody after a successful commit.
