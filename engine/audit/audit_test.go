@@ -572,20 +572,32 @@ func TestBlobs(t *testing.T) {
 	}
 }
 
-// gate is a store whose commits wait.
+// gate is a store whose commits wait while it is shut.
 type gate struct {
 	audit.Store
-	open    chan struct{}
 	waiting chan struct{}
+
+	mu   sync.Mutex
+	open chan struct{} // closed to open the gate; guarded by mu
 }
 
+// newGate makes a gate that is shut.
 func newGate(s audit.Store) *gate {
 	return &gate{Store: s, open: make(chan struct{}), waiting: make(chan struct{}, 100)}
 }
 
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = make(chan struct{})
+}
+
 func (g *gate) Commit(ctx context.Context, b *audit.Batch) error {
+	g.mu.Lock()
+	open := g.open
+	g.mu.Unlock()
 	g.waiting <- struct{}{}
-	<-g.open
+	<-open
 	return g.Store.Commit(ctx, b)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -196,5 +197,65 @@ func TestTenantThatIsAlwaysContendedIsBusyAlone(t *testing.T) {
 	}
 	for _, tn := range []tenant.ID{"quiet", "busy"} {
 		verified(t, other.Reader, tn)
+	}
+}
+
+// TestTwoNodesAgreeOnAPatientsKey lets both make a key for one patient: what is sealed with the later one is sealed
+// anew, because erasing the patient destroys only the one that is stored.
+func TestTwoNodesAgreeOnAPatientsKey(t *testing.T) {
+	r := newRegion(t)
+	first := r.open(t)
+	appendOK(t, first, r.entry("north", "p0")) // the tenant's own keys are there
+	g := newGate(r.store)
+	second := r.node(t, func(audit.Store) audit.Store { return g })
+	var wg sync.WaitGroup
+	send := func(e audit.Entry) {
+		wg.Go(func() {
+			if _, err := second.Append(context.Background(), e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	send(r.entry("holder", "p1"))
+	<-g.waiting
+	late := r.entry("north", "p1")
+	send(late)
+	queued(second, 1) // it is sealed with a key of the second node
+	early := r.entry("north", "p1")
+	appendOK(t, first, early)
+	close(g.open)
+	wg.Wait()
+	var keys [2]string
+	for i, e := range []audit.Entry{early, late} {
+		rec, err := first.Get(t.Context(), "north", e.RecordID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[i] = rec.Leaf.KeyRef
+	}
+	if keys[0] != keys[1] {
+		t.Errorf("one patient has the keys %s and %s", keys[0], keys[1])
+	}
+	verified(t, first.Reader, "north")
+}
+
+// TestStoreWithoutItsNodeKeyIsRefused covers a store without records too: a key made anew there would sign heads, and
+// would not be stored.
+func TestStoreWithoutItsNodeKeyIsRefused(t *testing.T) {
+	for records := range 2 {
+		r := newRegion(t)
+		l := r.open(t)
+		for range records {
+			appendOK(t, l, r.entry("north", "p1"))
+		}
+		l.Close()
+		r.memory().Edit(audit.Keys, "", []byte("node/1"), drop)
+		_, err := r.tryOpen(t)
+		if !errors.Is(err, audit.ErrCorrupt) || !strings.Contains(err.Error(), "no node key") {
+			t.Errorf("with %d records: %v, want ErrCorrupt", records, err)
+		}
+		if value(r.memory(), "", audit.Keys, []byte("node/1")) != nil {
+			t.Error("a key was stored in place of the one that was lost")
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/audittest"
+	"github.com/precept-cds/precept/engine/tenant"
 )
 
 func leafKey(log string, index int) []byte {
@@ -30,8 +31,8 @@ func flip(at int) func([]byte) []byte {
 func drop([]byte) []byte { return nil }
 
 // value reads a stored value, to be put somewhere else.
-func value(m *audittest.Memory, s audit.Space, key []byte) (v []byte) {
-	m.Edit(s, "north", key, func(b []byte) []byte { v = bytes.Clone(b); return b })
+func value(m *audittest.Memory, t tenant.ID, s audit.Space, key []byte) (v []byte) {
+	m.Edit(s, t, key, func(b []byte) []byte { v = bytes.Clone(b); return b })
 	return v
 }
 
@@ -45,7 +46,7 @@ func TestTamperingIsNamed(t *testing.T) {
 		index         int64
 	}{
 		"bodies of two records swapped": {func(m *audittest.Memory) {
-			a, b := value(m, audit.Bodies, leafKey(march, 1)), value(m, audit.Bodies, leafKey(march, 2))
+			a, b := value(m, "north", audit.Bodies, leafKey(march, 1)), value(m, "north", audit.Bodies, leafKey(march, 2))
 			m.Edit(audit.Bodies, "north", leafKey(march, 1), func([]byte) []byte { return b })
 			m.Edit(audit.Bodies, "north", leafKey(march, 2), func([]byte) []byte { return a })
 		}, "body", "not the one in the leaf", march, 2},
@@ -65,18 +66,18 @@ func TestTamperingIsNamed(t *testing.T) {
 		"tree hash flipped": {func(m *audittest.Memory) { m.Edit(audit.Leaves, "north", leafKey(march, 1), flip(40)) },
 			"tree", "not those of the leaves", march, 1},
 		"leaves swapped": {func(m *audittest.Memory) {
-			a, b := value(m, audit.Leaves, leafKey(march, 0)), value(m, audit.Leaves, leafKey(march, 2))
+			a, b := value(m, "north", audit.Leaves, leafKey(march, 0)), value(m, "north", audit.Leaves, leafKey(march, 2))
 			m.Edit(audit.Leaves, "north", leafKey(march, 0), func([]byte) []byte { return b })
 			m.Edit(audit.Leaves, "north", leafKey(march, 2), func([]byte) []byte { return a })
 		}, "order", "index is 2", march, 0},
 		"leaf beyond the head": {func(m *audittest.Memory) {
-			a := value(m, audit.Leaves, leafKey(may, 1))
+			a := value(m, "north", audit.Leaves, leafKey(may, 1))
 			m.Edit(audit.Leaves, "north", leafKey(may, 2), func([]byte) []byte { return a })
 		}, "head", "beyond", may, -1},
 		"head flipped": {func(m *audittest.Memory) { m.Edit(audit.Heads, "north", []byte("audit"), flip(-20)) },
 			"head", "signature", "audit", -1},
 		"older head put back": {func(m *audittest.Memory) {
-			a := value(m, audit.Heads, []byte(march))
+			a := value(m, "north", audit.Heads, []byte(march))
 			m.Edit(audit.Heads, "north", []byte("audit"), func([]byte) []byte { return a })
 		}, "high-water mark", "not in the store", may, -1},
 		"month removed": {func(m *audittest.Memory) { m.Edit(audit.Heads, "north", []byte(april), drop) },
@@ -84,7 +85,7 @@ func TestTamperingIsNamed(t *testing.T) {
 		"first month removed": {func(m *audittest.Memory) { m.Edit(audit.Heads, "north", []byte(march), drop) },
 			"month chain", "not there", april, 0},
 		"record not found by its id": {func(m *audittest.Memory) {
-			v := value(m, audit.Leaves, leafKey(march, 1))
+			v := value(m, "north", audit.Leaves, leafKey(march, 1))
 			at := bytes.Index(v, []byte(`"recordId":"`)) + len(`"recordId":"`)
 			key, err := uuid.ParseBytes(v[at : at+36])
 			if err != nil {

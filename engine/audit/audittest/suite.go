@@ -24,12 +24,18 @@ import (
 func Run(t *testing.T, open func(t *testing.T, name string) audit.Store) {
 	for name, test := range map[string]func(*testing.T, func(*testing.T, string) audit.Store){
 		"values":       testValues,
+		"many":         testMany,
 		"expectations": testExpectations,
+		"conflicts":    testConflicts,
 		"append only":  testAppendOnly,
+		"not applied":  testNotApplied,
 		"scan":         testScan,
 		"views":        testViews,
+		"notify":       testNotify,
+		"resolve":      testResolve,
 		"reopen":       testReopen,
 		"log":          testLog,
+		"faults":       testFaults,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}
@@ -108,13 +114,46 @@ func testValues(t *testing.T, open func(*testing.T, string) audit.Store) {
 	if !bytes.Equal(get(t, s, audit.Blobs, "", "big"), big) {
 		t.Error("a large value came back changed")
 	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.Commit(ended, &audit.Batch{Put: []audit.Item{item(audit.Heads, "north", "late", "x")}}); !errors.Is(err, context.Canceled) {
-		t.Errorf("commit after cancel: %v", err)
+}
+
+// testMany reads many values with one call, in the order asked for.
+func testMany(t *testing.T, open func(*testing.T, string) audit.Store) {
+	s := open(t, "many")
+	closing(t, s)
+	var b audit.Batch
+	var keys []audit.Key
+	for i := range 2000 {
+		tn := tenant.ID([]string{"north", "south"}[i%2])
+		key := strconv.Itoa(i)
+		keys = append(keys, audit.Key{Space: audit.Space(i) % audit.Spaces, Tenant: tn, Key: []byte(key)})
+		if i%3 != 0 {
+			b.Put = append(b.Put, item(keys[i].Space, tn, key, "value "+key))
+		}
 	}
-	if get(t, s, audit.Heads, "north", "late") != nil {
-		t.Error("a commit after cancel was applied")
+	empty := audit.Key{Space: audit.Heads, Tenant: "north", Key: []byte("empty")}
+	b.Put = append(b.Put, audit.Item{Space: empty.Space, Tenant: empty.Tenant, Key: empty.Key, Value: []byte{}})
+	commit(t, s, b)
+	slices.Reverse(keys)
+	keys = append(keys, keys[0], empty, keys[1])
+	err := s.View(t.Context(), func(v audit.View) error {
+		values, err := v.GetMany(keys)
+		if err != nil || len(values) != len(keys) {
+			t.Fatalf("%d values for %d keys, %v", len(values), len(keys), err)
+		}
+		for i, k := range keys {
+			want, err := v.Get(k.Space, k.Tenant, k.Key)
+			if err != nil || (values[i] == nil) != (want == nil) || !bytes.Equal(values[i], want) {
+				t.Fatalf("value %d of %s %s %s is %q, want %q, %v", i, k.Space, k.Tenant, k.Key, values[i], want, err)
+			}
+		}
+		none, err := v.GetMany(nil)
+		if len(none) != 0 {
+			t.Errorf("%d values for no keys", len(none))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -164,6 +203,123 @@ func testExpectations(t *testing.T, open func(*testing.T, string) audit.Store) {
 	}
 }
 
+// testConflicts wants a conflict to name all tenants whose expectations do not hold, and no other.
+func testConflicts(t *testing.T, open func(*testing.T, string) audit.Store) {
+	s := open(t, "conflicts")
+	closing(t, s)
+	var b audit.Batch
+	for _, tn := range []tenant.ID{"a", "b", "c", "d"} {
+		b.Put = append(b.Put, item(audit.Heads, tn, "audit", "1"))
+	}
+	commit(t, s, b)
+	old := func(tn tenant.ID) audit.Item { return item(audit.Heads, tn, "audit", "0") }
+	now := func(tn tenant.ID) audit.Item { return item(audit.Heads, tn, "audit", "1") }
+	for name, c := range map[string]struct {
+		expect []audit.Item
+		want   []tenant.ID
+	}{
+		"one":   {[]audit.Item{now("a"), old("b"), now("c")}, []tenant.ID{"b"}},
+		"two":   {[]audit.Item{old("a"), now("b"), old("d")}, []tenant.ID{"a", "d"}},
+		"twice": {[]audit.Item{old("c"), {Space: audit.Heads, Tenant: "c", Key: []byte("audit")}, now("a")}, []tenant.ID{"c"}},
+	} {
+		err := s.Commit(t.Context(), &audit.Batch{Expect: c.expect, Put: []audit.Item{item(audit.Heads, "a", "audit", "2")}})
+		var conflict *audit.ConflictError
+		if !errors.As(err, &conflict) || !errors.Is(err, audit.ErrConflict) {
+			t.Fatalf("%s: %v, want a ConflictError", name, err)
+		}
+		if slices.Sort(conflict.Tenants); !slices.Equal(conflict.Tenants, c.want) {
+			t.Errorf("%s: conflict of %q, want %q", name, conflict.Tenants, c.want)
+		}
+		if got := get(t, s, audit.Heads, "a", "audit"); string(got) != "1" {
+			t.Errorf("%s: a refused batch was applied", name)
+		}
+	}
+}
+
+// testNotApplied ends a call before it began.
+func testNotApplied(t *testing.T, open func(*testing.T, string) audit.Store) {
+	s := open(t, "not-applied")
+	closing(t, s)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := s.Commit(ended, &audit.Batch{Put: []audit.Item{item(audit.Heads, "north", "late", "x")}})
+	if !errors.Is(err, audit.ErrNotApplied) || !errors.Is(err, context.Canceled) {
+		t.Errorf("commit after its call ended: %v, want ErrNotApplied and the reason", err)
+	}
+	if get(t, s, audit.Heads, "north", "late") != nil {
+		t.Error("a commit that was not applied was applied")
+	}
+	if err := s.View(ended, func(audit.View) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("view after its call ended: %v", err)
+	}
+}
+
+// testNotify wants growth of release logs to be told, and nothing else, to callees that use the store.
+func testNotify(t *testing.T, open func(*testing.T, string) audit.Store) {
+	s := open(t, "notify")
+	closing(t, s)
+	told := [2]chan tenant.ID{make(chan tenant.ID, 100), make(chan tenant.ID, 100)}
+	stop := [2]func(){}
+	for i := range told {
+		stop[i] = s.Notify(func(tn tenant.ID) {
+			// A callee may be in need of the store, whatever the committing call holds.
+			get(t, s, audit.Heads, tn, "releases")
+			commit(t, s, audit.Batch{Put: []audit.Item{item(audit.Meta, tn, "seen", strconv.Itoa(i))}})
+			told[i] <- tn
+		})
+	}
+	wait := func(i int, want tenant.ID) {
+		t.Helper()
+		select {
+		case tn := <-told[i]:
+			if tn != want {
+				t.Errorf("told of %q, want %q", tn, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("follower %d is not told of %q", i, want)
+		}
+	}
+	head := item(audit.Heads, "north", "releases", "1")
+	commit(t, s, audit.Batch{Put: []audit.Item{item(audit.Heads, "north", "audit", "1"), item(audit.Keys, "north", "releases", "1")}})
+	commit(t, s, audit.Batch{Put: []audit.Item{head, item(audit.Heads, "east", "audit", "1"), item(audit.Heads, "south", "releases", "1")}})
+	for i := range told {
+		wait(i, "north")
+		wait(i, "south")
+	}
+	refused := audit.Batch{Expect: []audit.Item{item(audit.Heads, "north", "releases", "0")}, Put: []audit.Item{head}}
+	if err := s.Commit(t.Context(), &refused); !errors.Is(err, audit.ErrConflict) {
+		t.Errorf("conflict: %v", err)
+	}
+	stop[0]()
+	commit(t, s, audit.Batch{Put: []audit.Item{item(audit.Heads, "west", "releases", "1")}})
+	wait(1, "west")
+	stop[1]()
+	if len(told[0])+len(told[1]) > 0 {
+		t.Errorf("told too much: %d and %d more", len(told[0]), len(told[1]))
+	}
+}
+
+// testResolve asks a store that can tell for what it stored.
+func testResolve(t *testing.T, open func(*testing.T, string) audit.Store) {
+	s := open(t, "resolve")
+	closing(t, s)
+	commit(t, s, audit.Batch{Put: []audit.Item{item(audit.Records, "north", "k", "v")}})
+	r, ok := s.(audit.Resolver)
+	if !ok {
+		return // it says that it cannot tell
+	}
+	err := r.Resolve(t.Context(), func(v audit.View) error {
+		got, err := v.Get(audit.Records, "north", []byte("k"))
+		if string(got) != "v" {
+			t.Errorf("a durable commit is not shown: %q", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func testAppendOnly(t *testing.T, open func(*testing.T, string) audit.Store) {
 	s := open(t, "append-only")
 	closing(t, s)
@@ -177,8 +333,9 @@ func testAppendOnly(t *testing.T, open func(*testing.T, string) audit.Store) {
 		commit(t, s, audit.Batch{Put: []audit.Item{item(space, "north", "k", "first")}})
 		commit(t, s, audit.Batch{Put: []audit.Item{item(space, "north", "k", "first")}})
 		err := s.Commit(t.Context(), &audit.Batch{Put: []audit.Item{item(audit.Heads, "north", "h", "x"), item(space, "north", "k", "second")}})
-		if !errors.Is(err, audit.ErrConflict) {
-			t.Errorf("%s: changing a stored value: %v, want ErrConflict", space, err)
+		var conflict *audit.ConflictError
+		if !errors.As(err, &conflict) || !slices.Equal(conflict.Tenants, []tenant.ID{"north"}) {
+			t.Errorf("%s: changing a stored value: %v, want a conflict of its tenant", space, err)
 		}
 		if got := get(t, s, space, "north", "k"); string(got) != "first" || get(t, s, audit.Heads, "north", "h") != nil {
 			t.Errorf("%s: a refused batch was applied", space)
@@ -296,28 +453,36 @@ func testReopen(t *testing.T, open func(*testing.T, string) audit.Store) {
 	}
 }
 
-// testLog runs a whole log on the store: two nodes append for two tenants, over a change of month; then
-// everything is verified.
-func testLog(t *testing.T, open func(*testing.T, string) audit.Store) {
-	s := open(t, "log")
-	closing(t, s)
+// suiteRegion makes what the nodes of one region share beside the store, and opens nodes.
+func suiteRegion(t *testing.T) (clock *Clock, node func(audit.Store) *audit.Log) {
+	t.Helper()
 	kms, err := keyring.CreateFileKMS(filepath.Join(t.TempDir(), "region.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	clock := &Clock{Now: time.Date(2026, 3, 31, 23, 59, 0, 0, time.UTC)}
-	node := func() *audit.Log {
+	clock = &Clock{Now: time.Date(2026, 3, 31, 23, 59, 0, 0, time.UTC)}
+	return clock, func(s audit.Store) *audit.Log {
 		ring, err := keyring.New(keyring.Config{Region: "eu", KMS: kms, Lookup: audit.KeyLookup(s), Rand: rand.Reader})
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := audit.Open(t.Context(), audit.Config{Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: clock.Time, Rand: rand.Reader})
+		l, err := audit.Open(context.WithoutCancel(t.Context()), audit.Config{
+			Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: clock.Time, Rand: rand.Reader,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return l
 	}
-	nodes := []*audit.Log{node(), node()}
+}
+
+// testLog runs a whole log on the store: two nodes append for two tenants, over a change of month; then
+// everything is verified.
+func testLog(t *testing.T, open func(*testing.T, string) audit.Store) {
+	s := open(t, "log")
+	closing(t, s)
+	clock, node := suiteRegion(t)
+	nodes := []*audit.Log{node(s), node(s)}
 	var wg sync.WaitGroup
 	for round := range 2 {
 		for g := range 6 {

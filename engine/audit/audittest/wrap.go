@@ -3,6 +3,8 @@ package audittest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -13,63 +15,126 @@ import (
 // A Fault is a way for a commit to fail.
 type Fault int
 
-// The two ways: nothing was stored, or everything was, and nobody can tell.
+// The ways.
 const (
-	Lost Fault = iota
-	Kept
+	Lost    Fault = iota // nothing was stored, and nobody can tell
+	Kept                 // everything was stored, and nobody can tell
+	Refused              // nothing was stored, and the store says so
+	Torn                 // the first tenant's part was stored, against all promises, and nobody can tell
 )
 
 // String names the fault.
-func (f Fault) String() string { return [...]string{"lost", "kept but reported lost"}[f] }
+func (f Fault) String() string {
+	return [...]string{"lost", "kept but reported lost", "refused", "torn"}[f]
+}
 
 // ErrBroken is what a broken commit returns.
 var ErrBroken = errors.New("input/output error")
 
-// Faulty breaks one commit of the store inside.
+// Faulty breaks commits of the store inside, and cannot tell what became of them.
 type Faulty struct {
 	audit.Store
 
-	mu    sync.Mutex
-	after int // commits that still work; negative: all
-	fault Fault
-	count int
+	mu     sync.Mutex
+	after  int // commits that still work before the next fault; negative: all
+	faults []Fault
+	every  int // commits from one fault to the next; 0: there is no next one
+	count  int
+	broken int
 }
 
-// NewFaulty wraps a store; nothing is broken until Break.
+// NewFaulty wraps a store; nothing is broken until Break or Every.
 func NewFaulty(s audit.Store) *Faulty { return &Faulty{Store: s, after: -1} }
 
 // Break lets n more commits work and breaks the one after.
 func (f *Faulty) Break(n int, fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.after, f.fault = n, fault
+	f.after, f.faults, f.every = n, []Fault{fault}, 0
 }
 
-// Commits says how many commits were asked for.
-func (f *Faulty) Commits() int {
+// Every breaks each n-th commit from now on, in these ways in turn.
+func (f *Faulty) Every(n int, faults ...Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.count
+	f.after, f.faults, f.every = n-1, faults, n
+}
+
+// Commits says how many commits were asked for, and how many of them were broken.
+func (f *Faulty) Commits() (all, broken int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count, f.broken
+}
+
+// next says what is to become of the next commit.
+func (f *Faulty) next() (fault Fault, breaks bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count++
+	if breaks = f.after == 0; breaks {
+		fault = f.faults[f.broken%len(f.faults)]
+		f.broken++
+		f.after = f.every
+	}
+	if f.after >= 0 {
+		f.after--
+	}
+	return fault, breaks
 }
 
 // Commit implements [audit.Store].
 func (f *Faulty) Commit(ctx context.Context, b *audit.Batch) error {
-	f.mu.Lock()
-	f.count++
-	broken, fault := f.after == 0, f.fault
-	if f.after >= 0 {
-		f.after--
-	}
-	f.mu.Unlock()
-	if !broken {
+	fault, breaks := f.next()
+	if !breaks {
 		return f.Store.Commit(ctx, b)
 	}
-	if fault == Kept {
+	switch fault {
+	case Refused:
+		return fmt.Errorf("%w: %w", audit.ErrNotApplied, ErrBroken)
+	case Torn:
+		first := b.Put[0].Tenant
+		b = &audit.Batch{Put: slices.DeleteFunc(slices.Clone(b.Put), func(i audit.Item) bool { return i.Tenant != first })}
+		fallthrough
+	case Kept:
 		if err := f.Store.Commit(ctx, b); err != nil {
 			return err
 		}
 	}
 	return ErrBroken
+}
+
+// Resolving is a Faulty store that can tell what became of its commits.
+type Resolving struct {
+	*Faulty
+	blind int
+	mu    sync.Mutex
+	asked int
+}
+
+var _ audit.Resolver = (*Resolving)(nil)
+
+// NewResolving makes a faulty store able to tell what became of its commits, but for the first blind times it is
+// asked; negative means always.
+func NewResolving(f *Faulty, blind int) *Resolving { return &Resolving{Faulty: f, blind: blind} }
+
+// Resolve implements [audit.Resolver].
+func (r *Resolving) Resolve(ctx context.Context, fn func(audit.View) error) error {
+	r.mu.Lock()
+	r.asked++
+	blind := r.blind < 0 || r.asked <= r.blind
+	r.mu.Unlock()
+	if blind {
+		return fmt.Errorf("connecting: %w", ErrBroken)
+	}
+	return r.View(ctx, fn)
+}
+
+// Asked says how often it was asked to tell.
+func (r *Resolving) Asked() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked
 }
 
 // Counter counts what is asked of the store inside.
