@@ -7,7 +7,8 @@
 //
 //	{"v":1,"kind":"decision","tenantRef":"4be1...","recordId":"019cb2a0-...","index":7,
 //	 "decided":"2026-03-02T15:00:00.000Z","committed":"2026-03-02T15:00:00.004Z","engine":"1.4.0","library":"1.0.0",
-//	 "releaseIndex":12,"schema":"precept-record/1","commit":"9f0c...","ctDigest":"77aa...","ctLen":9152,"keyRef":"5d1e..."}
+//	 "releaseIndex":12,"schema":"precept-record/1","commit":"9f0c...","ctDigest":"77aa...","ctLen":9152,
+//	 "keyRef":"5d1e..."}
 //
 // on one line and without the spaces shown here. It names no patient, not even by a digest. A leaf of kind
 // statement ends with "statement": the SHA-256 of the envelope at releaseIndex in the release log. A leaf of
@@ -34,10 +35,13 @@
 //
 // [Log.Append] returns a receipt only after leaf, ciphertext, hashes, indexes, new keys and signed head are
 // durable in one transaction of the store. Record ids are unique per tenant; an entry with the idempotency bytes
-// of an earlier one adds nothing and yields the first one's receipt. A decision is stored under the release log that
-// it was made under, and no later one: a statement that came first refuses it, whichever node took it. Committed times never go back within a
-// tenant. If nobody can tell what became of a commit, the log refuses everything from then on, reads too, and the
-// next start checks.
+// of an earlier one adds nothing and yields the first one's receipt. Committed times never go back within a tenant.
+//
+// A decision is stored only while the release log is the one it was made under: once a statement was stored, by
+// whatever node, decisions made without it are refused.
+//
+// If nobody can tell what became of a commit, the log refuses everything from then on, reads too, and the next
+// start runs the check.
 //
 // Not guaranteed: that an input was true, that every decision was given to Append, or the true order of events
 // between two heads that somebody outside has seen. Somebody who holds both the store and the node key can write
@@ -56,22 +60,23 @@ import (
 
 // Errors of this package. Others are errors of the store or of the context.
 var (
-	// ErrBusy says that the queue is full. Nothing was stored; answer 503 and let the caller retry.
-	ErrBusy = errors.New("audit log busy: too many records wait to be stored")
+	// ErrBusy says that the queue is full, or that other nodes keep writing to the same tenant. Nothing was stored;
+	// answer 503 and let the caller retry.
+	ErrBusy = errors.New("audit log busy: too many records are waiting to be stored")
 	// ErrStore says that a commit failed and its outcome is unknown. No answer may leave, and nothing is read any
 	// more: what a read shows may not be durable. Close the store and open it again, through the check; a retry
 	// with the same idempotency bytes then finds the record if it was stored.
 	ErrStore = errors.New("audit store failed, outcome unknown: close it, the next start runs the check")
 	// ErrClosed says that the log was closed. Nothing was stored.
 	ErrClosed = errors.New("audit log closed")
-	// ErrEntry says that an entry is not well formed: a mistake of the calling code.
-	ErrEntry = errors.New("audit entry not well formed")
+	// ErrEntry says that an entry is malformed: a mistake of the calling code.
+	ErrEntry = errors.New("malformed audit entry")
 	// ErrDuplicate says that the record id is taken. Nothing was stored; make a new id.
 	ErrDuplicate = errors.New("record id already used")
 	// ErrMoved says that the release log has another size than the one that a statement was checked against, or a
 	// decision made under. Nothing was stored: read the release log, then check or decide again.
 	ErrMoved = errors.New("release log has moved on")
-	// ErrNotFound says that this tenant has no such record, log or blob. Other tenants' look the same.
+	// ErrNotFound says that this tenant has no such record, log or blob. Those of other tenants look the same.
 	ErrNotFound = errors.New("not found")
 	// ErrErased says that the key of a record was destroyed: its body is gone for good, its leaf and proof remain.
 	ErrErased = keyring.ErrErased
@@ -83,10 +88,10 @@ var (
 	// ErrForeign says that the store belongs to another region or another name prefix. Use the right store.
 	ErrForeign = errors.New("store belongs to another region")
 	// ErrMark says that the high-water mark is missing or damaged.
-	ErrMark = errors.New("high-water mark not usable")
-	// ErrFilter says that a query cannot be run as asked: a bad cursor or limit, or keys that are not at hand.
-	ErrFilter = errors.New("query not usable")
-	// ErrReceipt says that text is not a receipt, or a receipt does not hold.
+	ErrMark = errors.New("high-water mark unusable")
+	// ErrFilter says that a query cannot be run as asked: a bad cursor or limit, or keys that are not available.
+	ErrFilter = errors.New("unusable query")
+	// ErrReceipt says that a text is not a receipt, or that a receipt does not hold.
 	ErrReceipt = errors.New("not a valid receipt")
 )
 

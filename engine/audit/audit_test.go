@@ -43,7 +43,8 @@ func newRegion(t testing.TB) *region {
 
 func (r *region) config(t testing.TB) audit.Config {
 	t.Helper()
-	ring, err := keyring.New(keyring.Config{Region: "eu", KMS: r.kms, Lookup: audit.KeyLookup(r.store), Rand: rand.Reader})
+	ring, err := keyring.New(keyring.Config{Region: "eu", KMS: r.kms, Lookup: audit.KeyLookup(r.store),
+		Rand: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,8 @@ func (r *region) entry(tn tenant.ID, patient string) audit.Entry {
 
 func (r *region) statement(tn tenant.ID, index int64) audit.Entry {
 	e := r.entry(tn, "")
-	e.Kind, e.Patient, e.Statement, e.StatementIndex = audit.Statement, audit.Patient{}, fmt.Appendf(nil, "envelope %d of %s", index, tn), index
+	e.Kind, e.Patient, e.StatementIndex = audit.Statement, audit.Patient{}, index
+	e.Statement = fmt.Appendf(nil, "envelope %d of %s", index, tn)
 	return e
 }
 
@@ -147,7 +149,8 @@ func TestRecordIsReadProvedAndFound(t *testing.T) {
 		if err != nil || !bytes.Equal(rec.Body, bytes.Join(entries[i].Body, nil)) {
 			t.Errorf("record %d: body %q, %v", i, rec.Body, err)
 		}
-		if rec.Leaf.Kind != audit.Decision || rec.Leaf.Index != int64(i) || rec.Leaf.CTLen%64 != 0 || bytes.Contains(rec.Bytes, []byte("p0")) {
+		if rec.Leaf.Kind != audit.Decision || rec.Leaf.Index != int64(i) || rec.Leaf.CTLen%64 != 0 ||
+			bytes.Contains(rec.Bytes, []byte("p0")) {
 			t.Errorf("leaf %d: %s", i, rec.Bytes)
 		}
 		p, err := l.Proof(t.Context(), "north", rc.RecordID)
@@ -189,7 +192,7 @@ func TestListFindsByTimePatientRuleAndKind(t *testing.T) {
 		r.clock.Add(time.Minute)
 	}
 	appendOK(t, l, r.entry("south", "p0"))
-	base := "https://ehr.example/fhir"
+	p1 := audit.Patient{Base: "https://ehr.example/fhir", ID: "p1"}
 	for name, c := range map[string]struct {
 		f    audit.Filter
 		want int
@@ -198,15 +201,15 @@ func TestListFindsByTimePatientRuleAndKind(t *testing.T) {
 		"from":             {audit.Filter{From: start.Add(10 * time.Minute)}, 10},
 		"to":               {audit.Filter{To: start.Add(10 * time.Minute)}, 10},
 		"from to":          {audit.Filter{From: start.Add(5 * time.Minute), To: start.Add(10 * time.Minute)}, 5},
-		"patient":          {audit.Filter{Patient: audit.Patient{Base: base, ID: "p1"}}, 5},
-		"patient from":     {audit.Filter{Patient: audit.Patient{Base: base, ID: "p1"}, From: start.Add(2 * time.Minute)}, 4},
+		"patient":          {audit.Filter{Patient: p1}, 5},
+		"patient from":     {audit.Filter{Patient: p1, From: start.Add(2 * time.Minute)}, 4},
 		"other base":       {audit.Filter{Patient: audit.Patient{Base: "https://x", ID: "p1"}}, 0},
 		"rule of all":      {audit.Filter{Rule: "renal_dosing/metformin-contraindicated"}, 20},
 		"rule of some":     {audit.Filter{Rule: "interactions/p2"}, 5},
 		"unknown rule":     {audit.Filter{Rule: "x/y"}, 0},
 		"kind":             {audit.Filter{Kind: audit.Refusal}, 4},
-		"patient and kind": {audit.Filter{Kind: audit.Refusal, Patient: audit.Patient{Base: base, ID: "p1"}}, 1},
-		"patient and rule": {audit.Filter{Rule: "interactions/p2", Patient: audit.Patient{Base: base, ID: "p1"}}, 0},
+		"patient and kind": {audit.Filter{Kind: audit.Refusal, Patient: p1}, 1},
+		"patient and rule": {audit.Filter{Rule: "interactions/p2", Patient: p1}, 0},
 		"before the epoch": {audit.Filter{From: time.Unix(-5, 0), To: time.Unix(-1, 0)}, 0},
 	} {
 		for _, limit := range []int{0, 1, 3, 20} {
@@ -237,7 +240,8 @@ func TestListFindsByTimePatientRuleAndKind(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]audit.Filter{
-		"cursor": {Cursor: "x"}, "short cursor": {Cursor: "AAAA"}, "limit": {Limit: 1001}, "negative": {Limit: -1}, "kind": {Kind: "nothing"},
+		"cursor": {Cursor: "x"}, "short cursor": {Cursor: "AAAA"}, "limit": {Limit: 1001}, "negative": {Limit: -1},
+		"kind": {Kind: "nothing"},
 	} {
 		if _, err := l.List(t.Context(), "north", f); !errors.Is(err, audit.ErrFilter) {
 			t.Errorf("bad %s: %v, want ErrFilter", name, err)
@@ -285,7 +289,8 @@ func TestRepeatYieldsTheFirstRecord(t *testing.T) {
 	again.Idem = first.Idem
 	for range 2 {
 		got := appendOK(t, l, again)
-		if !got.Repeated || got.RecordID != want.RecordID || got.Index != want.Index || got.Leaf != want.Leaf || got.Size != 2 {
+		if !got.Repeated || got.RecordID != want.RecordID || got.Index != want.Index || got.Leaf != want.Leaf ||
+			got.Size != 2 {
 			t.Errorf("repeat: %+v, want that of %+v", got, want)
 		}
 		if err := got.Verify(l.NodeKey()); err != nil {
@@ -384,7 +389,8 @@ func TestMonthsAreChained(t *testing.T) {
 		t.Errorf("committed times go back: %v then %v, %v", recB.Leaf.Committed, recC.Leaf.Committed, err)
 	}
 	heads, err := l.Logs(t.Context(), "north")
-	if err != nil || len(heads) != 3 || heads[0].Log != "audit/2026-03" || heads[0].Size != 1 || heads[1].Size != 3 || heads[2].Size != 2 {
+	if err != nil || len(heads) != 3 || heads[0].Log != "audit/2026-03" || heads[0].Size != 1 || heads[1].Size != 3 ||
+		heads[2].Size != 2 {
 		t.Errorf("logs %+v, %v", heads, err)
 	}
 	verified(t, l.Reader, "north")
@@ -410,7 +416,8 @@ func TestStatementsAreOrderedAndRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.Index != n || string(s.Envelope) != fmt.Sprintf("envelope %d of north", n) || s.Record == "" || s.Decided.IsZero() {
+			if s.Index != n || string(s.Envelope) != fmt.Sprintf("envelope %d of north", n) || s.Record == "" ||
+				s.Decided.IsZero() {
 				t.Errorf("statement %d: %+v", n, s)
 			}
 			n++
@@ -430,9 +437,10 @@ func TestStatementsAreOrderedAndRead(t *testing.T) {
 		t.Errorf("proof beyond the end: %v", err)
 	}
 	verified(t, l.Reader, "north")
-	r.memory().Edit(audit.Leaves, "north", append([]byte("releases\x00\x00\x00\x00\x00\x00\x00\x00"), 2), func(b []byte) []byte {
-		return bytes.Replace(b, []byte("envelope"), []byte("Envelope"), 1)
-	})
+	r.memory().Edit(audit.Leaves, "north", append([]byte("releases\x00\x00\x00\x00\x00\x00\x00\x00"), 2),
+		func(b []byte) []byte {
+			return bytes.Replace(b, []byte("envelope"), []byte("Envelope"), 1)
+		})
 	var last error
 	for _, err := range l.Statements(t.Context(), "north", 0) {
 		last = err
@@ -514,10 +522,12 @@ func TestEntriesNotWellFormedAreRefused(t *testing.T) {
 		"half a patient":    func(e *audit.Entry) { e.Patient.Base = "" },
 		"statement missing": func(e *audit.Entry) { e.Kind = audit.Statement },
 		"statement extra":   func(e *audit.Entry) { e.Statement = []byte("x") },
-		"statement large":   func(e *audit.Entry) { e.Kind, e.Statement = audit.Statement, make([]byte, audit.MaxStatement+1) },
-		"body large":        func(e *audit.Entry) { e.Body = [][]byte{make([]byte, audit.MaxBody), {1}} },
-		"release":           func(e *audit.Entry) { e.Release = -1 },
-		"many rules":        func(e *audit.Entry) { e.Rules = make([]string, 5000) },
+		"statement large": func(e *audit.Entry) {
+			e.Kind, e.Statement = audit.Statement, make([]byte, audit.MaxStatement+1)
+		},
+		"body large": func(e *audit.Entry) { e.Body = [][]byte{make([]byte, audit.MaxBody), {1}} },
+		"release":    func(e *audit.Entry) { e.Release = -1 },
+		"many rules": func(e *audit.Entry) { e.Rules = make([]string, 5000) },
 	} {
 		e := r.entry("north", "p1")
 		spoil(&e)
@@ -534,7 +544,8 @@ func TestEntriesNotWellFormedAreRefused(t *testing.T) {
 	large := r.entry("north", "p1")
 	large.Body = [][]byte{bytes.Repeat([]byte("0123456789"), 1<<20), []byte("end")}
 	rc = appendOK(t, l, large)
-	if rec, err := l.Get(t.Context(), "north", rc.RecordID); err != nil || !bytes.Equal(rec.Body, bytes.Join(large.Body, nil)) {
+	rec, err := l.Get(t.Context(), "north", rc.RecordID)
+	if err != nil || !bytes.Equal(rec.Body, bytes.Join(large.Body, nil)) {
 		t.Errorf("10 MB body: %d bytes, %v", len(rec.Body), err)
 	}
 }

@@ -27,7 +27,8 @@ func fhirBody(seed uint64, size int) []byte {
 			`"display":"Creatinine [Mass/volume] in Serum"}]},"subject":{"reference":"Patient/%d"},`+
 			`"effectiveDateTime":"2026-02-%02dT%02d:%02d:00-05:00","valueQuantity":{"value":%d.%d,"unit":"mg/dL",`+
 			`"system":"http://unitsofmeasure.org","code":"mg/dL"}}},`,
-			r.Uint64(), r.Uint64(), r.IntN(90000), r.IntN(9), r.IntN(1000), 1+r.IntN(28), r.IntN(24), r.IntN(60), r.IntN(9), r.IntN(100))
+			r.Uint64(), r.Uint64(), r.IntN(90000), r.IntN(9), r.IntN(1000), 1+r.IntN(28), r.IntN(24), r.IntN(60), r.IntN(9),
+			r.IntN(100))
 	}
 	return append(b, `{}]}`...)
 }

@@ -28,7 +28,7 @@ func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
 	batch := &Batch{Put: []Item{{Space: Blobs, Key: d[:], Value: data}}}
 	err := l.outcome(batch, l.cfg.Store.Commit(ctx, batch))
 	if errors.Is(err, ErrConflict) {
-		err = fmt.Errorf("%w: other bytes lie under this digest", ErrCorrupt)
+		err = fmt.Errorf("%w: different bytes are stored under this digest", ErrCorrupt)
 	}
 	if err != nil {
 		return d, fmt.Errorf("storing blob: %w", err)

@@ -259,7 +259,8 @@ func TestMarkFile(t *testing.T) {
 	if _, err := r.tryOpen(t); !errors.Is(err, audit.ErrMark) {
 		t.Errorf("damaged line: %v, want ErrMark", err)
 	}
-	write(bytes.ReplaceAll(good, []byte("audit.example/eu/north/audit/2026-03"), []byte("audit.example/eu/north/audit/2026-02")))
+	write(bytes.ReplaceAll(good, []byte("audit.example/eu/north/audit/2026-03"),
+		[]byte("audit.example/eu/north/audit/2026-02")))
 	if _, err := r.tryOpen(t); !errors.Is(err, audit.ErrMark) {
 		t.Errorf("mark not signed: %v, want ErrMark", err)
 	}
@@ -318,7 +319,8 @@ func TestStoreOfAnotherRegionIsRefused(t *testing.T) {
 			t.Errorf("reading, other %s: %v, want ErrForeign", name, err)
 		}
 	}
-	if _, err := audit.OpenReader(t.Context(), audit.Config{Store: audittest.NewMemory(t)}); !errors.Is(err, audit.ErrNotFound) {
+	unused := audit.Config{Store: audittest.NewMemory(t)}
+	if _, err := audit.OpenReader(t.Context(), unused); !errors.Is(err, audit.ErrNotFound) {
 		t.Errorf("reading an unused store: %v", err)
 	}
 	for name, spoil := range map[string]func(*audit.Config){
@@ -366,10 +368,12 @@ func TestReadingWithoutKeys(t *testing.T) {
 	if rep := verified(t, reader, "north"); rep.Logs[0].Sealed != 301 || rep.Logs[0].Leaves != 301 {
 		t.Errorf("report %+v", rep.Logs[0])
 	}
-	if rec, err := reader.Get(t.Context(), "north", rc.RecordID); !errors.Is(err, audit.ErrFilter) || rec.Leaf.RecordID != rc.RecordID {
+	if rec, err := reader.Get(t.Context(), "north", rc.RecordID); !errors.Is(err, audit.ErrFilter) ||
+		rec.Leaf.RecordID != rc.RecordID {
 		t.Errorf("get without keys: %v", err)
 	}
-	if page, err := reader.List(t.Context(), "north", audit.Filter{Kind: audit.Decision, Limit: 1000}); err != nil || len(page.Records) != 301 {
+	if page, err := reader.List(t.Context(), "north", audit.Filter{Kind: audit.Decision, Limit: 1000}); err != nil ||
+		len(page.Records) != 301 {
 		t.Errorf("list without keys: %d, %v", len(page.Records), err)
 	}
 	if _, err := reader.List(t.Context(), "north", audit.Filter{Rule: "a/b"}); !errors.Is(err, audit.ErrFilter) {

@@ -101,7 +101,7 @@ func (l *Log) Watch(fn func(tenant.ID)) (stop func()) {
 
 // ReleaseSizes says how many statements the release logs of some tenants hold, or those of all tenants that have
 // records if none is named. It is cheap and nothing is proven: it tells whether [Reader.Statements], which proves
-// what it gives, has something new.
+// what it yields, has something new.
 func (r *Reader) ReleaseSizes(ctx context.Context, tenants ...tenant.ID) (map[tenant.ID]int64, error) {
 	sizes := make(map[tenant.ID]int64, len(tenants))
 	err := r.view(ctx, func(v View) error {

@@ -18,16 +18,27 @@ var moment = time.Date(2026, 3, 2, 15, 0, 0, 4e6, time.UTC)
 
 // leafVectors pin the bytes of leaves: if they change, old logs no longer verify.
 var leafVectors = map[string]Leaf{
-	`{"v":1,"kind":"decision","tenantRef":"00112233445566778899aabbccddeeff","recordId":"019cafab-6604-7000-8000-000000000001","index":7,"decided":"2026-03-02T15:00:00.004Z","committed":"2026-03-02T15:00:00.004Z","engine":"1.4.0","library":"1.0.0","releaseIndex":12,"schema":"precept-record/1","commit":"0100000000000000000000000000000000000000000000000000000000000000","ctDigest":"0200000000000000000000000000000000000000000000000000000000000000","ctLen":9152,"keyRef":"5d1e"}`: {
-		Kind: Decision, TenantRef: "00112233445566778899aabbccddeeff", RecordID: "019cafab-6604-7000-8000-000000000001", Index: 7, Decided: moment,
+	`{"v":1,"kind":"decision","tenantRef":"00112233445566778899aabbccddeeff",` +
+		`"recordId":"019cafab-6604-7000-8000-000000000001","index":7,"decided":"2026-03-02T15:00:00.004Z",` +
+		`"committed":"2026-03-02T15:00:00.004Z","engine":"1.4.0","library":"1.0.0","releaseIndex":12,` +
+		`"schema":"precept-record/1","commit":"0100000000000000000000000000000000000000000000000000000000000000",` +
+		`"ctDigest":"0200000000000000000000000000000000000000000000000000000000000000","ctLen":9152,"keyRef":"5d1e"}`: {
+		Kind: Decision, TenantRef: "00112233445566778899aabbccddeeff", RecordID: "019cafab-6604-7000-8000-000000000001",
+		Index: 7, Decided: moment,
 		Committed: moment, Engine: "1.4.0", Library: "1.0.0", ReleaseIndex: 12, Schema: "precept-record/1",
 		Commit: Digest{1}, CTDigest: Digest{2}, CTLen: 9152, KeyRef: "5d1e",
 	},
-	`{"v":1,"kind":"statement","tenantRef":"00","recordId":"019cafab-6604-7000-8000-000000000001","index":0,"decided":"2026-03-02T15:00:00.004Z","committed":"2026-03-02T15:00:00.004Z","engine":"","library":"","releaseIndex":0,"schema":"s","commit":"0100000000000000000000000000000000000000000000000000000000000000","ctDigest":"0200000000000000000000000000000000000000000000000000000000000000","ctLen":64,"keyRef":"5d1e","statement":"0300000000000000000000000000000000000000000000000000000000000000"}`: {
-		Kind: Statement, TenantRef: "00", RecordID: "019cafab-6604-7000-8000-000000000001", Decided: moment, Committed: moment, Schema: "s",
+	`{"v":1,"kind":"statement","tenantRef":"00","recordId":"019cafab-6604-7000-8000-000000000001","index":0,` +
+		`"decided":"2026-03-02T15:00:00.004Z","committed":"2026-03-02T15:00:00.004Z","engine":"","library":"",` +
+		`"releaseIndex":0,"schema":"s","commit":"0100000000000000000000000000000000000000000000000000000000000000",` +
+		`"ctDigest":"0200000000000000000000000000000000000000000000000000000000000000","ctLen":64,"keyRef":"5d1e",` +
+		`"statement":"0300000000000000000000000000000000000000000000000000000000000000"}`: {
+		Kind: Statement, TenantRef: "00", RecordID: "019cafab-6604-7000-8000-000000000001", Decided: moment,
+		Committed: moment, Schema: "s",
 		Commit: Digest{1}, CTDigest: Digest{2}, CTLen: 64, KeyRef: "5d1e", Statement: Digest{3},
 	},
-	`{"v":1,"kind":"checkpoint","tenantRef":"00","index":0,"committed":"2026-03-02T15:00:00.004Z","checkpoint":"a\n1\nAA==\n\n— a AAAA\n"}`: {
+	`{"v":1,"kind":"checkpoint","tenantRef":"00","index":0,"committed":"2026-03-02T15:00:00.004Z",` +
+		`"checkpoint":"a\n1\nAA==\n\n— a AAAA\n"}`: {
 		Kind: Checkpoint, TenantRef: "00", Committed: moment, Checkpoint: "a\n1\nAA==\n\n— a AAAA\n",
 	},
 }
@@ -85,7 +96,8 @@ func TestLeavesNotCanonicalAreRefused(t *testing.T) {
 }
 
 func sampleReceipt() Receipt {
-	r := Receipt{RecordID: "019cafab-6604-7000-8000-000000000001", Log: "a.example/eu/north/audit/2026-03", Index: 1, Size: 2, Leaf: tlog.Hash{1}, Root: tlog.Hash{2}}
+	r := Receipt{RecordID: "019cafab-6604-7000-8000-000000000001", Log: "a.example/eu/north/audit/2026-03", Index: 1,
+		Size: 2, Leaf: tlog.Hash{1}, Root: tlog.Hash{2}}
 	r.Note = []byte(r.Log + "\n2\n" + r.Root.String() + "\n\n— a.example AAAAAAAAAAAA\n")
 	return r
 }
@@ -100,9 +112,12 @@ func TestReceiptsNotWellFormedAreRefused(t *testing.T) {
 		}
 	}
 	for expect, c := range map[string][2]string{
-		"order": {`index=1, size=2`, `size=2, index=1`}, "no id": {`id=`, `iD=`}, "plus": {`index=1`, `index=+1`}, "zero": {`index=1`, `index=01`},
-		"beyond": {`index=1`, `index=2`}, "negative": {`index=1`, `index=-1`}, "other size": {`size=2`, `size=3`}, "space": {`, `, `,  `},
-		"quote": {`log="a`, `log="\"`}, "base64": {`leaf=:`, `leaf=:!`}, "extra": {`id="`, `x=1, id="`}, "id": {`-7000-`, `-4000-`},
+		"order": {`index=1, size=2`, `size=2, index=1`}, "no id": {`id=`, `iD=`}, "plus": {`index=1`, `index=+1`},
+		"zero":   {`index=1`, `index=01`},
+		"beyond": {`index=1`, `index=2`}, "negative": {`index=1`, `index=-1`}, "other size": {`size=2`, `size=3`},
+		"space": {`, `, `,  `},
+		"quote": {`log="a`, `log="\"`}, "base64": {`leaf=:`, `leaf=:!`}, "extra": {`id="`, `x=1, id="`},
+		"id":         {`-7000-`, `-4000-`},
 		"other root": {`root=:Ag`, `root=:AQ`}, "other log": {`log="a`, `log="b`}, "last": {`note=`, `more=`},
 	} {
 		bad := strings.Replace(good, c[0], c[1], 1)
@@ -121,7 +136,8 @@ func TestReceiptsNotWellFormedAreRefused(t *testing.T) {
 func TestProofMarshalsAsTlogProof(t *testing.T) {
 	p := Proof{Log: "a", Leaf: []byte("leaf"), Index: 5, Hashes: tlog.RecordProof{{1}, {2}}, Note: []byte("a\n6\nAA==\n\n— a AAAA\n")}
 	var back proof.TLogProof
-	if err := back.Unmarshal(p.Marshal()); err != nil || back.Index != 5 || len(back.Hashes) != 2 || back.Hashes[1] != [32]byte{2} {
+	if err := back.Unmarshal(p.Marshal()); err != nil || back.Index != 5 || len(back.Hashes) != 2 ||
+		back.Hashes[1] != [32]byte{2} {
 		t.Errorf("tlog-proof reads %+v, %v", back, err)
 	}
 	text := string(p.Marshal())
@@ -166,7 +182,8 @@ func TestLogNames(t *testing.T) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
-	for _, s := range []string{"", "audit", "audit/", "audit/2026-13", "audit/2026-3", "releases/2026-03", "audit/2026-03/", "Audit/2026-03"} {
+	for _, s := range []string{"", "audit", "audit/", "audit/2026-13", "audit/2026-3", "releases/2026-03",
+		"audit/2026-03/", "Audit/2026-03"} {
 		if _, err := ParseLogName(s); !errors.Is(err, ErrEntry) {
 			t.Errorf("%q was taken", s)
 		}

@@ -130,7 +130,7 @@ func openNote(origin string, signed []byte, node ed25519.PublicKey) (Head, error
 		return Head{}, fmt.Errorf("%w: signature of the head: %w", ErrCorrupt, err)
 	}
 	if len(c.Hash) != tlog.HashSize || c.Size > 1<<62 {
-		return Head{}, fmt.Errorf("%w: head of the wrong form", ErrCorrupt)
+		return Head{}, fmt.Errorf("%w: malformed head", ErrCorrupt)
 	}
 	return Head{Origin: origin, Size: int64(c.Size), Root: tlog.Hash(c.Hash), Note: signed}, nil
 }
@@ -159,7 +159,7 @@ func (e *edge) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 // completes is how many hashes the next leaf brings: its own and one for each subtree that ends with it.
 func (e *edge) completes() int { return 1 + bits.TrailingZeros64(uint64(e.size+1)) }
 
-// add appends a leaf hash and gives the hashes to be stored with it.
+// add appends a leaf hash and returns the hashes to be stored with it.
 func (e *edge) add(leaf tlog.Hash) ([]tlog.Hash, error) {
 	hashes, err := tlog.StoredHashesForRecordHash(e.size, leaf, e)
 	if err != nil {
@@ -264,7 +264,7 @@ func edgeIndexes(size int64) (indexes []int64) {
 	return indexes
 }
 
-// newEdge makes the edge of a tree from its hashes and checks that it gives the signed root.
+// newEdge makes the edge of a tree from its hashes and checks that it has the signed root.
 func newEdge(h Head, hashes []tlog.Hash) (*edge, error) {
 	e := &edge{size: h.Size}
 	for level := range e.hash {

@@ -14,7 +14,7 @@ import (
 // A Filter chooses records. Zero members do not restrict.
 type Filter struct {
 	From    time.Time // record ids of this time or later; the engine makes ids from the time of the decision
-	To      time.Time // record ids of before this time
+	To      time.Time // record ids before this time
 	Patient Patient
 	Rule    string // "<pack>/<rule>"
 	Kind    Kind
@@ -154,7 +154,7 @@ func (q *query) span(f Filter) error {
 	}
 	c, err := base64.RawURLEncoding.Strict().DecodeString(f.Cursor)
 	if err != nil || len(c) != 16 {
-		return fmt.Errorf("%w: cursor was not given by a list", ErrFilter)
+		return fmt.Errorf("%w: the cursor does not come from a list", ErrFilter)
 	}
 	if c = append(bytes.Clone(q.tag), c...); bytes.Compare(c, q.to) < 0 {
 		q.to = c

@@ -129,7 +129,7 @@ func claim(ctx context.Context, s Store, id identity, fresh []keyring.Named) err
 		return fmt.Errorf("reading the store's identity: %w", err)
 	}
 	if stored != nil && string(stored) != id.String() {
-		return fmt.Errorf("%w: it is %s, this is %s", ErrForeign, stored, id)
+		return fmt.Errorf("%w: it belongs to %s, this is %s", ErrForeign, stored, id)
 	}
 	if stored != nil && len(fresh) > 0 {
 		return fmt.Errorf("%w: the store has logs but no node key", ErrCorrupt)

@@ -118,7 +118,7 @@ func (r *Reader) prove(v View, t tenant.ID, log LogName, index int64, leaf []byt
 	return Proof{Log: h.Origin, Leaf: leaf, Index: index, Hashes: hashes, Note: h.Note}, nil
 }
 
-// proveIn proves one leaf under a head, and checks the proof: a store that was tampered with gives none.
+// proveIn proves one leaf under a head, and checks the proof: a store that was tampered with yields none.
 func proveIn(v View, t tenant.ID, h Head, index int64, leaf []byte) (tlog.RecordProof, error) {
 	if index < 0 || index >= h.Size {
 		return nil, fmt.Errorf("%w: leaf %d is not under the head of %s", ErrCorrupt, index, h.Log)
@@ -185,9 +185,10 @@ func (r *Reader) Checkpoint(ctx context.Context, t tenant.ID, log LogName) (note
 // TileHeight is the height of tiles of C2SP tlog-tiles: 256 hashes.
 const TileHeight = 8
 
-// Tile gives width hashes (1 to 256) of a log's tree, as C2SP tlog-tiles has them: level counts tiles from the
+// Tile returns width hashes (1 to 256) of a log's tree, as C2SP tlog-tiles has them: level counts tiles from the
 // leaves up, n along. A tile that is not complete under the newest head is ErrNotFound.
-func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, n int64, width int) (data []byte, err error) {
+func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, n int64, width int,
+) (data []byte, err error) {
 	if level < 0 || level > 62/TileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<TileHeight {
 		return nil, fmt.Errorf("reading tile: %w", ErrNotFound)
 	}
@@ -227,20 +228,23 @@ func (r *Reader) checkMark(v View, m MarkedHead) error {
 	}
 	h, err := r.logHead(v, m.Tenant, m.Log)
 	if errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("%w: %s had %d leaves and is not in the store (restore a newer copy of the store)", ErrCutShort, m.Log, marked.Size)
+		return fmt.Errorf("%w: %s had %d leaves and is not in the store (restore a newer copy of the store)",
+			ErrCutShort, m.Log, marked.Size)
 	}
 	if err != nil {
 		return err
 	}
 	if h.Size < marked.Size {
-		return fmt.Errorf("%w: %s had %d leaves, the store has %d (restore a newer copy of the store)", ErrCutShort, m.Log, marked.Size, h.Size)
+		return fmt.Errorf("%w: %s had %d leaves, the store has %d (restore a newer copy of the store)",
+			ErrCutShort, m.Log, marked.Size, h.Size)
 	}
 	root, err := tlog.TreeHash(marked.Size, storedHashes{v, m.Tenant, m.Log})
 	if err != nil {
 		return err
 	}
 	if root != marked.Root {
-		return fmt.Errorf("%w: the first %d leaves of %s are not those that were signed before", ErrCorrupt, marked.Size, m.Log)
+		return fmt.Errorf("%w: the first %d leaves of %s are not those that were signed before",
+			ErrCorrupt, marked.Size, m.Log)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func OpenReader(ctx context.Context, c Config) (*Reader, error) {
 		return nil, fmt.Errorf("opening audit store: %w", err)
 	}
 	if want := (identity{c.Prefix, c.Region}); want != (identity{}) && want != r.id {
-		return nil, fmt.Errorf("opening audit store: %w: it is %s, this is %s", ErrForeign, r.id, want)
+		return nil, fmt.Errorf("opening audit store: %w: it belongs to %s, this is %s", ErrForeign, r.id, want)
 	}
 	if r.node != nil {
 		return r, nil
@@ -79,7 +79,7 @@ func (r *Reader) view(ctx context.Context, fn func(View) error) error {
 // NodeKey is the public key that heads are checked with.
 func (r *Reader) NodeKey() ed25519.PublicKey { return bytes.Clone(r.node) }
 
-// head reads and checks the head stored under a stream or a closed log, and gives its stored bytes too.
+// head reads and checks the head stored under a stream or a closed log, and returns its stored bytes too.
 func (r *Reader) head(v View, t tenant.ID, key string) (Head, []byte, bool, error) {
 	value, err := v.Get(Heads, t, []byte(key))
 	if err != nil || value == nil {
@@ -93,7 +93,7 @@ func (r *Reader) head(v View, t tenant.ID, key string) (Head, []byte, bool, erro
 // logHead is the newest head of one log, whether it still grows or is closed.
 func (r *Reader) logHead(v View, t tenant.ID, log LogName) (Head, error) {
 	if _, err := ParseLogName(string(log)); err != nil {
-		return Head{}, fmt.Errorf("%w: no log has such a name", ErrNotFound)
+		return Head{}, fmt.Errorf("%w: there is no log of that name", ErrNotFound)
 	}
 	h, _, ok, err := r.head(v, t, log.stream())
 	if err != nil {
@@ -144,7 +144,7 @@ type Record struct {
 }
 
 // Get reads one record and opens its body, checking both against each other. If the body's key was destroyed,
-// the error is ErrErased, and without keys at hand ErrFilter; the rest of the Record is good then.
+// the error is ErrErased, and without keys available ErrFilter; the rest of the Record is good then.
 func (r *Reader) Get(ctx context.Context, t tenant.ID, id RecordID) (Record, error) {
 	var rec Record
 	var sealed []byte
@@ -219,7 +219,7 @@ func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []by
 		return nil, fmt.Errorf("%w: sealed body is not the one in the leaf", ErrCorrupt)
 	}
 	if r.cfg.Ring == nil {
-		return nil, fmt.Errorf("%w: no keys at hand", ErrFilter)
+		return nil, fmt.Errorf("%w: no keys available", ErrFilter)
 	}
 	keys, err := r.cfg.Ring.Tenant(ctx, string(t))
 	if err != nil {
@@ -271,7 +271,7 @@ func (r *Reader) lookup(ctx context.Context, t tenant.ID, kind, value string) (R
 
 func (r *Reader) keys(ctx context.Context, t tenant.ID) (*keyring.Tenant, error) {
 	if r.cfg.Ring == nil {
-		return nil, fmt.Errorf("%w: no keys at hand", ErrFilter)
+		return nil, fmt.Errorf("%w: no keys available", ErrFilter)
 	}
 	return r.cfg.Ring.Tenant(ctx, string(t))
 }

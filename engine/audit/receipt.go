@@ -22,7 +22,7 @@ type Receipt struct {
 	Size     int64     // of the signed head, greater than Index
 	Root     tlog.Hash // of the signed head
 	Note     []byte    // the signed head, a C2SP checkpoint
-	Repeated bool      // the entry was stored before; this is the first one's place, under a head of now
+	Repeated bool      // the entry was stored before; this is the first one's place, under the newest head
 }
 
 // maxReceipt bounds a receipt in a header.

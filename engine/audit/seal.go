@@ -112,7 +112,8 @@ func (s *sealer) decompress(frame []byte) (body []byte, err error) {
 	d := <-s.decoders
 	defer func() { s.decoders <- d }()
 	if d == nil {
-		d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxBody), zstd.WithDecoderLowmem(true))
+		d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxBody),
+			zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, fmt.Errorf("decompressing body: %w", err)
 		}

@@ -19,8 +19,8 @@ type ReleaseStatement struct {
 	Decided  time.Time // the log's time of the statement, at which it was checked
 }
 
-// Statements gives the release log from an index on, as of one signed head. Each envelope is checked against the
-// tree before it is given, so a folded state is that of the signed head; the sequence ends at the first error. A
+// Statements yields the release log from an index on, as of one signed head. Each envelope is checked against the
+// tree before it is yielded, so a folded state is that of the signed head; the sequence ends at the first error. A
 // tenant without release log has no statements.
 func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.Seq2[ReleaseStatement, error] {
 	return func(yield func(ReleaseStatement, error) bool) {

@@ -20,7 +20,7 @@ type Space uint8
 // are deletable without touching a log.
 const (
 	Meta     Space = iota // "identity" -> prefix/region; "tenant/<id>" -> tenantRef (both under tenant "")
-	Heads                 // "audit", "releases" -> newest head of that kind; "audit/<yyyy-mm>" -> final head of a closed month
+	Heads                 // "audit", "releases" -> newest head of that kind; "audit/<yyyy-mm>" -> a closed month's last
 	Leaves                // log | 0 | index (8 bytes, big-endian) -> number n (1) | n tree hashes (32 each) | leaf
 	Bodies                // log | 0 | index -> ciphertext
 	Records               // record id (16) -> index (8) | length of log (1) | log | marks

@@ -95,7 +95,9 @@ func TestTamperingIsNamed(t *testing.T) {
 		}, "record id", "not found here", march, 1},
 		"statement changed": {func(m *audittest.Memory) { m.Edit(audit.Leaves, "north", leafKey("releases", 0), flip(-1)) },
 			"statement", "not the one recorded", march, 3},
-		"statement changed, its log": {func(m *audittest.Memory) { m.Edit(audit.Leaves, "north", leafKey("releases", 0), flip(-1)) },
+		"statement changed, its log": {func(m *audittest.Memory) {
+			m.Edit(audit.Leaves, "north", leafKey("releases", 0), flip(-1))
+		},
 			"tree", "signed root", audit.Releases, -1},
 		"tenant renamed": {func(m *audittest.Memory) { m.Edit(audit.Meta, "", []byte("tenant/north"), flip(0)) },
 			"leaf", "another tenant", march, 0},
@@ -173,7 +175,8 @@ func TestNewBodyByKeyHolder(t *testing.T) {
 	}
 	found(t, rep, "body", "not the one in the leaf")
 	// Were the digest to match (a second opening of one ciphertext), the commitment still fails.
-	if err := audit.OpenForged(t, l.Reader, "north", rc.RecordID, forged); !errors.Is(err, audit.ErrCorrupt) || !strings.Contains(err.Error(), "committed") {
+	if err := audit.OpenForged(t, l.Reader, "north", rc.RecordID, forged); !errors.Is(err, audit.ErrCorrupt) ||
+		!strings.Contains(err.Error(), "committed") {
 		t.Errorf("second opening: %v, want a failed commitment", err)
 	}
 }

@@ -29,11 +29,12 @@ type LogReport struct {
 	Sealed int64 `json:"sealed"` // bodies not opened, for want of keys; their digests were checked
 }
 
-// A Finding is one thing that is wrong.
+// A Finding is one thing that is wrong. Its check is one of head, leaf, tree, order, body, commitment, month chain,
+// record id, statement, and high-water mark.
 type Finding struct {
 	Log    LogName `json:"log"`
 	Index  int64   `json:"index"`  // of the leaf; -1 if it is about the log as a whole
-	Check  string  `json:"check"`  // which check failed: head, leaf, tree, order, body, commitment, month chain, record id, statement, high-water mark
+	Check  string  `json:"check"`  // which check failed
 	Detail string  `json:"detail"` // in plain words; names no patient
 }
 
@@ -47,7 +48,7 @@ const verifyChunk = 256
 type Progress func(log LogName, done, total int64)
 
 // Verify reads all of a tenant's logs and recomputes everything: every leaf hash, every tree hash, the signed
-// heads, the chain of months, the digest of every ciphertext and, with keys at hand, every body's commitment;
+// heads, the chain of months, the digest of every ciphertext and, with keys available, every body's commitment;
 // that indexes follow each other, times do not go back and record ids are unique; and that nothing ends before
 // the high-water mark. Findings are in the report; an error means that the verification itself could not be
 // done. It works beside a running writer: what is appended meanwhile is not looked at.
@@ -252,7 +253,7 @@ func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) er
 		c.find(h.Log, index, "leaf", "it belongs to another tenant")
 	}
 	if leaf.Committed.Before(c.last) || monthLog(leaf.Committed) != h.Log {
-		c.find(h.Log, index, "order", "its time is outside of the order of this log")
+		c.find(h.Log, index, "order", "its time is out of order")
 	}
 	c.last = leaf.Committed
 	c.checkChain(h, index, &leaf)

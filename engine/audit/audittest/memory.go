@@ -82,7 +82,8 @@ func (m *memoryView) GetMany(keys []audit.Key) ([][]byte, error) {
 }
 
 // Scan implements [audit.View].
-func (m *memoryView) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool, fn func(k, v []byte) (bool, error)) error {
+func (m *memoryView) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool,
+	fn func(k, v []byte) (bool, error)) error {
 	low, high := place(t, from), string(t)+"\x01"
 	if to != nil {
 		high = place(t, to)

@@ -96,7 +96,8 @@ func testValues(t *testing.T, open func(*testing.T, string) audit.Store) {
 		space audit.Space
 		t     tenant.ID
 		key   string
-	}{{audit.Heads, "south", "key"}, {audit.Keys, "north", "key"}, {audit.Heads, "", "key"}, {audit.Heads, "north", "ke"}} {
+	}{{audit.Heads, "south", "key"}, {audit.Keys, "north", "key"}, {audit.Heads, "", "key"},
+		{audit.Heads, "north", "ke"}} {
 		if got := get(t, s, c.space, c.t, c.key); got != nil {
 			t.Errorf("%s %q %q: got %q, want nothing", c.space, c.t, c.key, got)
 		}
@@ -177,7 +178,8 @@ func testExpectations(t *testing.T, open func(*testing.T, string) audit.Store) {
 		if !errors.Is(err, audit.ErrConflict) {
 			t.Errorf("%s: %v, want ErrConflict", name, err)
 		}
-		if got := get(t, s, audit.Heads, "north", "audit"); string(got) != "1" || get(t, s, audit.Keys, "north", "k") != nil {
+		if got := get(t, s, audit.Heads, "north", "audit"); string(got) != "1" ||
+			get(t, s, audit.Keys, "north", "k") != nil {
 			t.Fatalf("%s: a refused batch was applied", name)
 		}
 	}
@@ -187,7 +189,9 @@ func testExpectations(t *testing.T, open func(*testing.T, string) audit.Store) {
 	won := 0
 	for range 16 {
 		wg.Go(func() {
-			err := s.Commit(context.Background(), &audit.Batch{Expect: []audit.Item{put}, Put: []audit.Item{item(audit.Heads, "north", "audit", "3")}})
+			err := s.Commit(context.Background(), &audit.Batch{
+				Expect: []audit.Item{put}, Put: []audit.Item{item(audit.Heads, "north", "audit", "3")},
+			})
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -218,9 +222,10 @@ func testConflicts(t *testing.T, open func(*testing.T, string) audit.Store) {
 		expect []audit.Item
 		want   []tenant.ID
 	}{
-		"one":   {[]audit.Item{now("a"), old("b"), now("c")}, []tenant.ID{"b"}},
-		"two":   {[]audit.Item{old("a"), now("b"), old("d")}, []tenant.ID{"a", "d"}},
-		"twice": {[]audit.Item{old("c"), {Space: audit.Heads, Tenant: "c", Key: []byte("audit")}, now("a")}, []tenant.ID{"c"}},
+		"one": {[]audit.Item{now("a"), old("b"), now("c")}, []tenant.ID{"b"}},
+		"two": {[]audit.Item{old("a"), now("b"), old("d")}, []tenant.ID{"a", "d"}},
+		"twice": {[]audit.Item{old("c"), {Space: audit.Heads, Tenant: "c", Key: []byte("audit")}, now("a")},
+			[]tenant.ID{"c"}},
 	} {
 		err := s.Commit(t.Context(), &audit.Batch{Expect: c.expect, Put: []audit.Item{item(audit.Heads, "a", "audit", "2")}})
 		var conflict *audit.ConflictError
@@ -280,8 +285,9 @@ func testNotify(t *testing.T, open func(*testing.T, string) audit.Store) {
 		}
 	}
 	head := item(audit.Heads, "north", "releases", "1")
-	commit(t, s, audit.Batch{Put: []audit.Item{item(audit.Heads, "north", "audit", "1"), item(audit.Keys, "north", "releases", "1")}})
-	commit(t, s, audit.Batch{Put: []audit.Item{head, item(audit.Heads, "east", "audit", "1"), item(audit.Heads, "south", "releases", "1")}})
+	put := func(items ...audit.Item) { commit(t, s, audit.Batch{Put: items}) }
+	put(item(audit.Heads, "north", "audit", "1"), item(audit.Keys, "north", "releases", "1"))
+	put(head, item(audit.Heads, "east", "audit", "1"), item(audit.Heads, "south", "releases", "1"))
 	for i := range told {
 		wait(i, "north")
 		wait(i, "south")
@@ -291,7 +297,7 @@ func testNotify(t *testing.T, open func(*testing.T, string) audit.Store) {
 		t.Errorf("conflict: %v", err)
 	}
 	stop[0]()
-	commit(t, s, audit.Batch{Put: []audit.Item{item(audit.Heads, "west", "releases", "1")}})
+	put(item(audit.Heads, "west", "releases", "1"))
 	wait(1, "west")
 	stop[1]()
 	if len(told[0])+len(told[1]) > 0 {
@@ -332,7 +338,9 @@ func testAppendOnly(t *testing.T, open func(*testing.T, string) audit.Store) {
 		}
 		commit(t, s, audit.Batch{Put: []audit.Item{item(space, "north", "k", "first")}})
 		commit(t, s, audit.Batch{Put: []audit.Item{item(space, "north", "k", "first")}})
-		err := s.Commit(t.Context(), &audit.Batch{Put: []audit.Item{item(audit.Heads, "north", "h", "x"), item(space, "north", "k", "second")}})
+		err := s.Commit(t.Context(), &audit.Batch{
+			Put: []audit.Item{item(audit.Heads, "north", "h", "x"), item(space, "north", "k", "second")},
+		})
 		var conflict *audit.ConflictError
 		if !errors.As(err, &conflict) || !slices.Equal(conflict.Tenants, []tenant.ID{"north"}) {
 			t.Errorf("%s: changing a stored value: %v, want a conflict of its tenant", space, err)
@@ -410,7 +418,9 @@ func testViews(t *testing.T, open func(*testing.T, string) audit.Store) {
 		defer close(done)
 		for i := range 200 {
 			n := strconv.Itoa(i)
-			err := s.Commit(context.Background(), &audit.Batch{Put: []audit.Item{item(audit.Heads, "a", "x", n), item(audit.Keys, "b", "y", n)}})
+			err := s.Commit(context.Background(), &audit.Batch{
+				Put: []audit.Item{item(audit.Heads, "a", "x", n), item(audit.Keys, "b", "y", n)},
+			})
 			if err != nil {
 				t.Error(err)
 				return

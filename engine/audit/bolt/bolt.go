@@ -79,7 +79,8 @@ func Open(path string, o Options) (*Store, error) {
 	switch {
 	case errors.Is(err, errLocked), errors.Is(err, bbolterr.ErrTimeout):
 		return nil, fmt.Errorf("opening audit store %s: %w", path, ErrLocked)
-	case errors.Is(err, bbolterr.ErrInvalid), errors.Is(err, bbolterr.ErrChecksum), errors.Is(err, bbolterr.ErrVersionMismatch):
+	case errors.Is(err, bbolterr.ErrInvalid), errors.Is(err, bbolterr.ErrChecksum),
+		errors.Is(err, bbolterr.ErrVersionMismatch):
 		return nil, fmt.Errorf("opening audit store %s: %w: %w", path, ErrDamaged, err)
 	case err != nil:
 		return nil, fmt.Errorf("opening audit store %s: %w", path, err)
@@ -244,7 +245,8 @@ func (v *view) GetMany(keys []audit.Key) ([][]byte, error) {
 }
 
 // Scan implements [audit.View].
-func (v *view) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool, fn func(k, val []byte) (bool, error)) error {
+func (v *view) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool,
+	fn func(k, val []byte) (bool, error)) error {
 	low, high := appendKey(nil, t, from), append([]byte(t), 1)
 	if to != nil {
 		high = appendKey(nil, t, to)

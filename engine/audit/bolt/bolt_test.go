@@ -24,6 +24,10 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func put(t *testing.T, s *Store, space audit.Space, key string, value []byte) error {
+	return s.Commit(t.Context(), &audit.Batch{Put: []audit.Item{{Space: space, Key: []byte(key), Value: value}}})
+}
+
 func TestSecondProcessIsSentToTheServer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.db")
 	s, err := Open(path, Options{})
@@ -48,7 +52,7 @@ func TestSecondProcessIsSentToTheServer(t *testing.T) {
 		t.Fatalf("two readers: %v", err)
 	}
 	defer b.Close()
-	if err := a.Commit(t.Context(), &audit.Batch{Put: []audit.Item{{Space: audit.Heads, Key: []byte("k"), Value: []byte("v")}}}); !errors.Is(err, audit.ErrNotApplied) {
+	if err := put(t, a, audit.Heads, "k", []byte("v")); !errors.Is(err, audit.ErrNotApplied) {
 		t.Errorf("commit to a read-only store: %v, want ErrNotApplied", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -74,8 +78,7 @@ func TestDamagedFilesAreRefusedNotCrashedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 50 {
-		err := s.Commit(t.Context(), &audit.Batch{Put: []audit.Item{{Space: audit.Bodies, Key: fmt.Append(nil, i), Value: make([]byte, 9000)}}})
-		if err != nil {
+		if err := put(t, s, audit.Bodies, fmt.Sprint(i), make([]byte, 9000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,16 +130,14 @@ func TestFullDiskIsAnErrorNotHalfACommit(t *testing.T) {
 	defer s.Close()
 	stored := 0
 	for ; stored < 100; stored++ {
-		err = s.Commit(t.Context(), &audit.Batch{Put: []audit.Item{{Space: audit.Bodies, Key: fmt.Append(nil, stored), Value: make([]byte, 1<<16)}}})
-		if err != nil {
+		if err = put(t, s, audit.Bodies, fmt.Sprint(stored), make([]byte, 1<<16)); err != nil {
 			break
 		}
 	}
 	if !errors.Is(err, audit.ErrNotApplied) {
 		t.Fatalf("filling the store: %v, want ErrNotApplied", err)
 	}
-	small := &audit.Batch{Put: []audit.Item{{Space: audit.Heads, Key: []byte("k"), Value: []byte("v")}}}
-	if err := s.Commit(t.Context(), small); err != nil {
+	if err := put(t, s, audit.Heads, "k", []byte("v")); err != nil {
 		t.Errorf("a small commit afterwards: %v", err)
 	}
 	err = s.View(t.Context(), func(v audit.View) error {

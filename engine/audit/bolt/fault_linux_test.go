@@ -141,7 +141,8 @@ func supervise(judge func(c *call) syscall.Errno, numbers ...uint32) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("giving up privileges: %w", err)
 	}
-	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC |
+		unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 	fd, _, e := syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	if e != 0 {
 		return fmt.Errorf("installing the filter: %w", e)
@@ -149,7 +150,8 @@ func supervise(judge func(c *call) syscall.Errno, numbers ...uint32) error {
 	go func() {
 		for {
 			var c call
-			if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&c))); e != 0 {
+			if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_RECV,
+				uintptr(unsafe.Pointer(&c))); e != 0 {
 				continue // the caller was interrupted and asks again
 			}
 			v := verdict{ID: c.ID, Flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
@@ -177,7 +179,8 @@ func openLog(ctx context.Context, dir string) (*Store, *audit.Log, error) {
 		return nil, nil, err
 	}
 	l, err := audit.Open(ctx, audit.Config{
-		Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: func() time.Time { return moment }, Rand: rand.Reader,
+		Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: func() time.Time { return moment },
+		Rand: rand.Reader,
 	})
 	return s, l, err
 }
