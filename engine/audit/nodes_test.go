@@ -200,6 +200,38 @@ func TestTenantThatIsAlwaysContendedIsBusyAlone(t *testing.T) {
 	}
 }
 
+// quarrel is a store that is always in conflict.
+type quarrel struct {
+	audit.Store
+	err   error
+	count int
+}
+
+func (q *quarrel) Commit(context.Context, *audit.Batch) error {
+	q.count++
+	return q.err
+}
+
+// TestConflictsThatNameNobodyAreEverybodys has a store that says less than it should: nobody waits for ever.
+func TestConflictsThatNameNobodyAreEverybodys(t *testing.T) {
+	for name, err := range map[string]error{
+		"bare":  fmt.Errorf("storing: %w", audit.ErrConflict),
+		"empty": &audit.ConflictError{},
+		"other": &audit.ConflictError{Tenants: []tenant.ID{"nobody", ""}},
+	} {
+		r := newRegion(t)
+		r.open(t).Close()
+		store := &quarrel{Store: r.store, err: err}
+		l := r.node(t, func(audit.Store) audit.Store { return store })
+		if _, err := l.Append(t.Context(), r.entry("north", "p1")); !errors.Is(err, audit.ErrBusy) {
+			t.Errorf("%s: %v, want ErrBusy", name, err)
+		}
+		if store.count > 100 {
+			t.Errorf("%s: tried %d times", name, store.count)
+		}
+	}
+}
+
 // TestTwoNodesAgreeOnAPatientsKey lets both make a key for one patient: what is sealed with the later one is sealed
 // anew, because erasing the patient destroys only the one that is stored.
 func TestTwoNodesAgreeOnAPatientsKey(t *testing.T) {

@@ -128,7 +128,7 @@ func (l *Log) attempt(parts []*part) (left []*part) {
 		err = fmt.Errorf("%w: reading the store: %w", ErrNotApplied, err)
 	}
 	if errors.Is(err, ErrConflict) {
-		return slices.DeleteFunc(parts, func(p *part) bool { return !l.retry(p, err) })
+		return l.retry(parts, err)
 	}
 	if err != nil {
 		l.fail(parts, err)
@@ -138,20 +138,28 @@ func (l *Log) attempt(parts []*part) (left []*part) {
 	return nil
 }
 
-// retry says whether a part is to be stored again after a conflict, with a new plan if the conflict was its own.
-func (l *Log) retry(p *part, err error) bool {
-	var conflict *ConflictError
-	if errors.As(err, &conflict) && len(conflict.Tenants) > 0 && !slices.Contains(conflict.Tenants, p.tenant) {
-		return true
+// retry returns the parts that are to be stored again after a conflict; those that it names, all if it names none of
+// them, lose their plans.
+func (l *Log) retry(parts []*part, err error) []*part {
+	var conflict ConflictError
+	if e := (*ConflictError)(nil); errors.As(err, &e) {
+		conflict = *e
 	}
-	delete(l.shards, p.tenant)
-	p.planned = false
-	p.conflicts++
-	if p.conflicts < maxConflicts {
+	named := func(p *part) bool { return slices.Contains(conflict.Tenants, p.tenant) }
+	all := !slices.ContainsFunc(parts, named)
+	return slices.DeleteFunc(parts, func(p *part) bool {
+		if !all && !named(p) {
+			return false
+		}
+		delete(l.shards, p.tenant)
+		p.planned = false
+		p.conflicts++
+		if p.conflicts < maxConflicts {
+			return false
+		}
+		l.fail([]*part{p}, errContended)
 		return true
-	}
-	l.fail([]*part{p}, errContended)
-	return false
+	})
 }
 
 // fail answers everybody in the parts with an error; but for those who need nothing to be stored, if it says only
