@@ -65,7 +65,7 @@ func oneOf(list []string, s string) bool {
 func TestTenantOfAnotherRegionIsRefusedEverywhere(t *testing.T) {
 	n := newRegion(t)
 	a := n.call("north", decidetest.Patient(t, "clean"))
-	before := n.log.Stats().Records
+	before := n.records("north", "")
 	n.cfg.Region = "eu-central" // as if the store had been carried to another region's node
 	for name, do := range verbs(n, a.RecordID, decidetest.Patient(t, "metformin-egfr-27")) {
 		for _, c := range []Caller{ehr("north"), auditor("north")} {
@@ -74,7 +74,7 @@ func TestTenantOfAnotherRegionIsRefusedEverywhere(t *testing.T) {
 			}
 		}
 	}
-	if n.log.Stats().Records != before {
+	if n.records("north", "") != before {
 		t.Error("something of the tenant was stored in the other region")
 	}
 }

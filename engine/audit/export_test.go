@@ -22,6 +22,9 @@ func Floor() func(body []byte) error {
 	}
 }
 
+// Waiting is how many entries are in the queue.
+func Waiting(l *Log) int { return len(l.queue) }
+
 // ForgeLeaf edits a stored leaf and puts its own hash right, so that only the tree above shows it.
 func ForgeLeaf(from, to string) func([]byte) []byte {
 	return func(b []byte) []byte {

@@ -41,7 +41,7 @@ func TestDecisionIsStoredUnderItsReleases(t *testing.T) {
 	l = own.open(t)
 	send := func(e audit.Entry) chan error {
 		done := make(chan error, 1)
-		before := l.Stats().Waiting
+		before := audit.Waiting(l)
 		go func() {
 			_, err := l.Append(context.Background(), e)
 			done <- err
@@ -128,7 +128,7 @@ func TestGrowthOfReleaseLogsIsTold(t *testing.T) {
 	appendOK(t, b, r.statement("north", 0))
 	wait("north", 1)
 	appendOK(t, a, r.statement("north", 1))
-	for a.Stats().Records < 3 { // the callee of north is told and waits for us
+	for len(sizes) == 0 { // the callee of north is told and waits for us
 		time.Sleep(time.Millisecond)
 	}
 	appendOK(t, b, r.statement("south", 0)) // told while the callee is busy: once, and afterwards

@@ -33,18 +33,8 @@ type Log struct {
 	idle   chan struct{} // closed when the writer has ended
 
 	mu     sync.Mutex
-	stats  Stats         // guarded by mu
 	cause  error         // why the log is poisoned; guarded by mu
 	failed chan struct{} // closed when it is
-}
-
-// Stats counts what a log did since it was opened.
-type Stats struct {
-	Records  int64 // stored
-	Commits  int64 // transactions that stored them
-	Repeated int64 // entries answered with an earlier receipt
-	Busy     int64 // entries refused because the queue was full
-	Waiting  int   // entries in the queue now
 }
 
 var prefixForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,100}[a-z0-9])?$`)
@@ -239,7 +229,6 @@ func (l *Log) enqueue(r *request) error {
 	case l.queue <- r:
 		return nil
 	default:
-		l.count(func(s *Stats) { s.Busy++ })
 		return ErrBusy
 	}
 }
@@ -266,21 +255,6 @@ func (l *Log) poison(cause error) error {
 		close(l.failed)
 	}
 	return l.cause
-}
-
-// Stats says what the log did so far.
-func (l *Log) Stats() Stats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.stats
-	s.Waiting = len(l.queue)
-	return s
-}
-
-func (l *Log) count(add func(*Stats)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	add(&l.stats)
 }
 
 // Close stores what waits, refuses what comes, and returns when the writer has ended. It does not close the store.

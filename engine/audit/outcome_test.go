@@ -13,12 +13,12 @@ import (
 )
 
 // reads are all ways to read through a log.
-func reads(l *audit.Log, rc audit.Receipt, idem []byte, blob audit.Digest) map[string]func(context.Context) error {
+func reads(l *audit.Log, rc audit.Receipt, card string, blob audit.Digest) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"get":       func(ctx context.Context) error { _, err := l.Get(ctx, "north", rc.RecordID); return err },
 		"proof":     func(ctx context.Context) error { _, err := l.Proof(ctx, "north", rc.RecordID); return err },
 		"list":      func(ctx context.Context) error { _, err := l.List(ctx, "north", audit.Filter{}); return err },
-		"by idem":   func(ctx context.Context) error { _, err := l.ByIdem(ctx, "north", idem); return err },
+		"by card":   func(ctx context.Context) error { _, err := l.ByCard(ctx, "north", card); return err },
 		"logs":      func(ctx context.Context) error { _, err := l.Logs(ctx, "north"); return err },
 		"tenants":   func(ctx context.Context) error { _, err := l.Tenants(ctx); return err },
 		"sizes":     func(ctx context.Context) error { _, err := l.ReleaseSizes(ctx); return err },
@@ -94,7 +94,7 @@ func TestOutcomesAreToldTruly(t *testing.T) {
 			if (l.Err() != nil) != c.stops {
 				t.Errorf("the log's error is %v", l.Err())
 			}
-			for what, read := range reads(l, rc, first.Idem, blob) {
+			for what, read := range reads(l, rc, first.Cards[0], blob) {
 				if err := read(t.Context()); errors.Is(err, audit.ErrStore) != c.stops || !c.stops && err != nil {
 					t.Errorf("%s: %v", what, err)
 				}

@@ -465,8 +465,8 @@ func (l *Log) signHeads(p *part) error {
 	return nil
 }
 
-// settle answers everybody in a part that is stored, and says how many entries were repeats.
-func (p *part) settle() (repeats int64) {
+// settle answers everybody in a part that is stored.
+func (p *part) settle() {
 	for i, r := range p.requests {
 		res := &p.results[i]
 		if first, same := p.same[i]; same {
@@ -480,10 +480,7 @@ func (p *part) settle() (repeats int64) {
 		switch {
 		case errors.Is(res.err, errSuperseded):
 			outcome = keyring.Superseded
-		case res.err != nil:
-		case res.receipt.Repeated:
-			repeats++
-		default:
+		case res.err == nil && !res.receipt.Repeated:
 			outcome = keyring.Durable
 		}
 		if res.err == nil && res.receipt.Log == p.shard.audit.origin {
@@ -495,5 +492,4 @@ func (p *part) settle() (repeats int64) {
 	if s := p.shard; p.stored > 0 {
 		s.refFresh, s.audit.touched, s.releases.touched = false, false, false
 	}
-	return repeats
 }

@@ -235,24 +235,13 @@ func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []by
 	return r.sealer.unpack(plain, l.Commit)
 }
 
-// ByIdem finds the record stored with these idempotency bytes; ErrNotFound if there is none. Ask before deciding
-// again.
-func (r *Reader) ByIdem(ctx context.Context, t tenant.ID, idem []byte) (RecordID, error) {
-	return r.lookup(ctx, t, tagIdem, string(idem))
-}
-
 // ByCard finds the record that showed a card; ErrNotFound if there is none.
-func (r *Reader) ByCard(ctx context.Context, t tenant.ID, card string) (RecordID, error) {
-	return r.lookup(ctx, t, tagCard, card)
-}
-
-func (r *Reader) lookup(ctx context.Context, t tenant.ID, kind, value string) (RecordID, error) {
+func (r *Reader) ByCard(ctx context.Context, t tenant.ID, card string) (id RecordID, err error) {
 	keys, err := r.keys(ctx, t)
 	if err != nil {
-		return "", fmt.Errorf("looking up record by %s: %w", kind, err)
+		return "", fmt.Errorf("looking up record by card: %w", err)
 	}
-	tag := keys.Tag(kind, value)
-	var id RecordID
+	tag := keys.Tag(tagCard, card)
 	err = r.view(ctx, func(v View) error {
 		b, err := v.Get(Lookups, t, tag[:])
 		if err == nil && b == nil {
@@ -264,7 +253,7 @@ func (r *Reader) lookup(ctx context.Context, t tenant.ID, kind, value string) (R
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("looking up record by %s: %w", kind, err)
+		return "", fmt.Errorf("looking up record by card: %w", err)
 	}
 	return id, nil
 }

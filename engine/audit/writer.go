@@ -215,19 +215,10 @@ func (l *Log) writeMark(parts []*part) error {
 
 // settle answers everybody after a successful commit.
 func (l *Log) settle(parts []*part) {
-	stored, repeats := int64(0), int64(0)
 	for _, p := range parts {
-		stored += p.stored
-		repeats += p.settle()
+		p.settle()
 		if p.err != nil {
 			delete(l.shards, p.tenant)
 		}
 	}
-	l.count(func(st *Stats) {
-		st.Records += stored
-		st.Repeated += repeats
-		if stored > 0 {
-			st.Commits++
-		}
-	})
 }

@@ -177,8 +177,8 @@ func TestAnotherRegionCannotUseTheKeys(t *testing.T) {
 func TestDestroyedKeysErase(t *testing.T) {
 	for name, destroy := range map[string]func(s *shelf, handle string){
 		"subject key removed":   func(s *shelf, h string) { s.set("north", NameKey(h), nil) },
-		"subject key destroyed": func(s *shelf, h string) { s.set("north", NameKey(h), Destroyed()) },
-		"tenant key destroyed":  func(s *shelf, h string) { s.set("north", "tenant/1", Destroyed()) },
+		"subject key destroyed": func(s *shelf, h string) { s.set("north", NameKey(h), []byte{formatDestroyed}) },
+		"tenant key destroyed":  func(s *shelf, h string) { s.set("north", "tenant/1", []byte{formatDestroyed}) },
 		"tenant key removed":    func(s *shelf, h string) { s.set("north", "tenant/1", nil) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,9 +39,6 @@ type Tenant struct {
 	macs    sync.Pool              // *tagger
 }
 
-// Name is the tenant's name.
-func (t *Tenant) Name() string { return t.name }
-
 // load reads or makes tenant and index key, once. A failed load is tried again by the next caller.
 func (t *Tenant) load(ctx context.Context) error {
 	t.mu.Lock()

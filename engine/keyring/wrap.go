@@ -17,14 +17,10 @@ const (
 	labelRecord      = "precept/record/v1"
 	labelTag         = "precept/tag/v1"
 	keySize          = 32
-	formatDestroyed  = 0x00
+	formatDestroyed  = 0x00 // all that is stored of a key destroyed on purpose; absence would mean "not made yet"
 	formatWrapped    = 0x01
 	maxWrappedLength = 1 << 14
 )
-
-// Destroyed is stored in place of a key that was destroyed on purpose, so that nobody takes its absence for "not
-// made yet".
-func Destroyed() []byte { return []byte{formatDestroyed} }
 
 // binding appends each part with its length (uint32, big-endian) in front: no two lists of parts give the same bytes.
 func binding(dst []byte, parts ...string) []byte {

@@ -214,7 +214,9 @@ func meetFault(j job) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := l.Append(ctx, entry(1))
+	opening := entry(1)
+	card := opening.Cards[0]
+	first, err := l.Append(ctx, opening)
 	if err != nil {
 		return nil, err
 	}
@@ -270,8 +272,8 @@ func meetFault(j job) (*report, error) {
 	note("repeat", err)
 	_, err = l.Get(ctx, "north", first.RecordID)
 	note("get", err)
-	_, err = l.ByIdem(ctx, "north", entry(1).Idem)
-	note("by idem", err)
+	_, err = l.ByCard(ctx, "north", card)
+	note("by card", err)
 	_, err = l.Proof(ctx, "north", first.RecordID)
 	note("proof", err)
 	_, err = l.PutBlob(ctx, []byte("archive"))
