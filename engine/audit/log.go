@@ -25,6 +25,7 @@ type Log struct {
 	shards map[tenant.ID]*shard
 	parts  map[tenant.ID]*part // of the batch that is being stored
 	batch  Batch
+	asked  []Key
 	arena  []byte
 
 	queue  chan *request

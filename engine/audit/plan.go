@@ -61,20 +61,20 @@ func (l *Log) plan(parts []*part) error {
 		return nil
 	}
 	return l.cfg.Store.View(context.Background(), func(v View) error {
-		if err := read(v, todo, (*part).ask); err != nil {
+		if err := l.read(v, todo, (*part).ask); err != nil {
 			return err
 		}
 		for _, p := range todo {
 			p.names = p.got
 			l.meet(p)
 		}
-		if err := read(v, todo, (*part).askAgain); err != nil {
+		if err := l.read(v, todo, (*part).askAgain); err != nil {
 			return err
 		}
 		for _, p := range todo {
 			l.know(p)
 		}
-		if err := read(v, todo, l.askLeaves); err != nil {
+		if err := l.read(v, todo, (*part).askLeaves); err != nil {
 			return err
 		}
 		now := l.cfg.Clock().UTC().Truncate(time.Millisecond)
@@ -87,16 +87,19 @@ func (l *Log) plan(parts []*part) error {
 }
 
 func (p *part) reset() {
+	n := len(p.requests)
 	*p = part{
 		tenant: p.tenant, requests: p.requests, size: p.size, conflicts: p.conflicts,
-		results: make([]result, len(p.requests)), puts: make([]Item, 0, 2+8*len(p.requests)),
-		seen: make(map[keyring.Tag]int, len(p.requests)), ids: make(map[[16]byte]struct{}, len(p.requests)),
+		results: make([]result, n), puts: make([]Item, 0, 2+8*n), expects: make([]Item, 0, 2),
+	}
+	if n > 1 { // one entry has none beside it to be compared with
+		p.seen, p.ids = make(map[keyring.Tag]int, n), make(map[[16]byte]struct{}, n)
 	}
 }
 
 // read asks the store once for everything that the parts want.
-func read(v View, parts []*part, want func(*part, []Key) []Key) error {
-	var keys []Key
+func (l *Log) read(v View, parts []*part, want func(*part, []Key) []Key) error {
+	keys := l.asked[:0]
 	for _, p := range parts {
 		before := len(keys)
 		if p.err == nil {
@@ -104,6 +107,7 @@ func read(v View, parts []*part, want func(*part, []Key) []Key) error {
 		}
 		p.asked = len(keys) - before
 	}
+	l.asked = keys
 	var values [][]byte
 	if len(keys) > 0 {
 		var err error
@@ -193,7 +197,7 @@ func (l *Log) know(p *part) {
 }
 
 // askLeaves wants the leaf of each repeated record, and the head of its log.
-func (l *Log) askLeaves(p *part, keys []Key) []Key {
+func (p *part) askLeaves(keys []Key) []Key {
 	for _, re := range p.repeats {
 		keys = append(keys, Key{Leaves, p.tenant, re.log.key(re.index)}, Key{Heads, p.tenant, []byte(re.log)})
 	}
@@ -311,9 +315,11 @@ func (p *part) checkKeys(r *request) error {
 // add puts one entry into the plan.
 func (l *Log) add(p *part, i int, r *request, now time.Time) error {
 	s := p.shard
-	p.ids[r.id] = struct{}{}
-	if r.idem != (keyring.Tag{}) {
-		p.seen[r.idem] = i
+	if p.ids != nil {
+		p.ids[r.id] = struct{}{}
+		if r.idem != (keyring.Tag{}) {
+			p.seen[r.idem] = i
+		}
 	}
 	p.putKeys(r)
 	committed := now
