@@ -222,6 +222,28 @@ func TestOldCopyOfTheStoreIsRefused(t *testing.T) {
 	}
 }
 
+// TestRepeatBeyondTheHeadIsNotAnswered puts an older head back under a running store that has no mark.
+func TestRepeatBeyondTheHeadIsNotAnswered(t *testing.T) {
+	r := newRegion(t)
+	r.mark = ""
+	l := r.open(t)
+	first := r.entry("north", "p1")
+	appendOK(t, l, first)
+	head := value(r.memory(), "north", audit.Heads, []byte("audit"))
+	second := r.entry("north", "p1")
+	appendOK(t, l, second)
+	r.memory().Edit(audit.Heads, "north", []byte("audit"), func([]byte) []byte { return head })
+	again := r.entry("north", "p1")
+	again.Idem = second.Idem
+	if rc, err := l.Append(t.Context(), again); !errors.Is(err, audit.ErrCorrupt) {
+		t.Errorf("a record that the head does not cover: %+v, %v", rc, err)
+	}
+	again.Idem = first.Idem
+	if rc := appendOK(t, l, again); !rc.Repeated || rc.Size != 1 {
+		t.Errorf("a record that it covers: %+v", rc)
+	}
+}
+
 func found(t *testing.T, rep *audit.Report, check, detail string) {
 	t.Helper()
 	for _, f := range rep.Findings {
