@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -347,7 +348,10 @@ func TestFailedWriteOrSyncIsNeverAcknowledged(t *testing.T) {
 // watchOpen notes the system calls that opening a store makes on its file.
 func watchOpen(path string) (*report, error) {
 	r := &report{}
+	var mu sync.Mutex
 	err := supervise(func(c *call) syscall.Errno {
+		mu.Lock()
+		defer mu.Unlock()
 		fd, name := c.Args[0], "fsync"
 		switch c.Nr {
 		case unix.SYS_FADVISE64:
@@ -367,7 +371,10 @@ func watchOpen(path string) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, s.Close()
+	err = s.Close()
+	mu.Lock()
+	defer mu.Unlock()
+	return &report{Calls: slices.Clone(r.Calls)}, err
 }
 
 func TestCachedPagesAreNotTrusted(t *testing.T) {
