@@ -134,7 +134,8 @@ func TestReceiptsNotWellFormedAreRefused(t *testing.T) {
 }
 
 func TestProofMarshalsAsTlogProof(t *testing.T) {
-	p := Proof{Log: "a", Leaf: []byte("leaf"), Index: 5, Hashes: tlog.RecordProof{{1}, {2}}, Note: []byte("a\n6\nAA==\n\n— a AAAA\n")}
+	p := Proof{Log: "a", Leaf: []byte("leaf"), Index: 5, Hashes: tlog.RecordProof{{1}, {2}},
+		Note: []byte("a\n6\nAA==\n\n— a AAAA\n")}
 	var back proof.TLogProof
 	if err := back.Unmarshal(p.Marshal()); err != nil || back.Index != 5 || len(back.Hashes) != 2 ||
 		back.Hashes[1] != [32]byte{2} {
@@ -146,8 +147,10 @@ func TestProofMarshalsAsTlogProof(t *testing.T) {
 	}
 	for expect, bad := range map[string]string{
 		"empty": "", "other version": strings.Replace(text, "@v1", "@v2", 1), "end cut off": strings.TrimSuffix(text, "\n"),
-		"index with a zero before": strings.Replace(text, "index 5", "index 05", 1), "index too large": strings.Replace(text, "index 5", "index 9223372036854775807", 1),
-		"carriage return": strings.Replace(text, "\n", "\r\n", 1), "too long": text + strings.Repeat("— a AAAA\n", maxProof/10),
+		"index with a zero before": strings.Replace(text, "index 5", "index 05", 1),
+		"index too large":          strings.Replace(text, "index 5", "index 9223372036854775807", 1),
+		"carriage return":          strings.Replace(text, "\n", "\r\n", 1),
+		"too long":                 text + strings.Repeat("— a AAAA\n", maxProof/10),
 	} {
 		if _, err := ParseProof([]byte(bad)); !errors.Is(err, ErrProof) {
 			t.Errorf("%s: %v, want ErrProof", expect, err)
@@ -237,7 +240,8 @@ func FuzzParseReceipt(f *testing.F) {
 }
 
 func FuzzParseProof(f *testing.F) {
-	f.Add(Proof{Leaf: []byte("leaf"), Index: 5, Hashes: tlog.RecordProof{{1}, {2}}, Note: []byte("a\n6\nAA==\n\n— a AAAA\n")}.Marshal())
+	f.Add(Proof{Leaf: []byte("leaf"), Index: 5, Hashes: tlog.RecordProof{{1}, {2}},
+		Note: []byte("a\n6\nAA==\n\n— a AAAA\n")}.Marshal())
 	node := ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if p, err := ParseProof(data); err == nil && (!bytes.Equal(p.Marshal(), data) || p.Verify(node) == nil) {
