@@ -2,12 +2,15 @@ package audit_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/audittest"
@@ -156,6 +159,7 @@ func TestTenantThatIsAlwaysContendedIsBusyAlone(t *testing.T) {
 	g := newGate(&rival{Store: counter, tenant: "busy", first: func() {
 		won++
 		appendOK(t, other, r.entry("busy", "p1"))
+		time.Sleep(2 * time.Millisecond)
 	}})
 	l := r.node(t, func(audit.Store) audit.Store { return g })
 	errs := make(chan error, 2)
@@ -165,8 +169,10 @@ func TestTenantThatIsAlwaysContendedIsBusyAlone(t *testing.T) {
 	}
 	go send("holder")
 	<-g.waiting
+	quiet := make(chan struct{})
 	go func() {
-		send("quiet") // is answered while the other one is still being tried
+		defer close(quiet)
+		send("quiet")
 		for range 3 {
 			appendOK(t, l, r.entry("quiet", "p1"))
 		}
@@ -184,6 +190,12 @@ func TestTenantThatIsAlwaysContendedIsBusyAlone(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	<-quiet
+	select {
+	case <-busy:
+		t.Fatal("the quiet tenant had to wait until the contended one was given up")
+	default:
+	}
 	if err := <-busy; !errors.Is(err, audit.ErrBusy) || l.Err() != nil {
 		t.Errorf("a tenant that is always contended: %v, want ErrBusy", err)
 	}
@@ -198,6 +210,119 @@ func TestTenantThatIsAlwaysContendedIsBusyAlone(t *testing.T) {
 	for _, tn := range []tenant.ID{"quiet", "busy"} {
 		verified(t, other.Reader, tn)
 	}
+}
+
+// sizes is a store that notes how many records each commit has, refused ones too.
+type sizes struct {
+	audit.Store
+	mu      sync.Mutex
+	records []int
+}
+
+func (s *sizes) Commit(ctx context.Context, b *audit.Batch) error {
+	n := 0
+	for _, p := range b.Put {
+		if p.Space == audit.Bodies {
+			n++
+		}
+	}
+	s.mu.Lock()
+	s.records = append(s.records, n)
+	s.mu.Unlock()
+	return s.Store.Commit(ctx, b)
+}
+
+// TestTransactionsAreBounded fills the queue while a commit is under way, with many entries and with large ones, on
+// a store that takes them and on one where another node is always first.
+func TestTransactionsAreBounded(t *testing.T) {
+	noise := make([]byte, 1<<20)
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		entries int
+		body    []byte
+		want    []int // records of the transactions; 0 is one of the other node
+	}{
+		"many":  {600, nil, []int{1, 512, 88}},
+		"large": {6, noise, []int{1, 4, 2}},
+	} {
+		for _, contended := range []bool{false, true} {
+			r := newRegion(t)
+			other := r.node(t, func(s audit.Store) audit.Store { return s })
+			appendOK(t, other, r.entry("north", "p1")) // the patient's key is there: no entry is sealed anew
+			var store audit.Store = r.store
+			if contended {
+				store = &rival{Store: r.store, tenant: "north", first: func() { appendOK(t, other, r.entry("north", "p1")) }}
+			}
+			seen := &sizes{Store: store}
+			g := newGate(seen)
+			l := r.node(t, func(audit.Store) audit.Store { return g })
+			go l.Append(context.Background(), r.entry("holder", "p1"))
+			<-g.waiting
+			go func() {
+				for range g.waiting {
+				}
+			}()
+			var wg sync.WaitGroup
+			for range c.entries {
+				e := r.entry("north", "p1")
+				e.Body = append(e.Body, c.body)
+				wg.Go(func() {
+					if _, err := l.Append(context.Background(), e); errors.Is(err, audit.ErrBusy) != contended {
+						t.Errorf("%s, contended %v: %v", name, contended, err)
+					}
+				})
+			}
+			queued(l, c.entries)
+			close(g.open)
+			wg.Wait()
+			l.Close()
+			if !contended && !slices.Equal(seen.records, c.want) || slices.Max(seen.records) > c.want[1] {
+				t.Errorf("%s, contended %v: transactions of %d records, want %d", name, contended, seen.records, c.want)
+			}
+		}
+	}
+}
+
+// blind is a store that cannot be read at times.
+type blind struct {
+	audit.Store
+	shut atomic.Bool
+}
+
+func (b *blind) View(ctx context.Context, fn func(audit.View) error) error {
+	if b.shut.Load() {
+		return errors.New("connection refused")
+	}
+	return b.Store.View(ctx, fn)
+}
+
+func TestStoreThatCannotBeReadTakesNothing(t *testing.T) {
+	r := newRegion(t)
+	r.open(t).Close()
+	store := &blind{Store: r.store}
+	g := newGate(store)
+	l := r.node(t, func(audit.Store) audit.Store { return g })
+	go l.Append(context.Background(), r.entry("holder", "p1"))
+	<-g.waiting
+	result := make(chan error)
+	e := r.entry("north", "p1")
+	go func() {
+		_, err := l.Append(context.Background(), e)
+		result <- err
+	}()
+	queued(l, 1)
+	store.shut.Store(true)
+	close(g.open)
+	if err := <-result; !errors.Is(err, audit.ErrNotApplied) || l.Err() != nil {
+		t.Errorf("got %v, want ErrNotApplied", err)
+	}
+	store.shut.Store(false)
+	if rc := appendOK(t, l, e); rc.Repeated {
+		t.Error("it was stored")
+	}
+	verified(t, l.Reader, "north")
 }
 
 // quarrel is a store that is always in conflict.

@@ -165,25 +165,30 @@ func supervise(judge func(c *call) syscall.Errno, numbers ...uint32) error {
 	return nil
 }
 
-// openLog opens a log on the store of a folder, with the region key that lies beside it.
+// openLog opens the store of a folder, and a log on it.
 func openLog(ctx context.Context, dir string) (*Store, *audit.Log, error) {
 	s, err := Open(filepath.Join(dir, "audit.db"), Options{})
 	if err != nil {
 		return nil, nil, err
 	}
+	l, err := logOn(ctx, s, dir)
+	return s, l, err
+}
+
+// logOn opens a log on a store, with the region key that lies beside it.
+func logOn(ctx context.Context, s *Store, dir string) (*audit.Log, error) {
 	kms, err := keyring.OpenFileKMS(filepath.Join(dir, "region.key"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ring, err := keyring.New(keyring.Config{Region: "eu", KMS: kms, Lookup: audit.KeyLookup(s), Rand: rand.Reader})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	l, err := audit.Open(ctx, audit.Config{
+	return audit.Open(ctx, audit.Config{
 		Store: s, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: func() time.Time { return moment },
 		Rand: rand.Reader,
 	})
-	return s, l, err
 }
 
 var moment = time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
@@ -212,6 +217,10 @@ func outcome(err error) string {
 func meetFault(j job) (*report, error) {
 	ctx := context.Background()
 	s, l, err := openLog(ctx, j.Dir)
+	if err != nil {
+		return nil, err
+	}
+	other, err := logOn(ctx, s, j.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +291,9 @@ func meetFault(j job) (*report, error) {
 	_, err = l.Tenants(ctx)
 	note("tenants", err)
 	note("view", s.View(ctx, func(audit.View) error { return nil }))
-	return r, errors.Join(l.Close(), s.Close())
+	_, err = other.Append(ctx, entry(4)) // the subject's key is asked for in the store, which may refuse it
+	note("append to another log", err)
+	return r, errors.Join(l.Close(), other.Close(), s.Close())
 }
 
 func TestFailedWriteOrSyncIsNeverAcknowledged(t *testing.T) {
