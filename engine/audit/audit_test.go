@@ -513,6 +513,8 @@ func TestEntriesNotWellFormedAreRefused(t *testing.T) {
 		"library":           func(e *audit.Entry) { e.Library = "a\nb" },
 		"no schema":         func(e *audit.Entry) { e.Schema = "" },
 		"time":              func(e *audit.Entry) { e.Decided = time.Time{} },
+		"year 1969":         func(e *audit.Entry) { e.Decided = time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC) },
+		"year 10000":        func(e *audit.Entry) { e.Decided = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"half a patient":    func(e *audit.Entry) { e.Patient.Base = "" },
 		"statement missing": func(e *audit.Entry) { e.Kind = audit.Statement },
 		"statement extra":   func(e *audit.Entry) { e.Statement = []byte("x") },
@@ -528,6 +530,11 @@ func TestEntriesNotWellFormedAreRefused(t *testing.T) {
 		if _, err := l.Append(t.Context(), e); !errors.Is(err, audit.ErrEntry) {
 			t.Errorf("%s: %v, want ErrEntry", name, err)
 		}
+	}
+	for _, year := range []int{1970, 9999} {
+		e := r.entry("north", "p1")
+		e.Decided = time.Date(year, 7, 1, 0, 0, 0, 0, time.UTC)
+		appendOK(t, l, e)
 	}
 	e := r.entry("north", "p1")
 	e.Body = nil // an empty body is a body
