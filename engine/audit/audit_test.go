@@ -524,6 +524,9 @@ func TestEntriesNotWellFormedAreRefused(t *testing.T) {
 		"body large": func(e *audit.Entry) { e.Body = [][]byte{make([]byte, audit.MaxBody), {1}} },
 		"release":    func(e *audit.Entry) { e.Release = -1 },
 		"many rules": func(e *audit.Entry) { e.Rules = make([]string, 5000) },
+		"many rules and cards": func(e *audit.Entry) {
+			e.Rules, e.Cards = make([]string, 4000), make([]string, 97)
+		},
 	} {
 		e := r.entry("north", "p1")
 		spoil(&e)
@@ -536,6 +539,15 @@ func TestEntriesNotWellFormedAreRefused(t *testing.T) {
 		e.Decided = time.Date(year, 7, 1, 0, 0, 0, 0, time.UTC)
 		appendOK(t, l, e)
 	}
+	full := r.entry("north", "p1")
+	full.Rules, full.Cards = nil, nil
+	for i := range 4096 {
+		full.Cards = append(full.Cards, fmt.Sprint("card ", i))
+	}
+	appendOK(t, l, full)
+	long := r.statement("south", 0)
+	long.Statement = make([]byte, audit.MaxStatement)
+	appendOK(t, l, long)
 	e := r.entry("north", "p1")
 	e.Body = nil // an empty body is a body
 	rc := appendOK(t, l, e)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,66 @@ func TestTamperedRecordIsNotRead(t *testing.T) {
 			if _, err := r.tryOpen(t); !errors.Is(err, audit.ErrCorrupt) {
 				t.Errorf("%s: opening: %v, want ErrCorrupt", name, err)
 			}
+		}
+	}
+}
+
+// TestStartChecksTheGrowingEnd damages what the next leaf would be built on: the start is refused, without a panic.
+func TestStartChecksTheGrowingEnd(t *testing.T) {
+	const march = "audit/2026-03"
+	leaf := func(index int, change func([]byte) []byte) func(*audittest.Memory) {
+		return func(m *audittest.Memory) { m.Edit(audit.Leaves, "north", leafKey(march, index), change) }
+	}
+	edits := map[string]func(*audittest.Memory){
+		"own hash":     leaf(2, flip(1)),
+		"subtree":      leaf(1, flip(33)),
+		"newest gone":  leaf(2, drop),
+		"more hashes":  leaf(2, func(b []byte) []byte { b[0] = 255; return b }),
+		"fewer hashes": leaf(1, func(b []byte) []byte { return append([]byte{1}, b[33:]...) }),
+		"one too many": func(m *audittest.Memory) { leaf(3, func([]byte) []byte { return []byte{0} })(m) },
+		"release leaf": func(m *audittest.Memory) { m.Edit(audit.Leaves, "north", leafKey("releases", 0), flip(1)) },
+		"release extra": func(m *audittest.Memory) {
+			m.Edit(audit.Leaves, "north", leafKey("releases", 1), func([]byte) []byte { return []byte{0} })
+		},
+	}
+	for n := range 65 { // leaf 1 has two hashes
+		edits[fmt.Sprint("cut to ", n)] = leaf(1, func(b []byte) []byte { return b[:n] })
+	}
+	r := newRegion(t)
+	r.mark = ""
+	l := r.open(t)
+	for range 2 {
+		appendOK(t, l, r.entry("north", "p1"))
+	}
+	appendOK(t, l, r.statement("north", 0))
+	l.Close()
+	for name, edit := range edits {
+		bad := *r
+		bad.store = r.memory().Clone()
+		edit(bad.memory())
+		if _, err := bad.tryOpen(t); !errors.Is(err, audit.ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrCorrupt", name, err)
+		}
+	}
+}
+
+// TestDamagedPlaceIsNotFollowed cuts what leads from a record's id to its leaf.
+func TestDamagedPlaceIsNotFollowed(t *testing.T) {
+	r := newRegion(t)
+	l := r.open(t)
+	e := r.entry("north", "p1")
+	rc := appendOK(t, l, e)
+	id := uuid.MustParse(string(rc.RecordID))
+	whole := value(r.memory(), "north", audit.Records, id[:])
+	again := r.entry("north", "p1")
+	again.Idem = e.Idem
+	for n := range 9 + len("audit/2026-03") {
+		r.memory().Edit(audit.Records, "north", id[:], func([]byte) []byte { return whole[:n] })
+		if _, err := l.Get(t.Context(), "north", rc.RecordID); !errors.Is(err, audit.ErrCorrupt) {
+			t.Errorf("place cut to %d: %v, want ErrCorrupt", n, err)
+		}
+		if rc, err := l.Append(t.Context(), again); !errors.Is(err, audit.ErrCorrupt) {
+			t.Errorf("repeat, place cut to %d: %+v, %v, want ErrCorrupt", n, rc, err)
 		}
 	}
 }
