@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -53,11 +54,16 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	if err != nil {
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
+	call := idempotency(in, req)
+	a, before, err := e.again(ctx, st, in, call)
+	if a != nil || err != nil {
+		return a, err
+	}
 	d, err := e.decideLive(ctx, st, in, req)
 	if err != nil {
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
-	a, err := e.record(ctx, st, in, req, d)
+	a, err = e.record(ctx, st, in, req, d, call, before)
 	if errors.Is(err, audit.ErrEntry) { // what cannot be kept is not answered, and that is kept
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("%w (%w)", err, chart.ErrTooLarge))
 	}
@@ -128,7 +134,7 @@ func (e *Engine) decideLive(ctx context.Context, st *inForce, in *decision.Input
 // record makes the decision durable and only then returns the answer. A client
 // that has gone away does not stop its record.
 func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, req *chart.Request,
-	d *decision.Decision) (*Answer, error) {
+	d *decision.Decision, call []byte, before audit.RecordID) (*Answer, error) {
 	body, err := decision.Encode(in, d)
 	if err != nil {
 		return nil, err
@@ -137,7 +143,7 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 	entry := audit.Entry{
 		Kind: audit.Decision, Tenant: in.Tenant, RecordID: audit.RecordID(in.RecordID), Decided: in.Time,
 		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema,
-		Body: body, Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: idempotency(in, req),
+		Body: body, Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: call, Replaces: before,
 	}
 	entry.Rules, entry.Cards = searchable(d)
 	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards}
@@ -146,28 +152,56 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 		return nil, fmt.Errorf("recording decision: %w", err)
 	}
 	a.Receipt = receipt.String()
-	if receipt.Repeated {
-		if err := e.repeat(ctx, in.Tenant, receipt, a); err != nil {
-			return nil, err
-		}
+	if receipt.Repeated { // the same call was recorded meanwhile: look again
+		return nil, fmt.Errorf("recording decision: %w: the same call was decided meanwhile", audit.ErrMoved)
 	}
 	a.Took = e.now().Sub(in.Time)
 	return a, nil
 }
 
-// repeat puts the recorded answer in place of the new one.
-func (e *Engine) repeat(ctx context.Context, t tenant.ID, r audit.Receipt, a *Answer) error {
-	rec, err := e.cfg.Log.Get(ctx, t, r.RecordID)
-	if err != nil {
-		return fmt.Errorf("repeating the answer of record %s: %w", r.RecordID, err)
+// again looks for the record of the same call and returns its answer while that may
+// be given: nothing that it was decided under has changed, and it is not too long
+// ago. Else it returns what the look-up led to, for the new record to take its place.
+// A look-up is not believed: what it leads to has to be of this very call.
+func (e *Engine) again(ctx context.Context, st *inForce, in *decision.Inputs, call []byte) (
+	a *Answer, found audit.RecordID, err error) {
+	found, err = e.cfg.Log.ByIdem(ctx, in.Tenant, call)
+	if errors.Is(err, audit.ErrNotFound) {
+		return nil, "", nil
 	}
-	_, d, err := decision.Decode(rec.Body)
 	if err != nil {
-		return fmt.Errorf("repeating the answer of record %s: %w", r.RecordID, err)
+		return nil, "", fmt.Errorf("looking for an earlier answer: %w", err)
 	}
-	a.Body, a.RecordID, a.Repeated = d.Response, string(r.RecordID), true
-	a.Cards, a.Cut, a.Capped = d.Cards, cutPairs(d), capped(d)
-	return nil
+	rec, err := e.cfg.Log.Get(ctx, in.Tenant, found)
+	switch {
+	case errors.Is(err, audit.ErrNotFound), errors.Is(err, audit.ErrErased), errors.Is(err, audit.ErrCorrupt):
+		return nil, found, nil
+	case err != nil:
+		return nil, "", fmt.Errorf("looking for an earlier answer: %w", err)
+	}
+	old, d, err := decision.Decode(rec.Body)
+	if err != nil || old.Tenant != in.Tenant || old.Client != in.Client || old.Service != in.Service ||
+		!bytes.Equal(old.Request, in.Request) {
+		return nil, found, nil
+	}
+	in.Again = string(found)
+	if age := in.Time.Sub(old.Time).Abs(); age > st.policy.Limits.Repeat() || !st.holds(old) {
+		return nil, found, nil
+	}
+	receipt, err := e.cfg.Log.Receipt(ctx, in.Tenant, found)
+	if err != nil {
+		return nil, "", fmt.Errorf("repeating the answer of record %s: %w", found, err)
+	}
+	return &Answer{Body: d.Response, RecordID: string(found), Receipt: receipt.String(), Repeated: true, Cards: d.Cards,
+		Cut: cutPairs(d), Capped: capped(d), Took: e.now().Sub(in.Time)}, "", nil
+}
+
+// holds reports that everything a decision was made under is still in force.
+func (st *inForce) holds(old *decision.Inputs) bool {
+	out := func(c decision.Cut) bool { return c.Cause != decision.CutSuspension }
+	return old.Policy == st.snapshot.Policy() &&
+		slices.Equal(old.Release.Artefacts(), st.snapshot.Release().Artefacts()) &&
+		slices.Equal(slices.DeleteFunc(slices.Clone(old.Cut), out), st.withheld)
 }
 
 // cutPairs counts the pairs that were not evaluated.

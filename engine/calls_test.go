@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
@@ -21,6 +23,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 func TestCallGivesCardReceiptAndRecord(t *testing.T) {
@@ -109,6 +112,106 @@ func TestRepeatGetsRecordedBytes(t *testing.T) {
 	n.restart()
 	if a := n.call("north", body); !a.Repeated || !bytes.Equal(a.Body, first.Body) {
 		t.Error("after a restart the call was decided anew")
+	}
+}
+
+// TestWithdrawnCardIsNotRepeated: the same call gets a new decision as soon as
+// anything that the first was decided under is no longer in force, and its record
+// names the first. After that the new one is repeated.
+func TestWithdrawnCardIsNotRepeated(t *testing.T) {
+	body := decidetest.Patient(t, "metformin-egfr-27")
+	for name, change := range map[string]func(*node){
+		"rule suspended": func(n *node) {
+			n.suspend("north", "renal_dosing", "metformin-contraindicated", "wrong limit")
+		},
+		"pack suspended": func(n *node) { n.suspend("north", "renal_dosing", "", "wrong limit") },
+		"archive out of service": func(n *node) {
+			_, digest := n.trust("north").Succession("renal_dosing")
+			n.revoke("north", statement.Target{Type: statement.TargetDigest, Value: string(digest)}, statement.Suspend)
+		},
+		"policy": func(n *node) {
+			p := decidetest.PolicyFor(n, "north")
+			p.Limits.Cards = 7
+			n.policy("north", p)
+		},
+		"later than the window":  func(n *node) { n.clock.advance(10*time.Minute + time.Millisecond) },
+		"clock before the first": func(n *node) { n.clock.advance(-11 * time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newRegion(t)
+			first := n.call("north", body)
+			change(n)
+			a := n.call("north", body)
+			in, d := n.opened("north", a.RecordID)
+			if a.Repeated || a.RecordID == first.RecordID || in.Again != first.RecordID {
+				t.Fatalf("repeated %v, record %s after %s, again %q", a.Repeated, a.RecordID, first.RecordID, in.Again)
+			}
+			f := decidetest.Finding(t, d, "renal_dosing/metformin-contraindicated")
+			if strings.Contains(name, "suspended") && (f.Outcome != decision.WasCut ||
+				decidetest.HasCard(decidetest.Cards(t, a.Body), "27.0 mL/min/1.73 m² (contraindicated")) {
+				t.Errorf("the withdrawn card left again: %s", a.Body)
+			}
+			if b := n.call("north", body); !b.Repeated || b.RecordID != a.RecordID || !bytes.Equal(b.Body, a.Body) {
+				t.Errorf("the new answer is not repeated: %+v", b)
+			}
+			n.clean("north")
+			n.away("north").same(n.away("north").materials("north"), "north", a.RecordID)
+		})
+	}
+	t.Run("what changes nothing", func(t *testing.T) {
+		n := newRegion(t)
+		first := n.call("north", body)
+		p := editedPack(t, "renal_dosing", "1.0.1")
+		n.release("north", p) // a statement, but nothing in force is another
+		n.clock.advance(9 * time.Minute)
+		if a := n.call("north", body); !a.Repeated || a.RecordID != first.RecordID {
+			t.Errorf("decided anew: %+v", a)
+		}
+	})
+}
+
+// TestLookupIsNotBelieved changes the store without any key, so that look-ups lead
+// to another patient's record: neither a repeat nor feedback follows them.
+func TestLookupIsNotBelieved(t *testing.T) {
+	n := newRegion(t)
+	body, other := decidetest.Patient(t, "metformin-egfr-27"), decidetest.Patient(t, "sertraline-phenelzine")
+	first, second := n.call("north", body), n.call("north", other)
+	id := func(a *Answer) []byte {
+		u := uuid.MustParse(a.RecordID)
+		return u[:]
+	}
+	var keys [][]byte
+	decidetest.Must(t, n.store.View(t.Context(), func(v audit.View) error {
+		return v.Scan(audit.Lookups, "north", nil, nil, false, func(k, value []byte) (bool, error) {
+			if bytes.Equal(value, id(first)) {
+				keys = append(keys, bytes.Clone(k))
+			}
+			return true, nil
+		})
+	}))
+	for _, k := range keys {
+		n.edit(audit.Lookups, "north", k, func([]byte) []byte { return id(second) })
+	}
+	if len(keys) < 2 {
+		t.Fatalf("%d look-ups lead to the record", len(keys))
+	}
+	feedback := fmt.Sprintf(`{"feedback":[{"card":%q,"outcome":"overridden","overrideReason":{"userComment":"known"},
+		"outcomeTimestamp":"2026-03-02T15:00:00Z"}]}`, decidetest.Cards(t, first.Body)[0].UUID)
+	_, err := n.Feedback(t.Context(), ehr("north"), "orders", []byte(feedback))
+	decidetest.Must(t, err)
+	page, err := n.log.List(t.Context(), "north", audit.Filter{Kind: audit.Feedback,
+		Patient: audit.Patient{Base: "https://ehr.north.example/fhir/R4", ID: patientID(t, other)}})
+	decidetest.Must(t, err)
+	if len(page.Records) != 0 {
+		t.Error("feedback was filed with another patient")
+	}
+	a := n.call("north", body)
+	in, _ := n.opened("north", a.RecordID)
+	if a.Repeated || in.Again != "" || !decidetest.HasCard(decidetest.Cards(t, a.Body), "27.0") {
+		t.Errorf("another patient's advice: repeated %v, again %q, %s", a.Repeated, in.Again, a.Body)
+	}
+	if b := n.call("north", body); !b.Repeated || b.RecordID != a.RecordID {
+		t.Errorf("the look-up was not mended: %+v", b)
 	}
 }
 

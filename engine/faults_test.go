@@ -321,8 +321,11 @@ func TestClockGoesBack(t *testing.T) {
 
 func TestMonthTurns(t *testing.T) {
 	n := newRegion(t)
+	at := n.clock.now()
+	end := time.Date(at.Year(), at.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+	n.clock.advance(end.Sub(at) - time.Minute)
 	first := n.call("north", decidetest.Patient(t, "clean"))
-	n.clock.advance(31 * 24 * time.Hour)
+	n.clock.advance(2 * time.Minute)
 	second := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
 	n.restart()
 	for _, a := range []*Answer{first, second} {
@@ -331,7 +334,7 @@ func TestMonthTurns(t *testing.T) {
 		}
 	}
 	if again := n.call("north", decidetest.Patient(t, "clean")); !again.Repeated {
-		t.Error("a call of last month was decided anew")
+		t.Error("a call of two minutes ago was decided anew, for a month has ended")
 	}
 	n.clean("north")
 }

@@ -351,6 +351,9 @@ func (e *Engine) ofCard(ctx context.Context, st *inForce, t tenant.ID,
 			rules = append(rules, d.Findings[i].Rule)
 		}
 	}
+	if len(rules) == 0 { // the look-up led to a record without this card: it is not believed
+		return p, nil, nil
+	}
 	slices.Sort(rules)
 	rules = slices.Compact(rules)
 	client, ok := st.policy.Client(in.Client)

@@ -34,6 +34,9 @@ type Entry struct {
 	// Idem identifies the call, for repeats: whoever comes second with the same bytes gets the first one's
 	// receipt. Empty means none.
 	Idem []byte
+	// Replaces is the record that Idem led to when the caller looked: the entry is then no repeat of it, but takes its
+	// place for the next one. Empty means none.
+	Replaces RecordID
 	// Statement is added to the tenant's release log in the same transaction; required for, and only for, kind
 	// Statement.
 	Statement []byte
@@ -125,6 +128,7 @@ type request struct {
 	marks   []byte
 	lookups []keyring.Tag
 	idem    keyring.Tag
+	old     []byte      // record id that idem may lead to without making the entry a repeat; nil for none
 	names   int         // where its keys begin among those that its part asks for
 	done    chan result // buffered, one result
 }
@@ -220,6 +224,9 @@ func (r *request) tag(keys *keyring.Tenant, subject keyring.Tag) {
 	}
 	if len(e.Idem) > 0 {
 		r.idem = keys.Tag(tagIdem, string(e.Idem))
+	}
+	if id, err := e.Replaces.bytes(); err == nil {
+		r.old = id[:]
 	}
 }
 

@@ -156,7 +156,7 @@ func (l *Log) meet(p *part) {
 		if r.idem == (keyring.Tag{}) {
 			continue
 		}
-		if id := p.names[r.names+1]; id != nil {
+		if id := p.names[r.names+1]; id != nil && !bytes.Equal(id, r.old) {
 			p.repeats = append(p.repeats, repeat{at: i, id: id})
 		}
 	}

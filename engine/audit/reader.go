@@ -9,9 +9,10 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // A Reader reads records, logs and proofs. It is safe for concurrent use, and works on a store that nobody
@@ -241,7 +242,11 @@ func (r *Reader) ByCard(ctx context.Context, t tenant.ID, card string) (id Recor
 	if err != nil {
 		return "", fmt.Errorf("looking up record by card: %w", err)
 	}
-	tag := keys.Tag(tagCard, card)
+	return r.lookup(ctx, t, keys.Tag(tagCard, card), "card")
+}
+
+// lookup reads where a tag leads to.
+func (r *Reader) lookup(ctx context.Context, t tenant.ID, tag keyring.Tag, by string) (id RecordID, err error) {
 	err = r.view(ctx, func(v View) error {
 		b, err := v.Get(Lookups, t, tag[:])
 		if err == nil && b == nil {
@@ -253,9 +258,41 @@ func (r *Reader) ByCard(ctx context.Context, t tenant.ID, card string) (id Recor
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("looking up record by card: %w", err)
+		return "", fmt.Errorf("looking up record by %s: %w", by, err)
 	}
 	return id, nil
+}
+
+// ByIdem finds the newest record stored with the same idempotency bytes, or [ErrNotFound]. It is a look-up, which
+// proves nothing: hold the record against the call before it is taken for a repeat.
+func (r *Reader) ByIdem(ctx context.Context, t tenant.ID, idem []byte) (id RecordID, err error) {
+	keys, err := r.keys(ctx, t)
+	if err != nil {
+		return "", fmt.Errorf("looking up record by call: %w", err)
+	}
+	return r.lookup(ctx, t, keys.Tag(tagIdem, string(idem)), "call")
+}
+
+// Receipt is the receipt of a stored record under the newest head of its log, as for a repeat.
+func (r *Reader) Receipt(ctx context.Context, t tenant.ID, id RecordID) (rc Receipt, err error) {
+	b, err := id.bytes()
+	if err != nil {
+		return rc, fmt.Errorf("making receipt: %w", ErrNotFound)
+	}
+	err = r.view(ctx, func(v View) error {
+		rec, index, err := r.record(v, t, b[:])
+		if err != nil {
+			return err
+		}
+		h, err := r.logHead(v, t, rec.Log)
+		rc = Receipt{RecordID: id, Log: h.Origin, Index: index, Leaf: tlog.RecordHash(rec.Bytes), Size: h.Size, Root: h.Root,
+			Note: h.Note, Repeated: true}
+		return err
+	})
+	if err != nil {
+		return Receipt{}, fmt.Errorf("making receipt of record %s: %w", id, err)
+	}
+	return rc, nil
 }
 
 func (r *Reader) keys(ctx context.Context, t tenant.ID) (*keyring.Tenant, error) {

@@ -35,8 +35,11 @@ type Inputs struct {
 	Dialect  string        `json:"dialect"`
 	Arm      string        `json:"arm,omitempty"`     // rollout arm of a canary
 	Sources  []Source      `json:"sources,omitempty"` // fetched by us, in order
-	Earlier  []Earlier     `json:"earlier,omitempty"` // answers of earlier calls that were read
-	Cut      []Cut         `json:"cut,omitempty"`     // pairs not evaluated
+	// Again is the record of the same call that was decided before, when its answer
+	// may no longer be given: under another release or policy, or too long ago.
+	Again   string    `json:"again,omitempty"`
+	Earlier []Earlier `json:"earlier,omitempty"` // answers of earlier calls that were read
+	Cut     []Cut     `json:"cut,omitempty"`     // pairs not evaluated
 
 	// Request is the body as received, its access token blanked. It is in
 	// a section of its own in the record.

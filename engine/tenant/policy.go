@@ -81,7 +81,13 @@ type Limits struct {
 	Resources   int   `json:"resources,omitzero"`   // resources in one request; default 20000
 	Concurrency int   `json:"concurrency,omitzero"` // calls at once; default 64
 	Cards       int   `json:"cards,omitzero"`       // cards in one answer; default 20
+	// RepeatSeconds is how long the same call gets its recorded answer again, while what it was decided under is
+	// still in force; default 600, at most 3600.
+	RepeatSeconds int `json:"repeatSeconds,omitzero"`
 }
+
+// Repeat is how long the same call gets its recorded answer again.
+func (l Limits) Repeat() time.Duration { return time.Duration(l.RepeatSeconds) * time.Second }
 
 // Deadline is the time a decision may take.
 func (l Limits) Deadline() time.Duration { return time.Duration(l.DeadlineMS) * time.Millisecond }
@@ -117,6 +123,7 @@ func (p *Policy) defaults() {
 	or(&p.Limits.Resources, 20000)
 	or(&p.Limits.Concurrency, 64)
 	or(&p.Limits.Cards, 20)
+	or(&p.Limits.RepeatSeconds, 600)
 	for i := range p.Clients {
 		or(&p.Clients[i].Dialect, Dialect2)
 		or(&p.Clients[i].HookID, "strict")
@@ -183,6 +190,8 @@ func (l Limits) check() error {
 		return fmt.Errorf("ruleMs must lie between 1 and deadlineMs")
 	case l.Resources < 1 || l.Concurrency < 1 || l.Cards < 1:
 		return fmt.Errorf("resources, concurrency and cards must be positive")
+	case l.RepeatSeconds < 1 || l.RepeatSeconds > 3600:
+		return fmt.Errorf("repeatSeconds must lie between 1 and 3600")
 	}
 	return nil
 }
