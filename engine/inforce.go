@@ -134,7 +134,7 @@ func (e *Engine) loadPack(ctx context.Context, d rulepacks.Digest) (*rulepacks.P
 	}
 	b, err := e.blob(ctx, d)
 	if errors.Is(err, audit.ErrNotFound) {
-		return nil, fmt.Errorf("loading pack %s: it was not uploaded: %w; upload the archive first", d, ErrStatement)
+		return nil, notUploaded(d)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("loading pack %s: %w", d, err)

@@ -145,6 +145,9 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 		}
 		return tenant.Resides(policy.Region, e.cfg.Region)
 	case statement.PackRelease:
+		if err := e.shown(ctx, l.id, s.Archive.SHA256); err != nil {
+			return err
+		}
 		pack, err := e.loadPack(ctx, rulepacks.Digest(s.Archive.SHA256))
 		if err != nil {
 			return err
@@ -161,6 +164,23 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 		return admitSuspension(st, p)
 	}
 	return nil
+}
+
+// shown refuses a release of an archive that the tenant has not uploaded, whether or
+// not another tenant of the region has: the answer is the same.
+func (e *Engine) shown(ctx context.Context, t tenant.ID, d trust.Digest) error {
+	digest, err := audit.ParseDigest(string(d))
+	if err != nil {
+		return err
+	}
+	if has, err := e.cfg.Log.HasBlob(ctx, t, digest); err != nil || has {
+		return err
+	}
+	return notUploaded(rulepacks.Digest(d))
+}
+
+func notUploaded(d rulepacks.Digest) error {
+	return fmt.Errorf("loading pack %s: it was not uploaded: %w; upload the archive first", d, ErrStatement)
 }
 
 // admitSuspension refuses to suspend a rule that a live pack does not have: who
@@ -332,13 +352,13 @@ func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest,
 	if err != nil {
 		return e.turnedAway(ctx, st, c, access{Verb: "put pack"}, err)
 	}
-	if err := e.putPack(ctx, digest, archive); err != nil {
+	if err := e.putPack(ctx, c.Tenant, digest, archive); err != nil {
 		return e.turnedAway(ctx, st, c, access{Verb: "put pack", Digest: hexSHA256(archive)}, err)
 	}
 	return nil
 }
 
-func (e *Engine) putPack(ctx context.Context, digest rulepacks.Digest, archive []byte) error {
+func (e *Engine) putPack(ctx context.Context, t tenant.ID, digest rulepacks.Digest, archive []byte) error {
 	// What could not be stored need not be unpacked, and one at a time is enough: to
 	// compile a pack takes many times its size.
 	e.uploads.Lock()
@@ -357,8 +377,11 @@ func (e *Engine) putPack(ctx context.Context, digest rulepacks.Digest, archive [
 	if err := decide.Try(pack); err != nil {
 		return err
 	}
-	_, err = e.cfg.Log.PutBlob(ctx, pack.Archive())
-	return err
+	stored, err := e.cfg.Log.PutBlob(ctx, pack.Archive())
+	if err != nil {
+		return err
+	}
+	return e.cfg.Log.ClaimBlob(ctx, t, stored)
 }
 
 // Pack returns the canonical tar of a stored pack. A tenant's people see every

@@ -440,6 +440,32 @@ func TestConcurrentStatements(t *testing.T) {
 	}
 }
 
+// TestParameterThatAPackDoesNotHave: the policy's parameters are held against the
+// pack that is activated, and the pack in force against the policy.
+func TestParameterThatAPackDoesNotHave(t *testing.T) {
+	n := newRegion(t)
+	bad := decidetest.PolicyFor(t, "north")
+	bad.Parameters = map[string]map[string]jsontext.Value{"renal_dosing": {"nonesuch": jsontext.Value("1")},
+		"trial": {"nonesuch": jsontext.Value("1")}}
+	_, err := n.apply("north", n.policyEnvelope("north", bad))
+	decidetest.WantError(t, err, ErrStatement)
+	if !strings.Contains(err.Error(), "nonesuch") {
+		t.Errorf("the policy's refusal does not name the parameter: %v", err)
+	}
+	delete(bad.Parameters, "renal_dosing")
+	for i := range bad.Services {
+		bad.Services[i].Packs = append(bad.Services[i].Packs, "trial")
+	}
+	n.policy("north", bad)
+	p := decidetest.Pack(t, "1.0.0", decidetest.RuleFires)
+	n.release("north", p)
+	_, err = n.tryActivate("north", p)
+	decidetest.WantError(t, err, ErrStatement)
+	if !strings.Contains(err.Error(), "nonesuch") {
+		t.Errorf("the activation's refusal does not name the parameter: %v", err)
+	}
+}
+
 // TestSuspensionDoesNotWait has an activation whose golden cases take hours: a
 // suspension of another pack is taken meanwhile, and binds at once.
 func TestSuspensionDoesNotWait(t *testing.T) {

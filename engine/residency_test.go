@@ -205,6 +205,24 @@ func TestPackOfOneTenantIsHiddenFromTheOther(t *testing.T) {
 	}
 	_, err = n.Pack(t.Context(), auditor("south"), p.Digest)
 	decidetest.WantError(t, err, audit.ErrNotFound)
+
+	// Who knows the digest has not shown the bytes: a release of them is refused as
+	// one of bytes that nobody has.
+	var refusals []string
+	for _, x := range []*rulepacks.Pack{p, decidetest.Pack(t, "2.0.0", decidetest.RuleFires)} {
+		_, err := n.apply("south", sign(t, about(x), n.releaseOf("south", x), author))
+		decidetest.WantError(t, err, ErrStatement)
+		refusals = append(refusals, strings.ReplaceAll(err.Error(), string(x.Digest), "DIGEST"))
+	}
+	if refusals[0] != refusals[1] || !strings.Contains(refusals[0], "not uploaded") {
+		t.Errorf("the refusals differ: %q", refusals)
+	}
+	_, err = n.Pack(t.Context(), auditor("south"), p.Digest)
+	decidetest.WantError(t, err, audit.ErrNotFound)
+	n.put("south", p)
+	n.release("south", p)
+	_, err = n.Pack(t.Context(), auditor("south"), p.Digest)
+	decidetest.Must(t, err)
 }
 
 // A statement of north cannot be played into the log of south, not even by

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+
+	"github.com/precept-cds/precept/engine/tenant"
 )
 
 // MaxBlob is the largest blob, in bytes.
@@ -53,4 +55,33 @@ func (r *Reader) Blob(ctx context.Context, d Digest) (data []byte, err error) {
 		return nil, fmt.Errorf("reading blob %s: %w", d, err)
 	}
 	return data, nil
+}
+
+// ClaimBlob notes, durably, that a tenant has shown the bytes of a stored blob. Bytes are stored once for the region,
+// but a tenant may use only what it has shown: that another has them is none of its business.
+func (l *Log) ClaimBlob(ctx context.Context, t tenant.ID, d Digest) error {
+	if err := l.Err(); err != nil {
+		return fmt.Errorf("claiming blob: %w", err)
+	}
+	if has, err := l.HasBlob(ctx, t, d); has || err != nil {
+		return err
+	}
+	batch := &Batch{Put: []Item{{Space: Blobs, Tenant: t, Key: d[:], Value: []byte{1}}}}
+	if err := l.outcome(batch, l.cfg.Store.Commit(ctx, batch)); err != nil {
+		return fmt.Errorf("claiming blob: %w", err)
+	}
+	return nil
+}
+
+// HasBlob reports whether a tenant has shown the bytes of a blob.
+func (r *Reader) HasBlob(ctx context.Context, t tenant.ID, d Digest) (has bool, err error) {
+	err = r.view(ctx, func(v View) error {
+		got, err := v.Get(Blobs, t, d[:])
+		has = got != nil
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("looking for blob %s: %w", d, err)
+	}
+	return has, nil
 }

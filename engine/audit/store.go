@@ -27,7 +27,7 @@ const (
 	Patients              // patient tag (16) | record id (16) -> marks
 	Lookups               // tag (16) -> record id (16): idempotency, cards; also statement index
 	Keys                  // name -> wrapped key (package keyring)
-	Blobs                 // SHA-256 (32) -> bytes (tenant "")
+	Blobs                 // SHA-256 (32) -> bytes (tenant ""), or 1 under each tenant that has shown them
 	Spaces                // number of spaces
 )
 
