@@ -377,6 +377,35 @@ func TestBusy(t *testing.T) {
 	n.call("north", decidetest.Patient(t, "clean"))
 }
 
+// TestOperatorsCeiling: no signature of a tenant lifts it, and a policy from before
+// it was lowered is held to it.
+func TestOperatorsCeiling(t *testing.T) {
+	n := newRegion(t)
+	p := decidetest.PolicyFor(t, "north")
+	p.Limits.Concurrency = 1_000_000
+	n.policy("north", p) // no ceiling yet
+	n.top = tenant.Limits{Concurrency: 1, RuleMS: 50}
+	n.restart()
+	if have, err := n.Policy("north"); err != nil || have.Limits.Concurrency != 1 || have.Limits.RuleMS != 50 ||
+		have.Limits.DeadlineMS != 10_000 {
+		t.Errorf("limits %+v, %v", have.Limits, err)
+	}
+	n.tenants["north"].calls.Add(1) // one is under way
+	_, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "clean"))
+	decidetest.WantError(t, err, ErrBusy)
+	n.tenants["north"].calls.Add(-1)
+	a := n.call("north", decidetest.Patient(t, "clean"))
+	n.away("north").same(n.away("north").materials("north"), "north", a.RecordID)
+	p.Limits.Cards = 3
+	_, err = n.apply("north", n.policyEnvelope("north", p))
+	decidetest.WantError(t, err, tenant.ErrPolicy)
+	for _, part := range []string{"concurrency 1000000 is above the operator's ceiling of 1", "ruleMs 10000"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the refusal does not say %q: %v", part, err)
+		}
+	}
+}
+
 func TestNotReady(t *testing.T) {
 	n := newNode(t)
 	body := decidetest.Patient(t, "clean")

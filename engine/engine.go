@@ -30,8 +30,8 @@ import (
 	"github.com/precept-cds/precept/signing/trust"
 )
 
-// Config is what an Engine is made of. All fields but Libraries, Poll and Elsewhere
-// are required.
+// Config is what an Engine is made of. All fields but Libraries, Ceiling, Poll
+// and Elsewhere are required.
 type Config struct {
 	Region tenant.Region
 	Build  string // version of the program
@@ -42,6 +42,10 @@ type Config struct {
 	// Libraries are the versions of the clinical library that packs may run with,
 	// oldest first; default those of the program.
 	Libraries []*clinical.Library
+	// Ceiling is what the operator allows of any tenant's limits. A policy above it is
+	// refused; one that was taken under a higher ceiling is held to it. Zero members
+	// are no ceiling.
+	Ceiling tenant.Limits
 	// Poll is how often the node looks for statements of other nodes, in case it was
 	// not told of them; default one second.
 	Poll time.Duration

@@ -57,6 +57,7 @@ type node struct {
 	wrap  func(audit.Store) audit.Store // around the store, if not nil
 	mark  bool                          // keep a high-water mark
 	libs  []*clinical.Library           // if not those of the program
+	top   tenant.Limits                 // the operator's ceiling
 	store audit.Store
 	log   *audit.Log
 }
@@ -122,7 +123,7 @@ func (n *node) tryOpen() error {
 	}
 	n.Engine, err = Open(n.Context(),
 		Config{Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader, Roots: n.roots,
-			Libraries: n.libs})
+			Libraries: n.libs, Ceiling: n.top})
 	if err != nil {
 		n.close()
 	}

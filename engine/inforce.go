@@ -22,7 +22,7 @@ import (
 // inForce is what a tenant's release log adds up to.
 type inForce struct {
 	trust    *signing.State
-	policy   *tenant.Policy        // nil before the first
+	policy   *tenant.Policy        // nil before the first; its limits capped by the operator's ceiling
 	snapshot *decide.Snapshot      // nil before the first policy
 	withheld []decision.Cut        // rules out of service
 	broken   []*decide.NotRunnable // packs in force that cannot be run here, sorted by name
@@ -70,7 +70,9 @@ func (e *Engine) prepare(ctx context.Context, trust *signing.State) (*inForce, e
 			return nil, err
 		}
 	}
-	st.policy, st.until = policy, until
+	capped := *policy
+	capped.Limits = policy.Limits.Capped(e.cfg.Ceiling)
+	st.policy, st.until = &capped, until
 	if st.snapshot, err = e.materials.Snapshot(rel,
 		decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)}); err != nil {
 		return nil, err

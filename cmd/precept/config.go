@@ -45,10 +45,28 @@ type config struct {
 	Origins []string `yaml:"origins"`
 	// How long connections may take.
 	Timeouts timeoutConfig `yaml:"timeouts"`
+	// What the operator allows of any tenant's limits; a policy above it is refused.
+	Ceiling ceilingConfig `yaml:"ceiling"`
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
 
 	adoptHighWater bool // of the command line
+}
+
+// ceilingConfig has the members of a policy's limits.
+type ceilingConfig struct {
+	BodyBytes     int64 `yaml:"body_bytes"`
+	DeadlineMS    int   `yaml:"deadline_ms"`
+	RuleMS        int   `yaml:"rule_ms"`
+	Resources     int   `yaml:"resources"`
+	Concurrency   int   `yaml:"concurrency"`
+	Cards         int   `yaml:"cards"`
+	RepeatSeconds int   `yaml:"repeat_seconds"`
+}
+
+func (c ceilingConfig) limits() tenant.Limits {
+	return tenant.Limits{BodyBytes: c.BodyBytes, DeadlineMS: c.DeadlineMS, RuleMS: c.RuleMS, Resources: c.Resources,
+		Concurrency: c.Concurrency, Cards: c.Cards, RepeatSeconds: c.RepeatSeconds}
 }
 
 type tlsConfig struct {
@@ -97,7 +115,8 @@ func readConfig(path string) (*config, error) {
 			err)
 	}
 	c := &config{Listen: "127.0.0.1:8480", PrivateListen: "127.0.0.1:8481", Store: storeConfig{Kind: boltStore},
-		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
+		Timeouts: timeoutConfig{Shutdown: 30 * time.Second},
+		Ceiling:  ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil {

@@ -119,7 +119,7 @@ func (r *region) open(ctx context.Context) error {
 		return err
 	}
 	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now,
-		Rand: rand.Reader, Roots: roots, Elsewhere: cfg.foreign()}); err != nil {
+		Rand: rand.Reader, Roots: roots, Ceiling: cfg.Ceiling.limits(), Elsewhere: cfg.foreign()}); err != nil {
 		return err
 	}
 	return r.listen()

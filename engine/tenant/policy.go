@@ -86,6 +86,48 @@ type Limits struct {
 	RepeatSeconds int `json:"repeatSeconds,omitzero"`
 }
 
+// each lists the members of limits by name, as pointers into l.
+func (l *Limits) each(do func(name string, value *int)) {
+	body := int(l.BodyBytes)
+	do("bodyBytes", &body)
+	l.BodyBytes = int64(body)
+	do("deadlineMs", &l.DeadlineMS)
+	do("ruleMs", &l.RuleMS)
+	do("resources", &l.Resources)
+	do("concurrency", &l.Concurrency)
+	do("cards", &l.Cards)
+	do("repeatSeconds", &l.RepeatSeconds)
+}
+
+// Under reports, naming each, the limits that are above the operator's ceiling. A zero
+// member of the ceiling is none. The error is ErrPolicy.
+func (l Limits) Under(ceiling Limits) error {
+	top := map[string]int{}
+	ceiling.each(func(name string, value *int) { top[name] = *value })
+	var above []string
+	l.each(func(name string, value *int) {
+		if most := top[name]; most > 0 && *value > most {
+			above = append(above, fmt.Sprintf("%s %d is above the operator's ceiling of %d", name, *value, most))
+		}
+	})
+	if len(above) > 0 {
+		return fmt.Errorf("%w: %s", ErrPolicy, strings.Join(above, "; "))
+	}
+	return nil
+}
+
+// Capped returns the limits with none above the operator's ceiling.
+func (l Limits) Capped(ceiling Limits) Limits {
+	top := map[string]int{}
+	ceiling.each(func(name string, value *int) { top[name] = *value })
+	l.each(func(name string, value *int) {
+		if most := top[name]; most > 0 {
+			*value = min(*value, most)
+		}
+	})
+	return l
+}
+
 // Repeat is how long the same call gets its recorded answer again.
 func (l Limits) Repeat() time.Duration { return time.Duration(l.RepeatSeconds) * time.Second }
 
