@@ -12,11 +12,9 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
-	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
-	"github.com/precept-cds/precept/engine/tenant"
 )
 
 // Call answers one service call of an EHR: it decides, records, and returns
@@ -41,6 +39,7 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	}
 	if l.calls.Add(1) > int64(st.policy.Limits.Concurrency) {
 		l.calls.Add(-1)
+		e.busy(c, service, len(body))
 		return nil, fmt.Errorf("calling service: %w", ErrBusy)
 	}
 	defer l.calls.Add(-1)
@@ -251,56 +250,6 @@ func searchable(d *decision.Decision) (rules, cards []string) {
 	slices.Sort(rules)
 	slices.Sort(cards)
 	return slices.Compact(rules), slices.Compact(cards)
-}
-
-// Refusal is what is recorded of an authenticated call that was refused: never
-// its body.
-type Refusal struct {
-	Service string `json:"service"`
-	Code    string `json:"code"`           // stable word for the cause
-	Path    string `json:"path,omitempty"` // place in the body, without content
-	Bytes   int64  `json:"bytes"`          // length of the body, -1 if it was not read
-}
-
-// Refuse records that the door refused a call of an authenticated client.
-func (e *Engine) Refuse(ctx context.Context, c Caller, r Refusal) error {
-	_, st, err := e.current(ctx, c.Tenant)
-	if err != nil {
-		return err
-	}
-	return e.note(ctx, st, c, audit.Refusal, r)
-}
-
-// refused records why a call got no decision, and returns the reason. If
-// even that cannot be recorded, that is the error: nothing unrecorded leaves.
-func (e *Engine) refused(ctx context.Context, c Caller, service string, size int, why error) error {
-	r := Refusal{Service: service, Code: refusalCode(why), Bytes: int64(size)}
-	var shape *chart.ShapeError
-	if errors.As(why, &shape) {
-		r.Path = shape.Path
-	}
-	if err := e.Refuse(ctx, c, r); err != nil {
-		return errors.Join(err, why)
-	}
-	return why
-}
-
-func refusalCode(err error) string {
-	for _, known := range []struct {
-		is   error
-		code string
-	}{
-		{chart.ErrJSON, "json"}, {chart.ErrTooDeep, "too-deep"}, {chart.ErrTooLarge, "too-large"},
-		{chart.ErrShape, "shape"},
-		{ErrUnknownService, "unknown-service"}, {decide.ErrHook, "hook"}, {ErrNotReady, "not-ready"},
-		{ErrForbidden, "forbidden"}, {tenant.ErrResidency, "residency"},
-		{cdshooks.ErrCard, "card"}, {cdshooks.ErrFeedback, "feedback"},
-	} {
-		if errors.Is(err, known.is) {
-			return known.code
-		}
-	}
-	return "internal"
 }
 
 func hexSHA256(b []byte) string {

@@ -69,6 +69,7 @@ type Engine struct {
 	tenants   map[tenant.ID]*served // not changed after Open
 	uploads   sync.Mutex            // held while an uploaded pack is unpacked and tried
 	unfollow  func()
+	refusals  refusals
 }
 
 // served is one tenant of this node. now is replaced whole; a call keeps the one it

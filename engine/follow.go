@@ -40,6 +40,7 @@ func (e *Engine) follow() {
 				return
 			case <-tick.C:
 				e.poll(ctx)
+				e.recordRefusals(ctx, false)
 			}
 		}
 	}()
@@ -50,8 +51,12 @@ func (e *Engine) follow() {
 	}
 }
 
-// Close ends following. It does not close the log.
-func (e *Engine) Close() { e.unfollow() }
+// Close ends following and records the refusals that were only counted. It does not
+// close the log.
+func (e *Engine) Close() {
+	e.unfollow()
+	e.recordRefusals(context.Background(), true)
+}
 
 // poll looks for statements that nobody told of.
 func (e *Engine) poll(ctx context.Context) {

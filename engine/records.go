@@ -276,6 +276,7 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 	// body at a time counts as one call.
 	if l.calls.Add(1) > int64(st.policy.Limits.Concurrency) {
 		l.calls.Add(-1)
+		e.busy(c, service, len(body))
 		return nil, fmt.Errorf("taking feedback: %w", ErrBusy)
 	}
 	defer l.calls.Add(-1)
