@@ -3,6 +3,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -330,6 +334,9 @@ func TestDocsFormats(t *testing.T) {
 	namedOn(t, "docs/formats.md", found(t, "engine/audit/leaf.go", ` Kind = "([a-z-]+)"`, 7))
 	namedOn(t, "docs/formats.md", found(t, "engine/records.go", `"(precept-[a-z]+/[0-9]+)"`, 2))
 	namedOn(t, "docs/formats.md", found(t, "engine/releases.go", `"(precept-[a-z]+/[0-9]+)"`, 1))
+	const codes = `(?:Mode|Why|SourceStatus|CutReason|Outcome|HiddenCode)?`
+	namedOn(t, "docs/formats.md", found(t, "engine/decision/decision.go", `(?m)^\t[A-Z][A-Za-z]+ +`+codes+` *= "([a-z-]+)"`, 24))
+	namedOn(t, "docs/formats.md", found(t, "engine/decision/decision.go", "json:\"([a-z_]+)", 40))
 }
 
 // Every command is named somewhere, and every command written down exists with
@@ -403,5 +410,125 @@ func TestDocsLinks(t *testing.T) {
 				t.Errorf("%s: %v", page, err)
 			}
 		}
+	}
+}
+
+// Every folder and file of ours that a page names is there.
+func TestDocsPaths(t *testing.T) {
+	pages := userDocs(t)
+	decisions, err := filepath.Glob("../../docs/decisions/*.md")
+	if err != nil || len(decisions) == 0 {
+		t.Fatalf("no decisions: %v", err)
+	}
+	for _, p := range decisions {
+		name := "docs/decisions/" + filepath.Base(p)
+		pages[name] = doc(t, name)
+	}
+	ours := regexp.MustCompile("`((?:api|cmd|docs|engine|fixtures|rulepacks|signing)(?:/[a-z0-9_.-]+)+)`")
+	for page, text := range pages {
+		for _, m := range ours.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
+
+// Every package has a row among the rooms; README.md leaves out what lies deeper.
+func TestDocsFolders(t *testing.T) {
+	for _, page := range []struct {
+		name, heading string
+		deepest       int
+	}{{"docs/architecture.md", "## The rooms", 9}, {"README.md", "## Where things are", 2}} {
+		code, listed := map[string]bool{}, map[string]bool{}
+		for _, top := range []string{"api", "cmd", "engine", "fixtures", "rulepacks", "signing"} {
+			err := fs.WalkDir(os.DirFS("../.."), top, func(path string, d fs.DirEntry, err error) error {
+				if d != nil && d.IsDir() && (d.Name() == "testdata" || d.Name() == "internal") {
+					return fs.SkipDir
+				}
+				folder := filepath.Dir(path)
+				if strings.HasSuffix(path, ".go") && strings.Count(folder, "/") < page.deepest {
+					code[folder] = true
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for line := range strings.Lines(section(doc(t, page.name), page.heading, "## ")) {
+			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(firstCell(line), -1) {
+				if m[1] != "docs" {
+					listed[m[1]] = true
+				}
+			}
+		}
+		same(t, page.name, "folder", code, listed)
+	}
+}
+
+// declared are the names that a Go file declares, methods included.
+func declared(t *testing.T, file string) map[string]bool {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			names[d.Name.Name] = true
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				switch s := s.(type) {
+				case *ast.TypeSpec:
+					names[s.Name.Name] = true
+				case *ast.ValueSpec:
+					for _, n := range s.Names {
+						names[n.Name] = true
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+// Every function that the page on architecture names is in the file named just
+// before it, or else in the package of the last file named in that paragraph.
+func TestDocsArchitecture(t *testing.T) {
+	text := doc(t, "docs/architecture.md")
+	_, text, ok := strings.Cut(text, "\n## The life of a call")
+	if !ok {
+		t.Fatal("docs/architecture.md has no life of a call")
+	}
+	rego := map[string]bool{"holds": true, "card": true}
+	file := regexp.MustCompile(`^[a-z/]+/[a-z_]+\.go$`)
+	word := regexp.MustCompile(`^[A-Za-z]+$`)
+	var seen int
+	for _, paragraph := range regexp.MustCompile(`\n\n|\n(?:\d+\.|-|   -|\|) `).Split(text, -1) {
+		last, end := "", 0
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatchIndex(paragraph, -1) {
+			name, between := paragraph[m[2]:m[3]], paragraph[end:m[0]]
+			switch {
+			case file.MatchString(name):
+				last, end = filepath.Join("../..", name), m[1]
+			case last == "" || rego[name] || !word.MatchString(name):
+			default:
+				files := []string{last}
+				if strings.TrimSpace(between) != "" {
+					files, _ = filepath.Glob(filepath.Dir(last) + "/*.go")
+					files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+				}
+				if !slices.ContainsFunc(files, func(f string) bool { return declared(t, f)[name] }) {
+					t.Errorf("docs/architecture.md: %s is not declared in %s", name, strings.Join(files, ", "))
+				}
+				seen++
+			}
+		}
+	}
+	if seen < 40 {
+		t.Errorf("%d names found: fix the pattern of this test", seen)
 	}
 }
