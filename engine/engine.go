@@ -43,8 +43,9 @@ type Config struct {
 	// oldest first; default those of the program.
 	Libraries []*clinical.Library
 	// Ceiling is what the operator allows of any tenant's limits. A policy above it is
-	// refused; one that was taken under a higher ceiling is held to it. Zero members
-	// are no ceiling.
+	// refused; one that was taken under a higher ceiling is held to it, but for the
+	// limits that decisions depend on (resources, cards): these a replay must find as
+	// they were signed. Zero members are no ceiling.
 	Ceiling tenant.Limits
 	// Poll is how often the node looks for statements of other nodes, in case it was
 	// not told of them; default one second.

@@ -7,7 +7,7 @@
 //
 //	{"v":1,"kind":"decision","tenantRef":"4be1...","recordId":"019cb2a0-...","index":7,
 //	 "decided":"2026-03-02T15:00:00.000Z","committed":"2026-03-02T15:00:00.004Z","engine":"1.4.0","library":"1.0.0",
-//	 "releaseIndex":12,"schema":"precept-record/1","commit":"9f0c...","ctDigest":"77aa...","ctLen":9152,
+//	 "releaseIndex":12,"schema":"precept-record/2","commit":"9f0c...","ctDigest":"77aa...","ctLen":9152,
 //	 "keyRef":"5d1e..."}
 //
 // on one line and without the spaces shown here. It names no patient, not even by a digest. A leaf of kind
