@@ -162,6 +162,28 @@ func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 				Subject: decision.AnySubject, Cause: decision.CutSuspension})
 		}},
 		{"a suspension left out", late, func(in *decision.Inputs) { in.Cut = nil }},
+		{"a cut for no reason of time", record, func(in *decision.Inputs) {
+			in.Cut = append(in.Cut, decision.Cut{Rule: "renal_dosing/metformin-contraindicated",
+				Subject: decision.AnySubject, Cause: decision.CutNotRun})
+		}},
+		{"an archive missing of a pack that ran", record, func(in *decision.Inputs) {
+			in.Release.Packs[2].Why = decision.WhyMissing
+		}},
+		{"not run without a reason", record, func(in *decision.Inputs) {
+			in.Release.Packs[2].Mode = decision.NotRunnable
+		}},
+		{"not run for a reason that nobody knows", record, func(in *decision.Inputs) {
+			in.Release.Packs[2].Mode, in.Release.Packs[2].Why = decision.NotRunnable, "tired"
+		}},
+		{"packs run although the terminology could not be", record, func(in *decision.Inputs) {
+			t := *in.Release.Terminology
+			t.Mode, t.Why = decision.NotRunnable, decision.WhyMissing
+			in.Release.Terminology = &t
+		}},
+		{"another library", record, func(in *decision.Inputs) { in.Release.Packs[2].Library = "1.0.1" }},
+		{"another zone", record, func(in *decision.Inputs) { in.Zone = "Asia/Tokyo" }},
+		{"another language", record, func(in *decision.Inputs) { in.Language = "de" }},
+		{"another dialect", record, func(in *decision.Inputs) { in.Dialect = "1.0" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in, d := a.record("north", c.record)
@@ -173,6 +195,23 @@ func TestRecordIsHeldAgainstTheReleaseLog(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPackIsNoTerminology has a record pass a live pack off as a terminology that could
+// not be loaded: nothing would then say that its checks were not done.
+func TestPackIsNoTerminology(t *testing.T) {
+	n := newRegion(t)
+	off := n.activationOf("north", decidetest.ReferencePack(t, terms))
+	off.Mode = statement.Off
+	n.sayOf("north", about(decidetest.ReferencePack(t, terms)), off, "rick@north")
+	a := n.away("north")
+	in, d := a.record("north", n.call("north", decidetest.Patient(t, "metformin-egfr-27")).RecordID)
+	last := len(in.Release.Packs) - 1
+	hidden := in.Release.Packs[last]
+	hidden.Mode, hidden.Why = decision.NotRunnable, decision.WhyMissing
+	in.Release.Packs, in.Release.Terminology = in.Release.Packs[:last], &hidden
+	_, err := a.materials("north").Replay(t.Context(), in, d)
+	decidetest.WantError(t, err, decide.ErrNotLive)
 }
 
 func TestReleaseLogIsNotBelieved(t *testing.T) {

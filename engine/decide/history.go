@@ -103,6 +103,10 @@ func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs
 	if err != nil {
 		return err
 	}
+	client, _ := policy.Client(in.Client)
+	if in.Zone != policy.Zone || in.Language != policy.Language || in.Dialect != string(client.Dialect) {
+		return fmt.Errorf("%w: tenant policy %d gives another zone, language or dialect", ErrNotLive, pol.Seq)
+	}
 	live, _ := ReleaseAt(trust, policy, in.Time)
 	if !sameRelease(live, in.Release) {
 		return fmt.Errorf("%w: after statement %d other packs were live", ErrNotLive, in.Release.Size-1)
@@ -122,24 +126,51 @@ func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs
 	return confirmCuts(Withheld(trust, s), in.Cut)
 }
 
-// sameRelease checks what a record says was in force against the log. That a node
-// could not run a pack is the record's own word: it shows in its findings.
+// sameRelease checks what a record says was in force against the log.
 func sameRelease(live, recorded decision.Release) bool {
-	refs := recorded.Artefacts()
-	for i := range refs {
-		if refs[i].Why = ""; refs[i].Mode == decision.NotRunnable {
-			refs[i].Mode = decision.Active
-		}
+	packs := make([]decision.Ref, len(recorded.Packs))
+	for i, ref := range recorded.Packs {
+		packs[i] = activated(ref)
 	}
-	return slices.Equal(live.Artefacts(), refs)
+	if !slices.Equal(live.Packs, packs) || (live.Terminology == nil) != (recorded.Terminology == nil) {
+		return false
+	}
+	t := recorded.Terminology
+	if t == nil {
+		return true
+	}
+	// Without the terminology in force no pack is run.
+	blind := t.Mode != decision.Active && slices.ContainsFunc(recorded.Packs,
+		func(r decision.Ref) bool { return r.Mode == decision.Active })
+	return !blind && activated(*t) == *live.Terminology
 }
 
-// confirmCuts checks that exactly the rules out of service were cut for that.
+// activated is how the log names an artefact of a record. That a node could not run
+// it is the record's own word, and shows in its findings: it is taken with a known
+// reason, and of a pack out of service only that its archive was missing.
+func activated(ref decision.Ref) decision.Ref {
+	known := []decision.Why{decision.WhyMissing, decision.WhyLibrary, decision.WhyCode, decision.WhyParameters,
+		decision.WhyTerminology, decision.WhyCases}
+	switch {
+	case ref.Mode == decision.NotRunnable && slices.Contains(known, ref.Why):
+		ref.Mode, ref.Why = decision.Active, ""
+	case ref.Mode == decision.Suspended && ref.Why == decision.WhyMissing:
+		ref.Why = ""
+	}
+	return ref
+}
+
+// confirmCuts checks that exactly the rules out of service were cut for that. What
+// was cut by time is the record's own word, and shows in its findings.
 func confirmCuts(suspended, recorded []decision.Cut) error {
 	var claimed []decision.Cut
 	for _, c := range recorded {
-		if c.Cause == decision.CutSuspension {
+		switch c.Cause {
+		case decision.CutSuspension:
 			claimed = append(claimed, c)
+		case decision.CutDeadline, decision.CutLimit:
+		default:
+			return fmt.Errorf("%w: nothing is cut because of %q", ErrNotLive, c.Cause)
 		}
 	}
 	if !slices.Equal(claimed, suspended) {
