@@ -32,10 +32,10 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 		return nil, err
 	}
 	if st.snapshot == nil && st.why != nil {
-		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("calling service: %w: %w", ErrNotReady, st.why))
+		return nil, e.refused(ctx, c, service, len(body), st.notReady("calling service"))
 	}
 	if st.snapshot == nil {
-		return nil, fmt.Errorf("calling service: %w: no tenant policy was applied yet", ErrNotReady)
+		return nil, st.notReady("calling service")
 	}
 	if l.calls.Add(1) > int64(st.policy.Limits.Concurrency) {
 		l.calls.Add(-1)

@@ -190,7 +190,7 @@ func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
 		return nil, err
 	}
 	if st.policy == nil {
-		return nil, fmt.Errorf("reading policy of tenant %s: %w: no tenant policy was applied yet", id, ErrNotReady)
+		return nil, st.notReady("reading policy of tenant " + string(id))
 	}
 	return st.policy, nil
 }

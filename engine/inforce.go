@@ -22,8 +22,8 @@ import (
 // inForce is what a tenant's release log adds up to.
 type inForce struct {
 	trust    *signing.State
-	policy   *tenant.Policy        // nil before the first; its limits capped by the operator's ceiling
-	snapshot *decide.Snapshot      // nil before the first policy
+	policy   *tenant.Policy        // its limits capped by the operator's ceiling; nil while none can be used
+	snapshot *decide.Snapshot      // likewise nil
 	withheld []decision.Cut        // rules out of service
 	broken   []*decide.NotRunnable // packs in force that cannot be run here, sorted by name
 	until    time.Time             // when an activation ends by itself; zero for never
@@ -70,15 +70,23 @@ func (e *Engine) prepare(ctx context.Context, trust *signing.State) (*inForce, e
 			return nil, err
 		}
 	}
+	snapshot, err := e.materials.Snapshot(rel, decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)})
+	if err != nil {
+		st.why = err // of the policy: what is amiss with packs is marked
+		return st, nil
+	}
 	capped := *policy
 	capped.Limits = policy.Limits.Capped(e.cfg.Ceiling)
-	st.policy, st.until = &capped, until
-	if st.snapshot, err = e.materials.Snapshot(rel,
-		decision.Policy{Seq: pol.Seq, Digest: string(pol.Digest)}); err != nil {
-		return nil, err
-	}
-	st.withheld = decide.Withheld(trust, st.snapshot)
+	st.policy, st.until, st.snapshot, st.withheld = &capped, until, snapshot, decide.Withheld(trust, snapshot)
 	return st, nil
+}
+
+// notReady says why there is no policy or snapshot to work with.
+func (st *inForce) notReady(doing string) error {
+	if st.why != nil {
+		return fmt.Errorf("%s: %w: %w", doing, ErrNotReady, st.why)
+	}
+	return fmt.Errorf("%s: %w: no tenant policy was applied yet", doing, ErrNotReady)
 }
 
 // notRun says why a pack in force cannot be run here; empty if it can.

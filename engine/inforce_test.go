@@ -178,15 +178,7 @@ func TestPackOfAnotherLibraryIsNamed(t *testing.T) {
 	pack := decidetest.ReferencePack(t, "renal_dosing")
 	a := n.activationOf("north", pack)
 	a.Library = "1.99.0"
-	env := sign(t, about(pack), a, "amy@north")
-	trust := n.trust("north")
-	id, err := audit.NewRecordID(n.clock.now(), rand.Reader)
-	decidetest.Must(t, err)
-	_, err = n.log.Append(t.Context(),
-		audit.Entry{Kind: audit.Statement, Tenant: "north", RecordID: id, Decided: n.clock.now(),
-			Schema: "precept-statement/1", Body: [][]byte{[]byte("{}")}, Statement: env.Bytes(),
-			StatementIndex: int64(trust.Size())})
-	decidetest.Must(t, err)
+	n.logged("north", sign(t, about(pack), a, "amy@north"))
 	n.restart()
 	if why := n.Unready()["north"]; why == nil || n.Unready()["south"] != nil {
 		t.Fatalf("unready: %v", n.Unready())
@@ -213,6 +205,41 @@ func TestPackOfAnotherLibraryIsNamed(t *testing.T) {
 	if text := fmt.Sprintf("%+v", st.Packs); !strings.Contains(text, "1.99.0") {
 		t.Errorf("status does not say what is missing: %s", text)
 	}
+}
+
+// TestPolicyThatCannotBeUsed has a policy in one tenant's log that this program cannot
+// use, as one that was taken by a program with other time zones: the node starts, the
+// other tenant notices nothing, and another policy mends it.
+func TestPolicyThatCannotBeUsed(t *testing.T) {
+	n := newRegion(t)
+	p := decidetest.PolicyFor(t, "north")
+	p.Zone = "Mars/Olympus"
+	n.logged("north", n.policyEnvelope("north", p))
+	n.restart()
+	if n.Unready()["north"] == nil || n.Unready()["south"] != nil {
+		t.Fatalf("unready: %v", n.Unready())
+	}
+	body := decidetest.Patient(t, "metformin-egfr-27")
+	_, err := n.Call(t.Context(), ehr("north"), "orders", body)
+	decidetest.WantError(t, err, ErrNotReady)
+	n.call("south", body)
+	n.suspend("north", "renal_dosing", "", "for now")
+	n.policy("north", decidetest.PolicyFor(t, "north"))
+	if a := n.call("north", body); !decidetest.HasCard(decidetest.Cards(t, a.Body), "not done") {
+		t.Errorf("mended: %s", a.Body)
+	}
+}
+
+// logged puts a statement into a tenant's log as another program may have.
+func (n *node) logged(id tenant.ID, env *signing.Envelope) {
+	n.Helper()
+	record, err := audit.NewRecordID(n.clock.now(), rand.Reader)
+	decidetest.Must(n, err)
+	_, err = n.log.Append(n.Context(),
+		audit.Entry{Kind: audit.Statement, Tenant: id, RecordID: record, Decided: n.clock.now(),
+			Schema: "precept-statement/1", Body: [][]byte{[]byte("{}")}, Statement: env.Bytes(),
+			StatementIndex: int64(n.trust(id).Size())})
+	decidetest.Must(n, err)
 }
 
 // TestRaisedLibrary starts a program with another version of the clinical library

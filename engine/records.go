@@ -270,7 +270,7 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 		return nil, err
 	}
 	if st.policy == nil {
-		return nil, fmt.Errorf("taking feedback: %w: no tenant policy was applied yet", ErrNotReady)
+		return nil, st.notReady("taking feedback")
 	}
 	// Each entry opens the record of its card, which is more work than a call: one
 	// body at a time counts as one call.

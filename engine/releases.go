@@ -272,7 +272,11 @@ func removesPower(p statement.Predicate) bool {
 func (e *Engine) checkEffect(ctx context.Context, before, next *inForce, v signing.Verified) error {
 	own := ""
 	switch p := v.Statement().Predicate.(type) {
-	case statement.TenantPolicy, statement.Resumption:
+	case statement.TenantPolicy:
+		if next.why != nil {
+			return fmt.Errorf("applying tenant policy: %w (%w)", next.why, tenant.ErrPolicy)
+		}
+	case statement.Resumption:
 	case statement.Activation:
 		own = string(p.Pack)
 		if err := e.checkOwn(ctx, next, v.Statement().Archive.SHA256, p); err != nil {

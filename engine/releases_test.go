@@ -388,6 +388,7 @@ func TestPolicyForAnother(t *testing.T) {
 				`"a year"`)}}
 		}, nil, manifest.ErrParameter},
 		{"nonsense", func(p *tenant.Policy) { p.Limits.DeadlineMS = -1 }, nil, tenant.ErrPolicy},
+		{"a zone that nobody knows", func(p *tenant.Policy) { p.Zone = "Mars/Olympus" }, nil, tenant.ErrPolicy},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := decidetest.PolicyFor(t, "north")
