@@ -79,6 +79,7 @@ type served struct {
 	id    tenant.ID
 	pin   trust.Digest
 	apply sync.Mutex // held while a statement is checked and logged
+	catch sync.Mutex // held while statements of other nodes are taken in; apply may be held, never taken within
 	now   atomic.Pointer[inForce]
 	lag   atomic.Pointer[error] // why the node could not keep up with the release log
 	calls atomic.Int64          // under way

@@ -80,10 +80,13 @@ func (e *Engine) keepUp(ctx context.Context, l *served) {
 	l.lag.Store(nil)
 }
 
-// catchUp takes in the statements that other nodes logged. It waits for nobody:
-// what is in force may change while another statement is being checked, which is
-// then checked again.
+// catchUp takes in the statements that other nodes logged. It waits for nobody who
+// checks a statement: what is in force may change meanwhile, and that statement is
+// then checked again. But a new pack has its cases run once, not by each call that
+// meets it.
 func (e *Engine) catchUp(ctx context.Context, l *served) (*inForce, error) {
+	l.catch.Lock()
+	defer l.catch.Unlock()
 	st := l.now.Load()
 	trust, err := e.advance(ctx, l.id, st.trust)
 	if err != nil || trust == st.trust {

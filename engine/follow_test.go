@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
@@ -35,7 +37,7 @@ func (n *node) beside(store audit.Store, poll time.Duration) *node {
 	decidetest.Must(n, err)
 	other.Engine, err = Open(n.Context(),
 		Config{Region: testRegion, Build: "test", Log: other.log, Clock: n.clock.now, Rand: rand.Reader,
-			Roots: n.roots, Poll: poll})
+			Roots: n.roots, Poll: poll, Libraries: n.libs})
 	decidetest.Must(n, err)
 	n.Cleanup(func() {
 		other.Engine.Close()
@@ -109,6 +111,48 @@ func TestNodesFollow(t *testing.T) {
 			eventually(t, "the first node follows, too",
 				func() bool { return a.trust("north").Size() == b.trust("north").Size() })
 		})
+	}
+}
+
+// TestNodeTriesAPackOnce: calls that meet a new pack on a node have its golden cases run
+// once, not once each.
+func TestNodeTriesAPackOnce(t *testing.T) {
+	var asked atomic.Int64
+	egfr, _ := clinical.Newest().Function("fhir.egfr")
+	egfr.Run = counted(&asked, egfr.Run)
+	counting, err := clinical.Newest().With("1.1.0", egfr)
+	decidetest.Must(t, err)
+	a := newRegion(t)
+	a.libs = []*clinical.Library{clinical.Newest(), counting}
+	a.restart()
+	body := decidetest.Patient(t, "metformin-egfr-27")
+	nodes := []*node{a.beside(deaf{a.store}, never), a.beside(deaf{a.store}, never)}
+	a.activate("north", decidetest.ReferencePack(t, "renal_dosing"),
+		func(a *statement.Activation) { a.Library = "1.1.0" })
+	var counts [2]int64
+	for i, n := range nodes {
+		asked.Store(0)
+		var calls sync.WaitGroup
+		for j := range 1 + 7*i {
+			calls.Go(func() {
+				if _, err := n.Call(t.Context(), ehr("north"), "orders",
+					decidetest.WithInstance(t, body, i<<8|j)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+		counts[i] = asked.Load()
+	}
+	if counts[1] > 2*counts[0] {
+		t.Errorf("the function was called %d times for one call, %d times for eight", counts[0], counts[1])
+	}
+}
+
+func counted[S, C, T any](n *atomic.Int64, run func(S, C) (T, error)) func(S, C) (T, error) {
+	return func(s S, c C) (T, error) {
+		n.Add(1)
+		return run(s, c)
 	}
 }
 
