@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"runtime"
 	"slices"
@@ -399,7 +400,7 @@ func TestServeTLS(t *testing.T) {
 	w.must(err)
 	_ = conn.Close()
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready",
-		"/metrics": "precept_requests_total{route="} {
+		"/metrics": "precept_tenants_unready 0\n"} {
 		resp, err := http.Get("http://" + private.Addr().String() + path)
 		w.must(err)
 		text, _ := io.ReadAll(resp.Body)
@@ -621,7 +622,7 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 func TestTenantLabelsAreCapped(t *testing.T) {
-	m := newMetrics("test")
+	m := newMetrics("test", func() int { return 0 })
 	var labels []string
 	for i := range maxTenantLabels + 10 {
 		labels = append(labels, m.label(tenant.ID(fmt.Sprintf("t%d", i))))
@@ -629,5 +630,13 @@ func TestTenantLabelsAreCapped(t *testing.T) {
 	slices.Sort(labels)
 	if got := len(slices.Compact(labels)); got != maxTenantLabels+1 {
 		t.Errorf("%d labels", got)
+	}
+}
+
+func TestUnreadyTenantsAreCounted(t *testing.T) {
+	w := httptest.NewRecorder()
+	newMetrics("test", func() int { return 3 }).handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.Contains(w.Body.String(), "precept_tenants_unready 3\n") {
+		t.Errorf("metrics:\n%s", w.Body)
 	}
 }

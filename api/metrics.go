@@ -37,7 +37,9 @@ type metrics struct {
 	tenants map[tenant.ID]bool
 }
 
-func newMetrics(build string) *metrics {
+// newMetrics makes the metrics of a build; unready counts the tenants that cannot be
+// served as their statements say.
+func newMetrics(build string, unready func() int) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: counter("precept_requests_total", "Requests answered.", "route", "status", "tenant"),
@@ -54,7 +56,8 @@ func newMetrics(build string) *metrics {
 		cards: counter("precept_cards_total",
 			"Cards given, by indicator; repeated answers not counted again.", "indicator", "tenant"),
 		cut: counter("precept_cut_total",
-			"Pairs of rule and subject that were not asked: deadline, limit or suspension.", "tenant"),
+			"Pairs of rule and subject that were not asked: deadline, limit, suspension, or a pack that cannot run.",
+			"tenant"),
 		capped: counter("precept_capped_total",
 			"Findings without a card because of the tenant's limit on cards.", "tenant"),
 		tenants: map[tenant.ID]bool{},
@@ -63,7 +66,10 @@ func newMetrics(build string) *metrics {
 		ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped,
-		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
+			Help: "Tenants whose policy or packs in force cannot be used on this node, or whose statements it lacks."},
+			func() float64 { return float64(unready()) }), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

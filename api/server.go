@@ -115,7 +115,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	}
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
 	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(),
-		metrics: newMetrics(cfg.Build)}
+		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
 	for _, o := range cfg.Origins {
 		if o == "*" || o == "null" || strings.HasSuffix(o, "/") || !strings.Contains(o, "://") {
 			return nil, fmt.Errorf("reading Origins: %w: want origins such as https://ehr.north.example, one by one",
