@@ -166,7 +166,7 @@ func showRecord(w *printer, r *wire.Record) error {
 		w.line("body    %s", r.Body)
 		return nil
 	}
-	in, d, err := decision.Decode(r.Body)
+	in, d, err := openDecision(r.ID, r.Body)
 	if err != nil {
 		return err
 	}
@@ -177,6 +177,16 @@ func showRecord(w *printer, r *wire.Record) error {
 	}
 	w.line("answer")
 	return printCards(w, d.Response)
+}
+
+// openDecision reads the body of a record, and refuses that of another one: a replay
+// that agrees must be about the record that was asked for.
+func openDecision(id string, body []byte) (*decision.Inputs, *decision.Decision, error) {
+	in, d, err := decision.Decode(body)
+	if err == nil && in.RecordID != id {
+		return nil, nil, fmt.Errorf("reading record %s: the server gave the body of record %s", id, in.RecordID)
+	}
+	return in, d, err
 }
 
 func auditExplain(f *auditFlags) *cobra.Command {
@@ -301,7 +311,7 @@ func (p *replayer) replay(ctx context.Context, id string) (same bool, err error)
 	if err != nil {
 		return false, err
 	}
-	in, d, err := decision.Decode(rec.Body)
+	in, d, err := openDecision(id, rec.Body)
 	if err != nil {
 		return false, err
 	}

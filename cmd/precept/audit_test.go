@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/fixtures"
 )
@@ -39,6 +42,56 @@ func precept(t *testing.T, args ...string) (stdout, stderr string, status int) {
 		t.Fatal(err)
 	}
 	return out.String(), talk.String(), status
+}
+
+// TestReplayOfAnotherRecord has a server give one record's body for another's: that it
+// replays to the same bytes says nothing about the one asked for.
+func TestReplayOfAnotherRecord(t *testing.T) {
+	d, err := makeDemoRegion(t.Context(), filepath.Join(t.TempDir(), "region"), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.stop()
+	ehr, err := d.ehr("north")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids [2]string
+	for i := range ids {
+		answer, err := ehr.Call(t.Context(), demoService, current(fixtures.Standard(1, i), d.now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := audit.ParseReceipt(answer.Receipt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = string(r.RecordID)
+	}
+	_, _, auditor := demoPersons("north")
+	c, err := client.New(client.Config{URL: d.public, Tenant: "north", Person: string(auditor),
+		Key: d.keys[string(auditor)].Crypto(), Clock: time.Now, HTTP: &http.Client{Transport: swapping(ids)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &replayer{client: c.WithPurpose("test"), flags: &auditFlags{}, out: &printer{w: t.Output()},
+		talk: &printer{w: t.Output()}}
+	p.flags.tenant = "north"
+	if err := p.prepare(t.Context(), d.statementFile("roots/north")); err != nil {
+		t.Fatal(err)
+	}
+	if same, err := p.replay(t.Context(), ids[0]); same || err == nil || !strings.Contains(err.Error(), ids[1]) {
+		t.Errorf("same %v, error %v", same, err)
+	}
+}
+
+// swapping asks for the second record instead of the first.
+type swapping [2]string
+
+func (s swapping) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Path = strings.Replace(r.URL.Path, s[0], s[1], 1)
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // TestAuditCommands goes an auditor's way on the command line, ending with the
