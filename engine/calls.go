@@ -191,6 +191,14 @@ func (e *Engine) again(ctx context.Context, st *inForce, in *decision.Inputs, ca
 	if err != nil {
 		return nil, "", fmt.Errorf("repeating the answer of record %s: %w", found, err)
 	}
+	// Nothing is stored that would find out about statements of other nodes: ask.
+	sizes, err := e.cfg.Log.ReleaseSizes(ctx, in.Tenant)
+	if err != nil {
+		return nil, "", fmt.Errorf("repeating the answer of record %s: %w", found, err)
+	}
+	if sizes[in.Tenant] != in.Release.Size {
+		return nil, "", fmt.Errorf("repeating the answer of record %s: %w", found, audit.ErrMoved)
+	}
 	return &Answer{Body: d.Response, RecordID: string(found), Receipt: receipt.String(), Repeated: true, Cards: d.Cards,
 		Cut: cutPairs(d), Capped: capped(d), Took: e.now().Sub(in.Time)}, "", nil
 }

@@ -89,6 +89,21 @@ func TestStatementBindsTheOtherNode(t *testing.T) {
 	elsewhere.same(elsewhere.materials("north"), "north", answer.RecordID)
 }
 
+// TestWithdrawnCardStaysAway: nor does the other node give its recorded answer again.
+func TestWithdrawnCardStaysAway(t *testing.T) {
+	body := decidetest.Patient(t, "metformin-egfr-27")
+	a := newRegion(t)
+	b := a.beside(deaf{a.store}, never)
+	first := b.call("north", body)
+	if again := b.call("north", body); !again.Repeated || again.RecordID != first.RecordID {
+		t.Fatalf("nothing has changed, and the answer is another one: %+v", again)
+	}
+	a.suspend("north", "renal_dosing", "metformin-contraindicated", "wrong limit")
+	if answer := b.call("north", body); answer.Repeated || answer.Cut != 1 {
+		t.Errorf("repeated %v, answer %s", answer.Repeated, answer.Body)
+	}
+}
+
 // TestNodesFollow: a node hears of a statement without a call, by being told or by
 // asking.
 func TestNodesFollow(t *testing.T) {
@@ -119,7 +134,7 @@ func TestNodesFollow(t *testing.T) {
 func TestNodeTriesAPackOnce(t *testing.T) {
 	var asked atomic.Int64
 	egfr, _ := clinical.Newest().Function("fhir.egfr")
-	egfr.Run = counted(&asked, egfr.Run)
+	egfr.Run = countingRun(&asked, egfr.Run)
 	counting, err := clinical.Newest().With("1.1.0", egfr)
 	decidetest.Must(t, err)
 	a := newRegion(t)
@@ -149,7 +164,7 @@ func TestNodeTriesAPackOnce(t *testing.T) {
 	}
 }
 
-func counted[S, C, T any](n *atomic.Int64, run func(S, C) (T, error)) func(S, C) (T, error) {
+func countingRun[S, C, T any](n *atomic.Int64, run func(S, C) (T, error)) func(S, C) (T, error) {
 	return func(s S, c C) (T, error) {
 		n.Add(1)
 		return run(s, c)
