@@ -164,6 +164,9 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 // A look-up is not believed: what it leads to has to be of this very call.
 func (e *Engine) again(ctx context.Context, st *inForce, in *decision.Inputs, call []byte) (
 	a *Answer, found audit.RecordID, err error) {
+	// A client that goes away changes nothing; a store that hangs must not hold the call.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), st.policy.Limits.Deadline())
+	defer stop()
 	found, err = e.cfg.Log.ByIdem(ctx, in.Tenant, call)
 	if errors.Is(err, audit.ErrNotFound) {
 		return nil, "", nil
