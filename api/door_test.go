@@ -335,6 +335,14 @@ func TestKeySet(t *testing.T) {
 	if got, err := keySet([]byte(small), all); err != nil || len(got) != 0 {
 		t.Errorf("1024 bits or an unknown kind: %v, %v", got, err)
 	}
+	n = base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 256))
+	degenerate := `{"keys":[{"kty":"RSA","kid":"e=1","n":"` + n + `","e":"AQ"},{"kty":"RSA","kid":"e=0","n":"` + n +
+		`","e":"AA"},{"kty":"EC","crv":"P-256","kid":"infinity","x":"` + strings.Repeat("A", 43) + `","y":"` +
+		strings.Repeat("A", 43) + `"},{"kty":"OKP","crv":"Ed25519","kid":"order 4","x":"` + strings.Repeat("A", 43) +
+		`"}]}`
+	if got, err := keySet([]byte(degenerate), all); err != nil || len(got) != 0 {
+		t.Errorf("keys under which anybody signs: %v, %v", got, err)
+	}
 	if _, err := keySet([]byte(`{"keys":{}}`), all); err != deniedKeys {
 		t.Errorf("%v", err)
 	}

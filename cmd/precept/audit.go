@@ -22,6 +22,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/signing"
+	"github.com/precept-cds/precept/signing/keys"
 	"github.com/precept-cds/precept/signing/trust"
 )
 
@@ -407,6 +408,9 @@ func nodeKey(text string) (ed25519.PublicKey, error) {
 	key, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(key) != ed25519.PublicKeySize {
 		return nil, errors.New("--node-key: want 32 bytes in base64, as precept status shows them")
+	}
+	if err := keys.CheckEd25519(key); err != nil {
+		return nil, fmt.Errorf("--node-key: %w", err)
 	}
 	return key, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/fixtures"
+	"github.com/precept-cds/precept/signing/keys"
 )
 
 // command runs precept as the auditor of north.
@@ -92,6 +93,13 @@ func (s swapping) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.Path = strings.Replace(r.URL.Path, s[0], s[1], 1)
 	return http.DefaultTransport.RoundTrip(r)
+}
+
+// TestNodeKeyAnybodySignsWith: under a point of low order every receipt could be made to hold.
+func TestNodeKeyAnybodySignsWith(t *testing.T) {
+	if _, err := nodeKey(base64.StdEncoding.EncodeToString(make([]byte, 32))); !errors.Is(err, keys.ErrMalformed) {
+		t.Error(err)
+	}
 }
 
 // TestAuditCommands goes an auditor's way on the command line, ending with the

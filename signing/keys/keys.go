@@ -15,9 +15,10 @@
 //
 // # What it guarantees, and what it does not
 //
-// A public key has one accepted spelling, so it has one id. A private key never prints
-// its secret, and no error repeats key bytes. Nothing here knows whom a key belongs to
-// or whether it may sign: a trust root says so. Keys are not encrypted: who holds the
+// A public key has one accepted spelling, so it has one id, and it is one that a private
+// key can have: not a point of low order, under which anybody signs. A private key never
+// prints its secret, and no error repeats key bytes. Nothing here knows whom a key belongs
+// to or whether it may sign: a trust root says so. Keys are not encrypted: who holds the
 // file signs.
 package keys
 
@@ -34,6 +35,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"filippo.io/edwards25519"
 )
 
 var (
@@ -152,8 +155,8 @@ func newPublic(key crypto.PublicKey) (Public, error) {
 	var alg Algorithm
 	switch k := key.(type) {
 	case ed25519.PublicKey:
-		if len(k) != ed25519.PublicKeySize {
-			return Public{}, fmt.Errorf("ed25519 key of %d bytes: %w", len(k), ErrMalformed)
+		if err := CheckEd25519(k); err != nil {
+			return Public{}, err
 		}
 		alg = Ed25519
 	case *ecdsa.PublicKey:
@@ -170,6 +173,35 @@ func newPublic(key crypto.PublicKey) (Public, error) {
 	}
 	sum := sha256.Sum256(der)
 	return Public{id: ID(hex.EncodeToString(sum[:])), alg: alg, key: key, der: der}, nil
+}
+
+// CheckEd25519 returns [ErrMalformed] for bytes that no private key has as its public key.
+// The standard library verifies with them all the same: under a point of small order a
+// signature is made without any private key, and a point has several encodings. Points
+// outside the group of prime order are refused, too; who knows the private key of one
+// signs what some verifiers take and others do not. P-256 needs no such check: its group
+// has no small subgroup, and the library refuses infinity and points off the curve.
+func CheckEd25519(key ed25519.PublicKey) error {
+	point, err := new(edwards25519.Point).SetBytes(key)
+	if err != nil {
+		return fmt.Errorf("ed25519 key of %d bytes: %w: not a point of the curve; export the key again",
+			len(key), ErrMalformed)
+	}
+	one, err := edwards25519.NewScalar().SetCanonicalBytes(append([]byte{1}, make([]byte, 31)...))
+	if err != nil {
+		return fmt.Errorf("checking ed25519 key: %w", err)
+	}
+	// Times the order of the group, spelled as "times order-1, plus once": zero for its members only.
+	last := new(edwards25519.Point).ScalarMult(one.Negate(one), point)
+	member := last.Add(last, point).Equal(edwards25519.NewIdentityPoint()) == 1
+	switch {
+	case !bytes.Equal(point.Bytes(), key):
+		return fmt.Errorf("ed25519 key: %w: not the usual encoding of its point; export the key again", ErrMalformed)
+	case !member || point.Equal(edwards25519.NewIdentityPoint()) == 1:
+		return fmt.Errorf("ed25519 key: %w: a point of low order, with which anybody could sign; make a new key",
+			ErrMalformed)
+	}
+	return nil
 }
 
 // ParsePublic reads one "PUBLIC KEY" PEM block and nothing else. Only the one
