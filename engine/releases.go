@@ -73,6 +73,10 @@ func (e *Engine) apply(ctx context.Context, l *served, c Caller, envelope []byte
 // take checks and logs one statement on top of st.
 func (e *Engine) take(ctx context.Context, l *served, st *inForce, c Caller,
 	env *signing.Envelope) (*Applied, *inForce, error) {
+	// What is logged is read in spellings that nothing new may have.
+	if err := env.Statement().Check(); err != nil {
+		return nil, nil, err
+	}
 	now := e.now()
 	v, err := st.trust.Check(env, now)
 	if err != nil {

@@ -3,7 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -194,6 +196,26 @@ func TestStatementsChangedAfterSigning(t *testing.T) {
 	})
 	_ = n.unchanged("north", statement.ErrMalformed, func() error {
 		_, err := n.Apply(t.Context(), person("north", "olga"), env.Bytes()[:200])
+		return err
+	})
+}
+
+// TestSpellingsThatEnterNoLog: a root that another program signed with an identity in another
+// spelling is not logged, although a log that holds one is read.
+func TestSpellingsThatEnterNoLog(t *testing.T) {
+	n := newRegion(t)
+	next := publisherRoot(t)
+	next.Version = 2
+	good := sign(t, statement.PackDigest{}, next, "pat@heartland.example")
+	next.Persons[0].Identities = []string{"mailto:" + author}
+	payload, err := statement.Statement{Predicate: next}.Payload()
+	decidetest.Must(t, err)
+	other := swapPayload(t, good.Bytes(), fmt.Appendf(nil, `"payload":"%s"`, base64.StdEncoding.EncodeToString(payload)))
+	if _, err := signing.ReadEnvelope(other); err != nil {
+		t.Fatal(err)
+	}
+	_ = n.unchanged("north", statement.ErrMalformed, func() error {
+		_, err := n.Apply(t.Context(), person("north", "olga"), other)
 		return err
 	})
 }

@@ -406,7 +406,7 @@ func society(t testing.TB, reviewer trust.Person) trust.Root {
 // publishers.
 func TestReviewedByAuthorUnderSecondIdentity(t *testing.T) {
 	both := func(root *trust.Root) {
-		root.Persons[0].Identities = []string{"ann@heartland.example", "orcid:0000-0002"}
+		root.Persons[0].Identities = []string{"ann@heartland.example", "orcid:0000-0000-0000-0028"}
 	}
 	for name, row := range map[string]struct {
 		reviewer trust.Person
@@ -414,12 +414,12 @@ func TestReviewedByAuthorUnderSecondIdentity(t *testing.T) {
 		change   func(*trust.Root)
 	}{
 		"common identity": {
-			person(t, "a.nn@society.example", []string{"ANN@heartland.example"}, "society-ann"), "society-ann", nil,
+			person(t, "a.nn@society.example", []string{"ann@heartland.example"}, "society-ann"), "society-ann", nil,
 		},
 		"common key": {person(t, "a.nn@society.example", nil, "ann"), "ann", nil},
 		"common id":  {person(t, "ann@heartland.example", nil, "society-ann"), "society-ann", nil},
 		"joined by a third": {
-			person(t, "a.nn@society.example", []string{"orcid:0000-0002"}, "society-ann"), "society-ann", both,
+			person(t, "a.nn@society.example", []string{"orcid:0000-0000-0000-0028"}, "society-ann"), "society-ann", both,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

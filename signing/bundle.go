@@ -51,12 +51,16 @@ type sigWire struct {
 	Sig []byte `json:"sig"`
 }
 
-// Sign signs a payload made by [statement.Statement.Payload] and refuses everything else,
-// so that a key cannot be made to sign what nobody could read: [statement.ErrMalformed],
-// [statement.ErrUnsupported] or [statement.ErrTooLarge]. An ECDSA signature takes its
-// randomness from the system.
+// Sign signs a payload made by [statement.Statement.Payload] of a statement that passes
+// [statement.Statement.Check] and refuses everything else, so that a key cannot be made to
+// sign what nobody could read: [statement.ErrMalformed], [statement.ErrUnsupported] or
+// [statement.ErrTooLarge]. An ECDSA signature takes its randomness from the system.
 func Sign(payload []byte, key keys.Private) (Bundle, error) {
-	if _, err := statement.Parse(payload); err != nil {
+	said, err := statement.Parse(payload)
+	if err == nil {
+		err = said.Check()
+	}
+	if err != nil {
 		return Bundle{}, fmt.Errorf("signing: %w", err)
 	}
 	if key.Crypto() == nil {

@@ -24,7 +24,7 @@ func (e entry) tenantRoot(p trust.Root) (*State, error) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(accepted.keys)) {
 		k := accepted.keys[id]
-		if e.state.revoked[keyTarget(id)] || e.state.revoked[personTarget(string(k.person.ID))] {
+		if e.state.revoked[keyTarget(id)] || e.state.revoked[personTarget(k.person.Names()[0])] {
 			return nil, fmt.Errorf("%w: the root lists key %s of %s; leave them out", ErrRevoked, id, k.person.ID)
 		}
 	}

@@ -127,6 +127,10 @@ func (e entry) revocation(p statement.Revocation) (*State, error) {
 	if err := e.notAhead(p.EffectiveAt, "effectiveAt"); err != nil {
 		return nil, err
 	}
+	if p.Target.Type == statement.TargetPerson {
+		// As persons are compared, whatever the spelling that was signed.
+		p.Target = personTarget(trust.Person{ID: trust.PersonID(p.Target.Value)}.Names()[0])
+	}
 	if !s.knows(p.Target) {
 		return nil, fmt.Errorf("%w: this log has not seen that %s; check for a typing error", ErrUnknown, p.Target.Type)
 	}

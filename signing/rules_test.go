@@ -78,9 +78,9 @@ func TestReviewByFormerName(t *testing.T) {
 // reviewer's root and the tenant's together.
 func TestJoinedByTwoOthers(t *testing.T) {
 	reviewers := society(t, person(t, "a.nn@society.example", nil, "society-ann"))
-	reviewers.Persons[1].Identities = []string{"ann@heartland.example", "orcid:0000-0009"}
+	reviewers.Persons[1].Identities = []string{"ann@heartland.example", "orcid:0000-0000-0000-0095"}
 	w := newWorldOf(t, func(root *trust.Root) {
-		root.Persons[0].Identities = []string{"orcid:0000-0009", "a.nn@society.example"}
+		root.Persons[0].Identities = []string{"orcid:0000-0000-0000-0095", "a.nn@society.example"}
 	}, publisherRoot(t), reviewers)
 	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
 	w.refuse(sayOf(t, archive(1), review(1, statement.Approve, noon), "society-ann"), signing.ErrSelfReview)
@@ -89,14 +89,14 @@ func TestJoinedByTwoOthers(t *testing.T) {
 // TestReviewerKnownByFormerName: the reviewer's root dropped a name that the author's
 // root has since declared.
 func TestReviewerKnownByFormerName(t *testing.T) {
-	reviewers := society(t, person(t, "a.nn@society.example", []string{"orcid:0000-0007"}, "society-ann"))
+	reviewers := society(t, person(t, "a.nn@society.example", []string{"orcid:0000-0000-0000-0079"}, "society-ann"))
 	w := newWorldOf(t, nil, publisherRoot(t), reviewers)
 	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
 	w.accept(sayOf(t, archive(1), review(1, statement.Approve, noon), "society-ann"))
 	reviewers.Version, reviewers.Persons[0].Identities = 2, nil
 	w.accept(say(t, reviewers, "sam"))
 	authors := publisherRoot(t)
-	authors.Version, authors.Persons[0].Identities = 2, []string{"orcid:0000-0007"}
+	authors.Version, authors.Persons[0].Identities = 2, []string{"orcid:0000-0000-0000-0079"}
 	w.accept(say(t, authors, "pat"))
 	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
 }

@@ -67,7 +67,7 @@ func publisherRoot(t testing.TB) trust.Root {
 			person(t, "rex@heartland.example", nil, "rex"),
 			person(t, "ria@heartland.example", nil, "ria"),
 			person(t, "pat@heartland.example", nil, "pat"),
-			person(t, "dana@heartland.example", []string{"mailto:Dana@North.example"}, "dana-h"),
+			person(t, "dana@heartland.example", []string{"dana@north.example"}, "dana-h"),
 		},
 		Roles: map[trust.Role]trust.RoleRule{
 			trust.Author:           role(1, "ann@heartland.example", "dana@heartland.example"),

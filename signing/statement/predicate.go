@@ -280,7 +280,7 @@ const (
 	TargetDigest TargetType = "digest"
 	// TargetKey is a key, by its id.
 	TargetKey TargetType = "key"
-	// TargetPerson is a person, by id or by a declared identity that looks like one.
+	// TargetPerson is a person, by id or by a declared identity that is an e-mail address.
 	TargetPerson TargetType = "person"
 )
 
@@ -297,6 +297,18 @@ const (
 
 // Check returns what makes p unfit to be signed, or nil.
 func (p Revocation) Check() error {
+	var c strict.Checker
+	if p.Target.Type == TargetPerson {
+		c.Wrap("target.value", trust.PersonID(p.Target.Value).Check())
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	return p.CheckStored()
+}
+
+// CheckStored is Check for what may have been signed before persons had one spelling.
+func (p Revocation) CheckStored() error {
 	var c strict.Checker
 	c.Match(string(p.Tenant), strict.Name, "tenant")
 	c.Match(string(p.Region), strict.Name, "region")

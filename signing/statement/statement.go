@@ -19,8 +19,9 @@
 // # What it guarantees, and what it does not
 //
 // [Parse] takes exactly the bytes that [Statement.Payload] writes, so one statement has
-// one digest, and a statement that was read has every field in range. Nothing is signed
-// or believed here, and statements are not compared with each other.
+// one digest, and a statement that was read has every field in range. What is to be signed
+// or logged now must pass [Statement.Check], too. Nothing is signed or believed here, and
+// statements are not compared with each other.
 package statement
 
 import (
@@ -159,20 +160,40 @@ func (s Statement) Kind() Kind {
 	}
 }
 
+// Check returns what makes s unfit to be signed or to enter a log, or nil. It is stricter
+// than [Parse], which also reads what was signed when spellings were freer.
+func (s Statement) Check() error {
+	if s.Kind() == "" {
+		return fmt.Errorf("making statement: %w: the predicate is of none of the known types", ErrMalformed)
+	}
+	return s.unfit(s.Predicate.Check())
+}
+
+func (s Statement) unfit(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, keys.ErrUnsupported):
+		return fmt.Errorf("making %s statement: %w: %w", s.Kind(), ErrUnsupported, err)
+	default:
+		return fmt.Errorf("making %s statement: %w: %w", s.Kind(), ErrMalformed, err)
+	}
+}
+
 // Payload returns the canonical bytes of the statement, which is what is signed.
 // Times are cut to whole seconds. A predicate with a field missing or out of range
 // is [ErrMalformed].
 func (s Statement) Payload() ([]byte, error) {
 	kind := s.Kind()
 	if kind == "" {
-		return nil, fmt.Errorf("making statement: %w: the predicate is of none of the known types", ErrMalformed)
+		return nil, s.Check()
 	}
-	if err := s.Predicate.Check(); err != nil {
-		fault := ErrMalformed
-		if errors.Is(err, keys.ErrUnsupported) {
-			fault = ErrUnsupported
-		}
-		return nil, fmt.Errorf("making %s statement: %w: %w", kind, fault, err)
+	check := s.Predicate.Check
+	if older, ok := s.Predicate.(interface{ CheckStored() error }); ok {
+		check = older.CheckStored
+	}
+	if err := s.unfit(check()); err != nil {
+		return nil, err
 	}
 	predicate, err := strict.Marshal(s.Predicate)
 	if err != nil {

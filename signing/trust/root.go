@@ -7,7 +7,7 @@
 //
 //	{"kind":"publisher","name":"heartland","version":1,
 //	 "issuedAt":"2026-03-02T12:00:00Z","expires":"2027-03-02T12:00:00Z",
-//	 "persons":[{"id":"ann@heartland.example","name":"Ann","identities":["orcid:0000-0002"],
+//	 "persons":[{"id":"ann@heartland.example","name":"Ann","identities":["orcid:0000-0002-1825-0097"],
 //	             "keys":[{"keyId":"…","algorithm":"ed25519","publicKeyPem":"-----BEGIN…",
 //	                      "validFrom":"2026-03-02T12:00:00Z"}]}],
 //	 "roles":{"author":{"threshold":1,"persons":["ann@heartland.example"]},
@@ -19,10 +19,11 @@
 //
 // # What it guarantees, and what it does not
 //
-// In a root that passes [Root.Check] no id, identity or key belongs to two persons, and
-// every role can reach its threshold. Whether to believe a root is not decided here: the
-// state of a release log does that, by a pinned digest or by rotation. Two roots may
-// still know one person by different names; [Person.Names] lets them be equated.
+// In a root that passes [Root.Check] no id, identity or key belongs to two persons,
+// however it is spelled, and every role can reach its threshold. Whether to believe a root
+// is not decided here: the state of a release log does that, by a pinned digest or by
+// rotation. Two roots may still know one person by different names; [Person.Names] lets
+// them be equated where they declare it, and [NearEqual] shows people what they do not.
 package trust
 
 import (
@@ -31,7 +32,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/precept-cds/precept/signing/internal/strict"
@@ -50,7 +50,7 @@ func DigestOf(b []byte) Digest {
 // Publisher is the name of a publisher root, `[a-z][a-z0-9-]{1,62}`.
 type Publisher string
 
-// PersonID is an e-mail-like, lower-case name of a person.
+// PersonID is a person's e-mail address, in the form of [Canonical].
 type PersonID string
 
 // Root says who may sign what. A publisher root speaks for packs, a tenant root
@@ -117,8 +117,8 @@ type RoleRule struct {
 type Person struct {
 	ID   PersonID `json:"id"`
 	Name string   `json:"name"`
-	// Identities are other names of the same person, such as an ORCID or an address at
-	// another organization. They equate persons across roots, whatever the letter case.
+	// Identities are other names of the same person, such as an ORCID iD or an address at
+	// another organization, in the form of [Canonical]. They equate persons across roots.
 	Identities []string    `json:"identities"`
 	Keys       []PersonKey `json:"keys"`
 }
@@ -154,14 +154,23 @@ func NewPersonKey(key keys.Public, from, until time.Time) PersonKey {
 }
 
 // Check returns what makes r unfit to be signed, or nil: a field missing or out of range,
-// a role nobody could fill, or persons that could be counted twice.
+// a role nobody could fill, persons that could be counted twice, an identity in a spelling
+// that is not [Canonical].
 func (r Root) Check() error {
 	c := &strict.Checker{}
-	r.check(c)
+	r.check(c, true)
 	return c.Err()
 }
 
-func (r Root) check(c *strict.Checker) {
+// CheckStored is Check for what may have been signed before identities had one spelling.
+// They are compared in it all the same.
+func (r Root) CheckStored() error {
+	c := &strict.Checker{}
+	r.check(c, false)
+	return c.Err()
+}
+
+func (r Root) check(c *strict.Checker, canonical bool) {
 	c.That(r.RootKind == PublisherRoot || r.RootKind == TenantRoot, "kind", "expected publisher or tenant")
 	c.Match(r.Name, strict.Name, "name")
 	c.Seq(r.Version, "version")
@@ -171,7 +180,7 @@ func (r Root) check(c *strict.Checker) {
 	if c.Err() != nil {
 		return
 	}
-	r.checkPersons(c)
+	r.checkPersons(c, canonical)
 	r.checkRoles(c)
 	c.Len(len(r.TrustedPublishers), "trustedPublishers")
 	c.That(r.RootKind == TenantRoot || len(r.TrustedPublishers) == 0, "trustedPublishers",
@@ -187,13 +196,22 @@ func (r Root) check(c *strict.Checker) {
 
 // checkPersons makes sure that counting persons cannot be fooled inside one root: no
 // id, identity or key belongs to two of them.
-func (r Root) checkPersons(c *strict.Checker) {
+func (r Root) checkPersons(c *strict.Checker, canonical bool) {
 	owner := map[string]int{}
 	for i, p := range r.Persons {
 		at := fmt.Sprintf("persons[%d]", i)
+		c.Len(len(p.Identities), at+".identities")
+		if c.Err() != nil {
+			return
+		}
+		if canonical {
+			c.Wrap(at+".id", p.ID.Check())
+			for _, identity := range p.Identities {
+				c.Wrap(at+".identities", checkSpelling(identity))
+			}
+		}
 		c.Match(string(p.ID), strict.Person, at+".id")
 		c.Text(p.Name, at+".name")
-		c.Len(len(p.Identities), at+".identities")
 		for _, identity := range p.Identities {
 			c.Match(identity, strict.Alias, at+".identities")
 		}
@@ -252,17 +270,15 @@ func (r Root) checkRoles(c *strict.Checker) {
 	c.That(ok, "roles", "every root needs root-admin")
 }
 
-// Names returns everything p goes by, id first, in a form that compares across roots:
-// two persons who share a name are one.
+// Names returns everything p goes by, id first, in a form that compares across roots
+// ([Canonical]): two persons who share a name are one.
 func (p Person) Names() []string {
 	names := make([]string, 0, 1+len(p.Identities)+len(p.Keys))
 	for _, id := range append([]string{string(p.ID)}, p.Identities...) {
-		names = append(names, foldName(id))
+		names = append(names, folded(id))
 	}
 	for _, k := range p.Keys {
 		names = append(names, "key:"+string(k.KeyID))
 	}
 	return names
 }
-
-func foldName(id string) string { return strings.TrimPrefix(strings.ToLower(id), "mailto:") }
