@@ -122,7 +122,32 @@ func (f *signFlags) write(cmd *cobra.Command, s statement.Statement) error {
 	if err := createFile(f.out, env.Bytes(), 0o644); err != nil {
 		return err
 	}
+	warnNearEqual(stderr(cmd), env)
 	return printSigned(stdout(cmd), f.out, env, f.json)
+}
+
+// warnNearEqual tells those who sign trust roots, or look at them, of persons that they
+// alone can tell apart.
+func warnNearEqual(w *printer, envelopes ...*signing.Envelope) {
+	var roots []trust.Root
+	seen := map[trust.Digest]bool{}
+	for _, env := range envelopes {
+		if r, ok := env.Statement().Predicate.(trust.Root); ok && !seen[env.Digest()] {
+			roots, seen[env.Digest()] = append(roots, r), true
+		}
+	}
+	for _, near := range trust.NearEqual(roots...) {
+		w.line("warning: %s and %s look alike; if they are one person, list them as one, or name one among the identities "+
+			"of the other", listed(near.A), listed(near.B))
+	}
+}
+
+func listed(l trust.Listed) string {
+	text := fmt.Sprintf("%s of %s %s", l.Identity, l.RootKind, l.Root)
+	if l.Identity != string(l.Person) {
+		text += fmt.Sprintf(" (%s)", l.Person)
+	}
+	return text
 }
 
 func signWith(payload []byte, keys []string) ([]signing.Bundle, error) {
@@ -201,6 +226,7 @@ file itself is replaced, in one step.`,
 			if err != nil {
 				return err
 			}
+			warnNearEqual(stderr(cmd), env)
 			return printSigned(stdout(cmd), f.out, env, f.json)
 		},
 	}

@@ -45,11 +45,12 @@ func signShow() *cobra.Command {
 signed, nor whether the signatures are valid; with trust roots it says both.
 Whether enough of the right persons signed depends on the whole of the tenant's
 log: a server decides that when the statement is applied. A root given here is
-taken at its word; compare its digest with one you received by another way.`,
+taken at its word; compare its digest with one you received by another way.
+Persons of the roots whose identities look alike are named in a warning.`,
 		Example: "  precept sign show policy.jsonl --root north.jsonl",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			known, err := readSigners(roots)
+			known, all, err := readSigners(roots)
 			if err != nil {
 				return err
 			}
@@ -60,11 +61,13 @@ taken at its word; compare its digest with one you received by another way.`,
 				if err != nil {
 					return err
 				}
+				all = append(all, env)
 				s := show(path, env, known)
 				bad = bad || slices.ContainsFunc(s.Signatures,
 					func(x shownSigner) bool { return x.Holds != nil && !*x.Holds })
 				list = append(list, s)
 			}
+			warnNearEqual(stderr(cmd), all...)
 			if asJSON {
 				err = stdout(cmd).json(list)
 			} else {
@@ -88,29 +91,31 @@ type keyHolder struct {
 	key    keys.Public
 }
 
-func readSigners(roots []string) (map[keys.ID]keyHolder, error) {
+func readSigners(roots []string) (map[keys.ID]keyHolder, []*signing.Envelope, error) {
 	known := map[keys.ID]keyHolder{}
+	var envelopes []*signing.Envelope
 	for _, path := range roots {
 		env, err := readEnvelope(path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		root, ok := env.Statement().Predicate.(trust.Root)
 		if !ok {
-			return nil, fmt.Errorf("reading --root %s: it is a %s, not a trust root", path,
+			return nil, nil, fmt.Errorf("reading --root %s: it is a %s, not a trust root", path,
 				env.Statement().Kind())
 		}
+		envelopes = append(envelopes, env)
 		for _, p := range root.Persons {
 			for _, k := range p.Keys {
 				key, err := keys.ParsePublic([]byte(k.PublicKeyPEM))
 				if err != nil {
-					return nil, fmt.Errorf("reading --root %s: %w", path, err)
+					return nil, nil, fmt.Errorf("reading --root %s: %w", path, err)
 				}
 				known[k.KeyID] = keyHolder{p.ID, string(root.RootKind) + " " + root.Name, key}
 			}
 		}
 	}
-	return known, nil
+	return known, envelopes, nil
 }
 
 func show(path string, env *signing.Envelope, known map[keys.ID]keyHolder) shown {

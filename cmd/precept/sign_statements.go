@@ -206,7 +206,11 @@ and how many of them must sign. Its digest is what others pin. FILE is YAML:
     auditor: {persons: [olga@north.example]}
     root-admin: {threshold: 2, persons: [olga@north.example, amir@north.example]}
   trustedPublishers:
-    content: publisher.jsonl    # its signed root, or the digest of it`,
+    content: publisher.jsonl    # its signed root, or the digest of it
+
+A person may have identities: other names of the same person, such as another
+address, orcid:0000-0002-1825-0097 or a page. Each has one spelling, which the
+refusal of another shows. Persons that look alike are named in a warning.`,
 		example: "  precept sign root north.yaml --key olga.pem --key amir.pem -o north.jsonl",
 		make: func(path string, now time.Time) (statement.Statement, error) {
 			root, err := readRoot(path, now)
