@@ -402,6 +402,16 @@ func society(t testing.TB, reviewer trust.Person) trust.Root {
 	}
 }
 
+// heard makes the tenant's root hear the society about other publishers' packs, too.
+func heard(change func(*trust.Root)) func(*trust.Root) {
+	return func(root *trust.Root) {
+		root.ReviewsFrom = []trust.Publisher{"society"}
+		if change != nil {
+			change(root)
+		}
+	}
+}
+
 // TestReviewedByAuthorUnderSecondIdentity equates an author and a reviewer of two
 // publishers.
 func TestReviewedByAuthorUnderSecondIdentity(t *testing.T) {
@@ -423,10 +433,11 @@ func TestReviewedByAuthorUnderSecondIdentity(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorldOf(t, row.change, publisherRoot(t), society(t, row.reviewer))
+			w := newWorldOf(t, heard(row.change), publisherRoot(t), society(t, row.reviewer))
 			w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
 			w.refuse(sayOf(t, archive(1), review(1, statement.Approve, noon), row.signer), signing.ErrSelfReview)
 			w.accept(sayOf(t, archive(1), review(1, statement.Approve, noon), "sam"))
+			w.accept(sayOf(t, archive(1), review(1, statement.Approve, noon), "rex"))
 			w.activated(1)
 		})
 	}
@@ -435,10 +446,11 @@ func TestReviewedByAuthorUnderSecondIdentity(t *testing.T) {
 // TestReviewerFoundToBeAuthor: a root that declares the common identity only after the
 // review still stops the activation.
 func TestReviewerFoundToBeAuthor(t *testing.T) {
-	w := newWorldOf(t, nil, publisherRoot(t), society(t, person(t, "a.nn@society.example", nil, "society-ann")))
+	w := newWorldOf(t, heard(nil), publisherRoot(t), society(t, person(t, "sue@society.example", nil, "sue")))
 	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
-	w.accept(sayOf(t, archive(1), review(1, statement.Approve, noon), "society-ann"))
-	later := society(t, person(t, "a.nn@society.example", []string{"ann@heartland.example"}, "society-ann"))
+	w.accept(sayOf(t, archive(1), review(1, statement.Approve, noon), "rex"))
+	both := []string{"ann@heartland.example", "rex@heartland.example"}
+	later := society(t, person(t, "sue@society.example", both, "sue"))
 	later.Version = 2
 	w.accept(say(t, later, "sam"))
 	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
@@ -461,7 +473,7 @@ func TestRoleNobodyHas(t *testing.T) {
 	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
 	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
 	w.accept(sayOf(t, archive(1), review(1, statement.Approve, noon), "sue"))
-	w.activated(1)
+	w.refuse(sayOf(t, archive(1), activate(1, 1, ""), "amy", "abe"), signing.ErrUnreviewed)
 }
 
 // TestBorrowedID: a publisher that lists the id of another's reviewer, with a key of its

@@ -34,7 +34,10 @@
 //   - Thresholds count persons, not signatures, keys or key ids.
 //   - Adding power needs the threshold; removing power needs one person.
 //   - The author of a release neither reviews it nor activates it alone. Persons
-//     are equated across roots by person id, declared identity or common key.
+//     are equated across roots by person id, declared identity or common key,
+//     however they are spelled.
+//   - A pack is approved by the reviewers of its own publisher. Those of publishers that
+//     the tenant's root names besides may reject it, too; all others have no say.
 //   - Sequence numbers and digests make every statement usable once.
 //
 // Of a pack's activations the last one is current until it is turned off or withdrawn.

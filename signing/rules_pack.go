@@ -92,7 +92,8 @@ func (e entry) released(pack statement.Pack, version string) (*release, error) {
 	return r, nil
 }
 
-// clinicalReview admits a judgement by reviewers of trusted publishers.
+// clinicalReview admits a judgement by reviewers of trusted publishers. It is on record
+// whoever's reviewers they are; whether it counts is asked when the pack is activated.
 func (e entry) clinicalReview(p statement.ClinicalReview) (*State, error) {
 	s := e.state
 	roots := s.publisherRoots()
@@ -104,13 +105,13 @@ func (e entry) clinicalReview(p statement.ClinicalReview) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	concerned := []*root{s.root, s.publishers[r.Publisher]}
-	for _, f := range found {
-		concerned = append(concerned, f.root)
-	}
-	k := newKin(concerned...)
+	// Who has no say about this release could otherwise list another's key, call its holder
+	// an author, and so keep them from reviewing.
+	judges := s.judges(r)
+	heard := slices.DeleteFunc(slices.Clone(found), func(f signer) bool { return judges[f.root.publisher()] != f.root })
+	k := newKin(append(slices.Collect(maps.Values(judges)), s.root)...)
 	k.add(r.authors)
-	if len(k.others(everyone(found), r.authors)) != len(found) {
+	if len(k.others(everyone(heard), r.authors)) != len(heard) {
 		return nil, fmt.Errorf("%w: a signer is an author of the release; another clinical reviewer must sign",
 			ErrSelfReview)
 	}
@@ -287,19 +288,19 @@ func (e entry) inPeriod(p statement.Activation, effective statement.Period) erro
 // counts is an author, so at least two persons are behind whatever is live. It returns
 // all votes that the activation rests on.
 func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
-	roots := []*root{e.state.root}
-	for _, judge := range e.state.publisherRoots() {
-		if judge.publisher() == r.Publisher ||
-			slices.ContainsFunc(r.reviews, func(v reviewVote) bool { return v.publisher == judge.publisher() }) {
-			roots = append(roots, judge)
-		}
-	}
-	k := newKin(roots...)
+	judges := e.state.judges(r)
+	k := newKin(append(slices.Collect(maps.Values(judges)), e.state.root)...)
 	k.add(r.authors)
 	for _, v := range r.reviews {
-		k.add([]vote{v.vote})
+		if judges[v.publisher] != nil {
+			k.add([]vote{v.vote})
+		}
 	}
-	reviewers, err := r.approved(roots[1:], k, e.at)
+	if v, rejected := e.state.rejected(r, judges, k); rejected {
+		return nil, fmt.Errorf("%w: %s of publisher %q rejected it; release a new version or obtain a later review by them",
+			ErrUnreviewed, v.person, v.publisher)
+	}
+	reviewers, err := r.approved(judges[r.Publisher], k, e.at)
 	if err != nil {
 		return nil, err
 	}
@@ -310,27 +311,65 @@ func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
 	return slices.Concat(r.authors, reviewers, approvers), nil
 }
 
-// approved returns the reviewers who make a release fit for activation at this time:
-// nobody's latest review rejects it, and one publisher's threshold of reviewers approve.
-func (r *release) approved(roots []*root, k kin, at time.Time) ([]vote, error) {
-	byPublisher := map[trust.Publisher][]vote{}
+// judges returns the roots whose clinical reviewers have a say about a release: that of its
+// own publisher, and those that the tenant's root adds. Any other publisher that the tenant
+// trusts, trusts its own reviewers with its own packs only.
+func (s *State) judges(r *release) map[trust.Publisher]*root {
+	judges := map[trust.Publisher]*root{r.Publisher: s.publishers[r.Publisher]}
+	for _, name := range s.root.ReviewsFrom {
+		if p := s.publishers[name]; p != nil { // its root may not have been submitted yet
+			judges[name] = p
+		}
+	}
+	return judges
+}
+
+// rejected returns a rejection that blocks a release: by one of its judges' reviewers, in
+// their latest review, who has the role still. Nobody could take back that of a person
+// who has left.
+func (s *State) rejected(r *release, judges map[trust.Publisher]*root, k kin) (reviewVote, bool) {
+	i := slices.IndexFunc(r.reviews, func(v reviewVote) bool {
+		judge := judges[v.publisher]
+		return v.review.Decision == statement.Reject && judge != nil && s.reviews(judge, v.vote, k)
+	})
+	if i < 0 {
+		return reviewVote{}, false
+	}
+	return r.reviews[i], true
+}
+
+// reviews reports whether the person behind a vote is, under whatever name, a clinical
+// reviewer of a root and in service.
+func (s *State) reviews(judge *root, v vote, k kin) bool {
+	return !s.anyOutOfService(v.names) && slices.ContainsFunc(judge.Persons, func(p trust.Person) bool {
+		return judge.has(trust.ClinicalReviewer, p.ID) && k.find(p.Names()[0]) == k.of(v) && !s.anyOutOfService(p.Names())
+	})
+}
+
+// approved returns the reviewers who make a release fit for activation at this time: the
+// threshold of its own publisher, and not its authors.
+func (r *release) approved(own *root, k kin, at time.Time) ([]vote, error) {
+	var votes []vote
+	others := 0
 	for _, v := range r.reviews {
-		if v.review.Decision == statement.Reject {
-			return nil, fmt.Errorf("%w: %s rejected it; release a new version or obtain a later review by them",
-				ErrUnreviewed, v.person)
-		}
-		if at.Before(v.review.ValidUntil) {
-			byPublisher[v.publisher] = append(byPublisher[v.publisher], v.vote)
-		}
-	}
-	for _, judge := range roots {
-		rule := judge.Roles[trust.ClinicalReviewer]
-		votes := k.others(byPublisher[judge.publisher()], r.authors)
-		if rule.Threshold >= 1 && k.count(votes) >= rule.Threshold {
-			return votes, nil
+		switch {
+		case v.review.Decision != statement.Approve || !at.Before(v.review.ValidUntil):
+		case v.publisher == r.Publisher:
+			votes = append(votes, v.vote)
+		default:
+			others++
 		}
 	}
-	return nil, fmt.Errorf(
-		"%w: too few unexpired approvals by clinical reviewers other than the authors; have these bytes reviewed",
-		ErrUnreviewed)
+	votes = k.others(votes, r.authors)
+	need := own.Roles[trust.ClinicalReviewer].Threshold
+	if need < 1 {
+		return nil, fmt.Errorf("%w: its publisher %q lists no clinical reviewers; only they can approve it",
+			ErrUnreviewed, r.Publisher)
+	}
+	if n := k.count(votes); n < need {
+		return nil, fmt.Errorf("%w: %d of %d clinical reviewers of its publisher %q, other than its authors, approve it "+
+			"(%d approvals of other publishers do not count for them); have these bytes reviewed",
+			ErrUnreviewed, n, need, r.Publisher, others)
+	}
+	return votes, nil
 }

@@ -33,6 +33,8 @@ type rootFile struct {
 	Persons []rootPerson               `yaml:"persons"`
 	Roles   map[trust.Role]rootRole    `yaml:"roles"`
 	Trusted map[trust.Publisher]string `yaml:"trustedPublishers"` // digest of its first root, or its file
+	// ReviewsFrom are those of them whose reviews of other publishers' packs are heard.
+	ReviewsFrom []trust.Publisher `yaml:"reviewsFrom"`
 }
 
 type rootPerson struct {
@@ -100,7 +102,7 @@ func yamlError(err error) error {
 // root fills in what follows. Paths are relative to dir.
 func (r *rootFile) root(dir string, now time.Time) (*trust.Root, error) {
 	root := &trust.Root{RootKind: r.Kind, Name: r.Name, Version: r.Version, IssuedAt: now,
-		Roles: map[trust.Role]trust.RoleRule{}}
+		Roles: map[trust.Role]trust.RoleRule{}, ReviewsFrom: r.ReviewsFrom}
 	var err error
 	if r.IssuedAt != "" {
 		if root.IssuedAt, err = until("issuedAt", r.IssuedAt, now); err != nil {

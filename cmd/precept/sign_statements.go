@@ -46,7 +46,9 @@ func signReview() signStatement {
 	return signStatement{
 		use: "review PACK", short: "sign a clinical judgement of exactly these bytes of a pack",
 		long: `Review signs that a clinician approves or rejects a pack. The reviewer must
-not have signed the release. One rejection in force blocks every activation.`,
+not have signed the release. Approvals count if the reviewer is of the pack's own
+publisher. One rejection in force blocks every activation; it is in force while the
+reviewer has the role, at that publisher or at one that the tenant's root hears.`,
 		example: `  precept pack show renal_dosing.tar.gz
   precept sign review renal_dosing.tar.gz --decision approve --role "clinical pharmacist" \
     --valid P365D --key rosa.pem -o review.jsonl`,
@@ -207,6 +209,7 @@ and how many of them must sign. Its digest is what others pin. FILE is YAML:
     root-admin: {threshold: 2, persons: [olga@north.example, amir@north.example]}
   trustedPublishers:
     content: publisher.jsonl    # its signed root, or the digest of it
+  reviewsFrom: []               # of these, whose rejections of others' packs block, too
 
 A person may have identities: other names of the same person, such as another
 address, orcid:0000-0002-1825-0097 or a page. Each has one spelling, which the

@@ -99,7 +99,9 @@ func (p PackRelease) Check() error {
 
 // ClinicalReview is a clinician's judgement of exactly these bytes. Every signer
 // must be a clinical reviewer of a trusted publisher and none an author of the
-// release. The latest judgement of each person counts; one rejection blocks.
+// release. The latest judgement of each person counts. Approvals count towards the
+// threshold of the pack's own publisher if its root lists the reviewer; one rejection
+// blocks, if the reviewer is of that publisher or of one in the tenant's reviewsFrom.
 type ClinicalReview struct {
 	Pack     Pack     `json:"pack"`
 	Version  string   `json:"version"`
@@ -120,7 +122,8 @@ type Decision string
 const (
 	// Approve makes the pack fit for activation until ValidUntil.
 	Approve Decision = "approve"
-	// Reject blocks activation until the same person approves.
+	// Reject blocks activation until the same person approves or is a clinical reviewer
+	// no more.
 	Reject Decision = "reject"
 )
 

@@ -68,6 +68,10 @@ type Root struct {
 	Roles    map[Role]RoleRule `json:"roles"`
 	// TrustedPublishers is for tenant roots only.
 	TrustedPublishers []TrustedPublisher `json:"trustedPublishers,omitempty"`
+	// ReviewsFrom is for tenant roots only. It names trusted publishers whose clinical
+	// reviewers have a say about the packs of others, too: their rejection blocks, and
+	// their approval is one more, never one of those that the pack's own publisher needs.
+	ReviewsFrom []Publisher `json:"reviewsFrom,omitempty"`
 }
 
 // RootKind tells the two kinds of trust root apart.
@@ -192,6 +196,11 @@ func (r Root) check(c *strict.Checker, canonical bool) {
 		c.Match(string(p.Root), strict.Digest, fmt.Sprintf("trustedPublishers[%d].root", i))
 	}
 	c.That(strict.Distinct(names), "trustedPublishers", "each publisher once")
+	c.Len(len(r.ReviewsFrom), "reviewsFrom")
+	c.That(strict.Distinct(r.ReviewsFrom), "reviewsFrom", "each publisher once")
+	for _, name := range r.ReviewsFrom {
+		c.That(slices.Contains(names, name), "reviewsFrom", "names a publisher that is not in trustedPublishers")
+	}
 }
 
 // checkPersons makes sure that counting persons cannot be fooled inside one root: no

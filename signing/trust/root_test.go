@@ -133,6 +133,15 @@ func TestRootVectors(t *testing.T) {
 			r.RootKind, r.Roles = trust.TenantRoot, map[trust.Role]trust.RoleRule{trust.RootAdmin: role(1, ann)}
 			r.TrustedPublishers = slices.Repeat([]trust.TrustedPublisher{{Name: "heartland", Root: trust.DigestOf(nil)}}, 2)
 		}},
+		"publisher that hears others": {"reviewsFrom", func(r *root) { r.ReviewsFrom = []trust.Publisher{"heartland"} }},
+		"tenant: hears a stranger": {"reviewsFrom", func(r *root) {
+			*r = tenantRoot(t)
+			r.ReviewsFrom = []trust.Publisher{"society"}
+		}},
+		"tenant: hears one twice": {"reviewsFrom", func(r *root) {
+			*r = tenantRoot(t)
+			r.ReviewsFrom = []trust.Publisher{"heartland", "heartland"}
+		}},
 		"tenant: pin that is not a digest": {"trustedPublishers[0].root", func(r *root) {
 			r.RootKind, r.Roles = trust.TenantRoot, map[trust.Role]trust.RoleRule{trust.RootAdmin: role(1, ann)}
 			r.TrustedPublishers = []trust.TrustedPublisher{{Name: "heartland", Root: "latest"}}
