@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -162,7 +163,7 @@ func TestAuditCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	node, stranger := base64.StdEncoding.EncodeToString(standing.NodeKey),
-		base64.StdEncoding.EncodeToString(make([]byte, 32))
+		base64.StdEncoding.EncodeToString(ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey))
 	for _, c := range []struct {
 		name   string
 		args   []string
