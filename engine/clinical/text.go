@@ -41,7 +41,7 @@ func Plain(s string) string {
 			b.WriteByte(' ')
 			n, space = n+1, false
 		}
-		b.WriteRune(harmless(r))
+		b.WriteRune(harmless(b.String(), r))
 		n++
 	}
 	return b.String()
@@ -56,7 +56,7 @@ func isPlain(s string) bool {
 	space := true // no space at the beginning, the end, or after another
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c < ' ' || c > '~' || harmless(rune(c)) != rune(c) || space && c == ' ' {
+		if c < ' ' || c > '~' || harmless(s[:i], rune(c)) != rune(c) || space && c == ' ' {
 			return false
 		}
 		space = c == ' '
@@ -64,7 +64,8 @@ func isPlain(s string) bool {
 	return !space || s == ""
 }
 
-func harmless(r rune) rune {
+// harmless returns what may stand for a character after what was written so far.
+func harmless(before string, r rune) rune {
 	switch r {
 	case '<':
 		return '‹'
@@ -76,15 +77,31 @@ func harmless(r rune) rune {
 		return ')'
 	case '`', '"':
 		return '\''
-	case '|', '\\':
+	case '/', '|', '\\':
+		if strings.HasSuffix(before, "/") { // of https://
+			return '∕'
+		}
 		return '/'
 	case '*', '_', '~', '#', '!':
 		return '·'
 	case '&':
 		return '+'
-	default:
-		return r
+	case '@':
+		return '＠'
+	case '.':
+		if endsIn(before, "www") {
+			return '․'
+		}
+	case ':':
+		if endsIn(before, "mailto") || endsIn(before, "xmpp") {
+			return '∶'
+		}
 	}
+	return r
+}
+
+func endsIn(s, word string) bool {
+	return len(s) >= len(word) && strings.EqualFold(s[len(s)-len(word):], word)
 }
 
 // text fills a template of the pack, translated into the language of the call.

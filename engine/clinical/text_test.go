@@ -32,7 +32,19 @@ func TestPlain(t *testing.T) {
 		{"a\u00a0b\u2028c", "a b c"},
 		{"<script>alert(1)</script>", "‹script›alert(1)‹/script›"},
 		{"[x](javascript:1)", "(x)(javascript:1)"},
-		{"![img](http://a)", "·(img)(http://a)"},
+		{"![img](http://a)", "·(img)(http:/∕a)"},
+		{"https://evil.example/a//b", "https:/∕evil.example/a/∕b"},
+		{"HTTP://evil.example", "HTTP:/∕evil.example"},
+		{"ftp:\u200b/\u200b/evil.example", "ftp:/∕evil.example"},
+		{"//evil.example", "/∕evil.example"},
+		{"\\\\evil|/x", "/∕evil/∕x"},
+		{"(www.evil.example", "(www․evil.example"},
+		{"wWw.evil.example", "wWw․evil.example"},
+		{"w\u200bww.evil.example", "www․evil.example"},
+		{"mailto:a@evil.example", "mailto∶a＠evil.example"},
+		{"MailTo:x, xmpp:y", "MailTo∶x, xmpp∶y"},
+		{"a.b+c@evil.example", "a.b+c＠evil.example"},
+		{"5 mg/mL, 10:30, ww.a, Inj. 0.5", "5 mg/mL, 10:30, ww.a, Inj. 0.5"},
 		{"**bold** _it_ ~~no~~ # h", "··bold·· ·it· ··no·· · h"},
 		{"`code` \"q\" | \\ {x} & y", "'code' 'q' / / (x) + y"},
 		{"a\u202eb\u200bc\ufeffd\x00e\x1b[31m", "abcde(31m"},
@@ -51,12 +63,13 @@ func TestPlain(t *testing.T) {
 }
 
 func FuzzPlain(f *testing.F) {
-	for _, s := range []string{"warfarin", " a  b ", "<b>&\x00\u202e", "\xff\xfe", "[a](b) {c}"} {
+	for _, s := range []string{"warfarin", " a  b ", "<b>&\x00\u202e", "\xff\xfe", "[a](b) {c}", "https://a", "www.a", "mailto:a@b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := Plain(s)
-		if !utf8.ValidString(got) || strings.ContainsAny(got, "<>[]{}`\"|\\*_~#!&\n\r\t") ||
+		if !utf8.ValidString(got) || strings.ContainsAny(got, "<>[]{}`\"|\\*_~#!&@\n\r\t") ||
+			strings.Contains(got, "//") || strings.Contains(strings.ToLower(got), "www.") ||
 			utf8.RuneCountInString(got) > maxName+2 {
 			t.Errorf("Plain(%q) = %q", s, got)
 		}
