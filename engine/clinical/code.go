@@ -250,6 +250,16 @@ func supersedesItself(x *Rule, byID map[string]*Rule) bool {
 func (r *reader) derive(rule *Rule) {
 	rule.Uses = r.reachable("data." + rule.Package)
 	rule.Asks = r.reachable("data." + rule.Package + ".holds")
+	for _, u := range rule.Asks {
+		p := Problem{File: u.File, Line: u.Line,
+			Text: fmt.Sprintf("holds of rule %s reaches %s, which is only for the wording of cards: "+
+				"unknown would read as a yes or a no", rule.ID, u.Function.Name),
+			Hint: "let holds be made of facts by fact.all, fact.any, fact.negate and fact.count_at_least, " +
+				"and let only card reach this"}
+		if u.Function.wording() && !slices.Contains(r.problems, p) {
+			r.problems = append(r.problems, p)
+		}
+	}
 	for _, u := range rule.Uses {
 		rule.Reads = append(rule.Reads, u.Function.Reads...)
 		if u.Function.NeedsOrder && rule.Trigger == "" {

@@ -46,6 +46,12 @@ func None() []string { return []string{} }
 // GivesFact reports whether the answer is a fact.
 func (f Function) GivesFact() bool { return f.Result == typeFact }
 
+// wording reports whether the answer is for people: it says of what is unknown
+// something that a rule could take for a yes or a no.
+func (f Function) wording() bool {
+	return f.CardsOnly || f.Result == typeString || f.Result == typeSuggestion
+}
+
 // Argument is one argument of a function.
 type Argument struct {
 	Name string

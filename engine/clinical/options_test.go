@@ -161,6 +161,49 @@ func TestNamesOfTheLibrary(t *testing.T) {
 	}
 }
 
+// TestWordingDecidesNothing holds that what says of an unknown fact that it is
+// unknown cannot make a rule hold or not, by whatever name it is reached.
+func TestWordingDecidesNothing(t *testing.T) {
+	for _, tt := range []struct{ rules, want string }{
+		{`card_known if fact.is(above, "true")
+
+holds := above if card_known
+else := fact.negate(above)`, "rules/r.rego:15: holds of rule p/r reaches fact.is"},
+		{`said := fhir.text("{v}", {"v": potassium})
+
+holds := above if said != "unknown"
+else := fact.negate(above)`, "rules/r.rego:15: holds of rule p/r reaches fhir.text"},
+		{`card_words(x) := fhir.text("{v}", {"v": x})
+
+holds := fact.all([f | some f in [above]; contains(card_words(f), "a")])`, "rules/r.rego:15: holds of rule p/r reaches fhir.text"},
+		{`card_known if fact.is(above, "true")
+
+known := x if {
+	card_known
+	x := above
+} else := fact.negate(above)
+
+holds := data.packs.p.r[name] if name := "known"`, "rules/r.rego:15: holds of rule p/r reaches fact.is"},
+		{`card_other := potassium if fact.is(above, "true")
+
+said := fhir.text("{v}", {"v": card_other})
+
+holds := above`, ""},
+	} {
+		pack := rulePack("p", "1", "")
+		pack.Rules[0].Data = []byte(strings.Replace(string(pack.Rules[0].Data), "holds := ",
+			`potassium := fhir.lab({"set": "potassium", "unit": "mmol/L", "max_age": "P1D"})
+above := fact.greater(potassium, 5)
+
+`+tt.rules, 1))
+		_, err := Newest().ReadCode(pack)
+		if tt.want == "" && err != nil || tt.want != "" && !strings.Contains(fmt.Sprint(err), tt.want) ||
+			err != nil && !strings.Contains(err.Error(), "let holds be made of facts by fact.all") {
+			t.Errorf("%s: %v, want %q", tt.rules, err, tt.want)
+		}
+	}
+}
+
 // TestBind holds that what a tenant sets is checked against the options that it
 // stands for, not only against the parameter.
 func TestBind(t *testing.T) {
@@ -201,7 +244,7 @@ func FuzzOption(f *testing.F) {
 	}
 	libraries := make([]*Library, len(options))
 	for i, o := range options {
-		f := Function{Name: "fhir.asked", Doc: "d", Options: []Option{o}, Result: typeString, Reads: None(),
+		f := Function{Name: "fhir.asked", Doc: "d", Options: []Option{o}, Result: typeAny, Reads: None(),
 			Attributes: None(), Run: func(_ *Session, c *Call) (*ast.Term, error) {
 				return ast.StringTerm(c.text("o") + fmt.Sprint(c.duration("o"))), nil
 			}}
