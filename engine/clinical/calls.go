@@ -69,6 +69,9 @@ func (p Problem) Error() string {
 func (r *reader) calls(x *ast.Rule) []Use {
 	w := &callWalk{reader: r, rule: strings.Join(refParts(x.Head.Ref()), ".")}
 	ast.NewGenericVisitor(w.visit).Walk(x)
+	for ; x != nil && w.rule == "holds"; x = x.Else {
+		w.given(factHandles, x.Head.Value, x.Location)
+	}
 	return w.uses
 }
 
@@ -161,6 +164,16 @@ func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Loc
 		return
 	}
 	switch t {
+	case typeFact:
+		w.given(factHandles, given, loc)
+	case typeFacts:
+		if list, ok := given.Value.(*ast.Array); ok {
+			list.Foreach(func(f *ast.Term) { w.given(factHandles, f, loc) })
+		}
+	case typeValue:
+		w.given(valueHandles, given, loc)
+	case typeOrder:
+		w.given(orderHandles, given, loc)
 	case typeParameter:
 		u.Parameter = string(text)
 		if _, ok := w.pack.Manifest.Parameters.Get(u.Parameter); !ok {
@@ -182,6 +195,16 @@ func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Loc
 			w.wrong(loc, "declare it with type: number in pack.yaml",
 				"%s needs a number, and the parameter %s is of type %s", u.Function.Name, p.Name, p.Type)
 		}
+	}
+}
+
+// given refuses what is written down in the place of a handle.
+func (w *callWalk) given(h *handles, t *ast.Term, loc *ast.Location) {
+	if t == nil {
+		return
+	}
+	if _, ok := t.Value.(ast.Object); ok {
+		w.wrong(loc, "call the function that answers the question", "%s", h.wanted)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/precept-cds/precept/engine/fact"
 )
 
@@ -300,25 +302,40 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestHandles holds that terms of any number lead back to their facts, also
-// when a rule wrote them anew, and that asking anew makes them void.
+// TestHandles holds that what was given leads back to its fact, in whatever
+// term the evaluator wraps it, that what a rule wrote itself does not, and that
+// asking anew makes all of it void.
 func TestHandles(t *testing.T) {
 	a := ask(t, "", bundle())
 	var made []*fact.Fact
+	var given []*ast.Term
 	for range 100 {
-		made = append(made, a.fact("fhir.condition", `{"set":"upper_gi_bleed"}`))
+		x, err := a.call("fhir.condition", `{"set":"upper_gi_bleed"}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, given = append(made, a.facts[len(a.facts)-1]), append(given, x)
 	}
 	for i, want := range made {
-		if got, err := a.Fact(factHandles.make(i)); err != nil || got != want {
-			t.Fatalf("handle %d: %v, %v", i, got, err)
+		for _, x := range []*ast.Term{given[i], ast.NewTerm(given[i].Value)} {
+			if got, err := a.Fact(x); err != nil || got != want {
+				t.Fatalf("handle %d: %v, %v", i, got, err)
+			}
 		}
-		if got, err := a.Fact(factHandles.term(i)); err != nil || got != want {
-			t.Fatalf("handle %d: %v, %v", i, got, err)
+		for name, x := range map[string]*ast.Term{"written anew": factHandles.make(i),
+			"with more in it": ast.ObjectTerm(ast.Item(ast.StringTerm("fact"), ast.IntNumberTerm(i)),
+				ast.Item(ast.StringTerm("x"), ast.IntNumberTerm(i))),
+			"copied": ast.NewTerm(given[i].Value).Copy()} {
+			if _, err := a.Fact(x); err == nil || !strings.Contains(err.Error(), "not a written-down one") {
+				t.Fatalf("handle %d %s: %v", i, name, err)
+			}
 		}
 	}
 	a.Ask(a.pack, nil)
-	if _, err := a.Fact(factHandles.term(0)); err == nil {
-		t.Error("a handle of an earlier pair was accepted")
+	for _, i := range []int{0, 99} {
+		if _, err := a.Fact(given[i]); err == nil {
+			t.Error("a handle of an earlier pair was accepted")
+		}
 	}
 }
 

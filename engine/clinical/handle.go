@@ -1,6 +1,7 @@
 package clinical
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -25,16 +26,17 @@ func handleType(kind string) *types.Object {
 	return types.NewObject([]*types.StaticProperty{types.NewStaticProperty(kind, types.N)}, nil)
 }
 
-// handles holds the first handles of each kind ready made: terms are
-// immutable, and most evaluations need no more.
+// handles makes the handles of one kind. It holds the first of them ready made:
+// terms are immutable, and most evaluations need no more.
 type handles struct {
-	kind  string
-	key   *ast.Term
-	ready [64]*ast.Term
+	key    *ast.Term
+	ready  [64]*ast.Term
+	wanted string // what is wrong with something else
 }
 
-func newHandles(kind string) *handles {
-	h := &handles{kind: kind, key: ast.StringTerm(kind)}
+func newHandles(kind, article string) *handles {
+	h := &handles{key: ast.StringTerm(kind),
+		wanted: "want " + article + " " + kind + " made by a built-in of this evaluation, not a written-down one"}
 	for i := range h.ready {
 		h.ready[i] = h.make(i)
 	}
@@ -45,46 +47,72 @@ func (h *handles) make(i int) *ast.Term {
 	return ast.ObjectTerm(ast.Item(h.key, ast.IntNumberTerm(i)))
 }
 
-func (h *handles) term(i int) *ast.Term {
-	if i < len(h.ready) {
-		return h.ready[i]
-	}
-	return h.make(i)
-}
-
 var (
-	factHandles  = newHandles("fact")
-	valueHandles = newHandles("value")
-	orderHandles = newHandles("order")
+	factHandles       = newHandles("fact", "a")
+	valueHandles      = newHandles("value", "a")
+	orderHandles      = newHandles("order", "an")
+	suggestionHandles = newHandles("suggestion", "a")
 )
 
-// find reads the number out of a handle of one kind. The evaluator hands back
-// the very term it was given, so nearly always one of those made ready; the
-// newest are asked for most.
-func (h *handles) find(t *ast.Term, n int) (i int, ok bool) {
-	for i := min(n, len(h.ready)) - 1; i >= 0; i-- {
-		if h.ready[i] == t {
+// table is the handles that a session gave for the pair at hand. One is known by
+// being the very object that was given, not by what is in it: a rule can write
+// an object that looks the same, and never one that is.
+type table struct {
+	*handles
+	late []*ast.Term // those after the ready ones
+}
+
+func (t *table) reset() {
+	clear(t.late)
+	t.late = t.late[:0]
+}
+
+// give returns the next handle, of entry i.
+func (t *table) give(i int) *ast.Term {
+	if i < len(t.ready) {
+		return t.ready[i]
+	}
+	t.late = append(t.late, t.make(i))
+	return t.late[i-len(t.ready)]
+}
+
+// find returns the entry that a handle names, of n that were given. The
+// evaluator hands back the very term it was given, so nearly always one of those
+// made ready; the newest are asked for most.
+func (t *table) find(x *ast.Term, n int) (i int, ok bool) {
+	for i := min(n, len(t.ready)) - 1; i >= 0; i-- {
+		if t.ready[i] == x {
 			return i, true
 		}
 	}
-	if obj, ok := t.Value.(ast.Object); ok {
-		if num := obj.Get(h.key); num != nil {
-			if i, ok := num.Value.(ast.Number); ok {
-				if i, ok := i.Int(); ok && i >= 0 && i < n {
-					return i, true
-				}
-			}
-		}
+	obj, ok := x.Value.(ast.Object)
+	if !ok {
+		return 0, false
 	}
-	return 0, false
+	num := obj.Get(t.key)
+	if num == nil {
+		return 0, false
+	}
+	no, ok := num.Value.(ast.Number)
+	if !ok {
+		return 0, false
+	}
+	if i, ok = no.Int(); !ok || i < 0 || i >= n {
+		return 0, false
+	}
+	given := t.ready[min(i, len(t.ready)-1)]
+	if i >= len(t.ready) {
+		given = t.late[i-len(t.ready)]
+	}
+	return i, given.Value == x.Value
 }
 
 // index is find that wants one.
-func (h *handles) index(t *ast.Term, n int) (int, error) {
-	if i, ok := h.find(t, n); ok {
+func (t *table) index(x *ast.Term, n int) (int, error) {
+	if i, ok := t.find(x, n); ok {
 		return i, nil
 	}
-	return 0, fmt.Errorf("want a %s made by a built-in of this evaluation, not a written-down one", h.kind)
+	return 0, errors.New(t.wanted)
 }
 
 // blank returns an empty fact; they are made a dozen at a time.
@@ -101,17 +129,17 @@ func (s *Session) newFact(c *Call, f *fact.Fact) *ast.Term {
 	f.Op = c.function.Name
 	f.At = s.at()
 	s.facts = append(s.facts, f)
-	return factHandles.term(len(s.facts) - 1)
+	return s.factTable.give(len(s.facts) - 1)
 }
 
 func (s *Session) newValue(c *Call, v *fact.Value) *ast.Term {
 	v.At = s.at()
 	s.values = append(s.values, v)
-	return valueHandles.term(len(s.values) - 1)
+	return s.valueTable.give(len(s.values) - 1)
 }
 
 func (s *Session) fact(t *ast.Term) (*fact.Fact, error) {
-	i, err := factHandles.index(t, len(s.facts))
+	i, err := s.factTable.index(t, len(s.facts))
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +147,7 @@ func (s *Session) fact(t *ast.Term) (*fact.Fact, error) {
 }
 
 func (s *Session) value(t *ast.Term) (*fact.Value, error) {
-	i, err := valueHandles.index(t, len(s.values))
+	i, err := s.valueTable.index(t, len(s.values))
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +155,7 @@ func (s *Session) value(t *ast.Term) (*fact.Value, error) {
 }
 
 func (s *Session) order(t *ast.Term) (*chart.Order, error) {
-	if _, err := orderHandles.index(t, 1); err != nil {
+	if _, err := s.orderTable.index(t, 1); err != nil {
 		return nil, err
 	}
 	if s.subject == nil {

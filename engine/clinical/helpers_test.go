@@ -115,9 +115,36 @@ func (a asked) call(name string, args ...string) (*ast.Term, error) {
 	}
 	terms := make([]*ast.Term, len(args))
 	for i, text := range args {
-		terms[i] = ast.MustParseTerm(text)
+		terms[i] = a.handles(ast.MustParseTerm(text))
 	}
 	return a.run(f, nil, terms)
+}
+
+// handles puts the handles that the session gave in the place of what is written
+// like them.
+func (a asked) handles(t *ast.Term) *ast.Term {
+	switch v := t.Value.(type) {
+	case *ast.Array:
+		list := make([]*ast.Term, 0, v.Len())
+		v.Foreach(func(x *ast.Term) { list = append(list, a.handles(x)) })
+		return ast.ArrayTerm(list...)
+	case ast.Object:
+		for _, given := range []struct {
+			table
+			n int
+		}{{a.factTable, len(a.facts)}, {a.valueTable, len(a.values)}, {a.orderTable, 1},
+			{a.suggestionTable, len(a.suggestions)}} {
+			all := append(given.ready[:len(given.ready):len(given.ready)], given.late...)
+			for _, x := range all[:given.n] {
+				if x.Equal(t) {
+					return x
+				}
+			}
+		}
+		same, _ := v.Map(func(k, x *ast.Term) (*ast.Term, *ast.Term, error) { return k, a.handles(x), nil })
+		return ast.NewTerm(same)
+	}
+	return t
 }
 
 func (a asked) fact(name string, args ...string) *fact.Fact {

@@ -15,7 +15,7 @@ func order(s *Session, _ *Call) (*ast.Term, error) {
 	if s.subject == nil {
 		return nil, errNoOrder
 	}
-	return orderHandles.term(0), nil
+	return orderHandles.ready[0], nil
 }
 
 // orderIn asks whether the order is of a value set, by its own codes or those

@@ -31,6 +31,8 @@ type Session struct {
 	mentioned   []*fact.Fact // that wording looked at
 	answers     answers
 
+	factTable, valueTable, orderTable, suggestionTable table
+
 	// What follows does not depend on the call and outlives it.
 	libs   map[*Library]*bound             // those that were asked so far
 	lib    *bound                          // that of pack; nil before Ask
@@ -76,7 +78,9 @@ func (p *Sessions) End(s *Session) {
 }
 
 func newSession() *Session {
-	s := &Session{libs: map[*Library]*bound{}, places: map[*ast.Location]string{}, names: map[string]*ast.Term{}}
+	s := &Session{libs: map[*Library]*bound{}, places: map[*ast.Location]string{}, names: map[string]*ast.Term{},
+		factTable: table{handles: factHandles}, valueTable: table{handles: valueHandles},
+		orderTable: table{handles: orderHandles}, suggestionTable: table{handles: suggestionHandles}}
 	s.take = func(r topdown.QueryResult) error {
 		s.result = r[Answer]
 		return nil
@@ -137,6 +141,9 @@ func (s *Session) Ask(pack *Pack, subject *chart.Order) {
 	clear(s.mentioned)
 	s.mentioned = s.mentioned[:0]
 	s.facts, s.values, s.suggestions = s.facts[:0], s.values[:0], s.suggestions[:0]
+	s.factTable.reset()
+	s.valueTable.reset()
+	s.suggestionTable.reset()
 	s.answers.reset()
 }
 

@@ -23,11 +23,9 @@ type Suggestion struct {
 	Resource []byte // FHIR R4 JSON
 }
 
-var suggestionHandles = newHandles("suggestion")
-
 // Suggestion returns the suggestion a rule's card refers to.
 func (s *Session) Suggestion(t *ast.Term) (Suggestion, error) {
-	i, err := suggestionHandles.index(t, len(s.suggestions))
+	i, err := s.suggestionTable.index(t, len(s.suggestions))
 	if err != nil {
 		return Suggestion{}, err
 	}
@@ -36,7 +34,7 @@ func (s *Session) Suggestion(t *ast.Term) (Suggestion, error) {
 
 func (s *Session) suggest(x Suggestion) *ast.Term {
 	s.suggestions = append(s.suggestions, x)
-	return suggestionHandles.term(len(s.suggestions) - 1)
+	return s.suggestionTable.give(len(s.suggestions) - 1)
 }
 
 func remove(s *Session, c *Call) (*ast.Term, error) {

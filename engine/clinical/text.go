@@ -148,10 +148,10 @@ func (s *Session) render(t *ast.Term) (string, error) {
 	case ast.Number:
 		return v.String(), nil
 	case ast.Object:
-		if i, ok := valueHandles.find(t, len(s.values)); ok {
+		if i, ok := s.valueTable.find(t, len(s.values)); ok {
 			return s.values[i].String(), nil
 		}
-		if i, ok := factHandles.find(t, len(s.facts)); ok {
+		if i, ok := s.factTable.find(t, len(s.facts)); ok {
 			s.mentioned = append(s.mentioned, s.facts[i])
 			return names(s.facts[i].Gather()), nil
 		}
