@@ -118,9 +118,11 @@ func TestAudit(t *testing.T) {
 	i := slices.IndexFunc(why.Findings, func(f decision.ExplainedFinding) bool {
 		return f.Rule == "renal_dosing/metformin-contraindicated"
 	})
-	if i < 0 || why.Findings[i].Outcome != decision.Fired || why.Findings[i].Fact.Text != "eGFR < 30" ||
-		why.Findings[i].Fact.State != fact.True {
-		t.Errorf("explanation: %+v", why)
+	if i < 0 || why.Findings[i].Outcome != decision.Fired || why.Findings[i].Fact == nil {
+		t.Fatalf("explanation: %+v", why)
+	}
+	if f := why.Findings[i].Facts[*why.Findings[i].Fact]; f.Text != "eGFR < 30" || f.State != fact.True {
+		t.Errorf("explanation: %+v", f)
 	}
 	report, err := ada.Verify(t.Context())
 	w.must(err)

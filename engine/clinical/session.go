@@ -193,18 +193,16 @@ func (s *Session) at() string {
 // Mentioned returns the facts that the wording of the card looked at and that
 // holds did not: each once, in the order they were looked at.
 func (s *Session) Mentioned(holds *fact.Fact) []*fact.Fact {
+	if len(s.mentioned) == 0 {
+		return nil
+	}
 	var also []*fact.Fact
-	known := map[*fact.Fact]bool{}
-	note := func(f *fact.Fact, _ int) bool {
-		known[f] = true
-		return true
-	}
-	if len(s.mentioned) > 0 {
-		holds.Walk(note)
-	}
+	var known fact.Graph
+	note := func(*fact.Fact) {}
+	known.Walk(holds, note)
 	for _, f := range s.mentioned {
-		if !known[f] {
-			f.Walk(note)
+		if !known.Has(f) {
+			known.Walk(f, note)
 			also = append(also, f)
 		}
 	}

@@ -1,8 +1,15 @@
 package decide_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/decision"
 
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 )
@@ -37,5 +44,63 @@ holds := fact.all([f | some f in facts; f == age])
 	}
 	if f := decidetest.Finding(t, d, "trial/moved"); f.Outcome != "fired" {
 		t.Errorf("a handle that was passed on: %s, %+v", f.Outcome, f.Error)
+	}
+}
+
+// doubled is a rule of n facts, each made of the one before twice.
+func doubled(id string, n int, first, card string) decidetest.Rule {
+	var b strings.Builder
+	fmt.Fprintf(&b, "g0 := %s\n\n", first)
+	for i := 1; i < n; i++ {
+		fmt.Fprintf(&b, "g%d := fact.all([g%d, g%d])\n\n", i, i-1, i-1)
+	}
+	fmt.Fprintf(&b, "holds := g%d\n\n%s", n-1, card)
+	return decidetest.Rule{ID: id, Body: b.String()}
+}
+
+// TestFactsAreAGraph holds that facts made of one another are decided, composed,
+// recorded, explained and compared at the cost of their number.
+func TestFactsAreAGraph(t *testing.T) {
+	const n = 300
+	old := `fact.greater(fhir.age({"unit": "a"}), 0)`
+	said := `card := {"summary": fhir.text("It holds {a} {b}", {"a": holds, "b": g10})}`
+	b := decidetest.NewWith(t, []decidetest.Rule{doubled("fires", n, old, said),
+		doubled("unsure", n, `fact.less(fhir.egfr({"max_age": "P1D"}), 1)`, decidetest.PlainCard),
+		doubled("nots", n, "fact.negate("+old+")", decidetest.PlainCard)})
+	in := b.Inputs(t, decidetest.Patient(t, "clean"))
+	began := time.Now()
+	d := b.Decide(t, in)
+	segments, err := decision.Encode(in, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := bytes.Join(segments, nil)
+	if _, d, err = decision.Decode(body); err != nil {
+		t.Fatal(err)
+	}
+	for rule, want := range map[string]decision.Outcome{"fires": decision.Fired, "unsure": decision.Unknown,
+		"nots": decision.NotFired} {
+		if f := decidetest.Finding(t, d, "trial/"+rule); f.Outcome != want || len(f.Places().Facts.List) < n {
+			t.Errorf("%s: %s of %d facts, %+v", rule, f.Outcome, len(f.Places().Facts.List), f.Error)
+		}
+	}
+	if same, err := b.Materials.Replay(t.Context(), in, d); err != nil || !same.Same {
+		t.Errorf("replayed: %+v, %v", same, err)
+	}
+	why, err := json.Marshal(decide.Explain(in, d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := explained(in, d)
+	for what, size := range map[string]int{"record": len(body) - len(in.Request), "explanation": len(why), "text": len(text)} {
+		if size > 1000*3*n {
+			t.Errorf("the %s has %d bytes", what, size)
+		}
+	}
+	if miss := "because this was not so: not: age > 0 (age was"; strings.Count(text, miss) != 1 {
+		t.Errorf("%q is there %d times", miss, strings.Count(text, miss))
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }

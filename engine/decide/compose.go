@@ -212,36 +212,36 @@ func (c *composer) basis(b *strings.Builder, r *result) {
 	}
 }
 
-// basis reads off a finding what was used and what is not known: the tree of
+// basis reads off a finding what was used and what is not known: the graph of
 // its fact, and what only the wording of the card looked at and found so, or
 // could not tell.
 func basis(finding *decision.Finding) (used []string, missing []fact.Reason) {
-	add := func(line string) {
-		if !slices.Contains(used, line) {
-			used = append(used, line)
-		}
-	}
-	visit := func(f *fact.Fact, _ int) bool {
+	var facts fact.Graph
+	var values fact.Distinct[*fact.Value]
+	var lines fact.Distinct[string]
+	var reasons fact.Distinct[fact.Reason]
+	visit := func(f *fact.Fact) {
 		for _, v := range f.Values {
-			if v.State == fact.Known {
-				add(valueLine(v))
+			if v.State == fact.Known && values.Add(v) {
+				lines.Add(valueLine(v))
 			}
 		}
 		for _, e := range f.Evidence {
-			add(evidenceLine(e))
+			lines.Add(evidenceLine(e))
 		}
 		if f.State == fact.Unknown {
-			missing = fact.Merge(missing, f.Reasons)
+			for _, r := range f.Reasons {
+				reasons.Add(r)
+			}
 		}
-		return true
 	}
-	finding.Fact.Walk(visit)
+	facts.Walk(finding.Fact, visit)
 	for _, f := range finding.Also {
 		if f.State != fact.False {
-			f.Walk(visit)
+			facts.Walk(f, visit)
 		}
 	}
-	return used, missing
+	return lines.List, reasons.List
 }
 
 func valueLine(v *fact.Value) string {
@@ -320,22 +320,24 @@ func reasonKey(reasons []fact.Reason) string {
 // told returns the rule of the same pack that fired on the subject because the very
 // data is lacking, so that its card asks for it; empty if there is none.
 func (c *composer) told(r *result) string {
-	var named []fact.Reason
+	var named fact.Distinct[fact.Reason]
 	by := ""
 	for _, o := range c.results {
 		if o.Outcome != decision.Fired || o.Hidden != nil || o.Subject != r.Subject || o.rule == nil ||
 			o.pack != r.pack {
 			continue
 		}
-		o.Fact.Walk(func(f *fact.Fact, _ int) bool {
+		o.Fact.Walk(func(f *fact.Fact) {
 			if f.Op == "fact.lacking" && f.State == fact.True {
-				named, by = fact.Merge(named, f.Reasons), cmp.Or(by, o.Rule)
+				by = cmp.Or(by, o.Rule)
+				for _, reason := range f.Reasons {
+					named.Add(reason)
+				}
 			}
-			return true
 		})
 	}
 	for _, reason := range r.Fact.Reasons {
-		if !slices.Contains(named, reason) {
+		if _, ok := named.Find(reason); !ok {
 			return ""
 		}
 	}

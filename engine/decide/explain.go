@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/precept-cds/precept/engine/clinical"
@@ -36,29 +35,31 @@ func explainFinding(in *decision.Inputs, f *decision.Finding) decision.Explained
 	}
 	if f.Outcome == decision.NotFired {
 		for _, miss := range deciding(f.Fact) {
+			if len(x.Misses) == maxMisses { // the facts themselves tell the others
+				break
+			}
 			x.Misses = append(x.Misses, factText(miss)+found(miss))
 		}
 	}
-	x.Fact = explainFact(f.Fact)
-	for _, also := range f.Also {
-		x.Also = append(x.Also, explainFact(also))
+	p := f.Places()
+	x.Fact, x.Also = &p.FactsAt(f.Fact)[0], p.FactsAt(f.Also...)
+	for _, f := range p.Facts.List {
+		x.Facts = append(x.Facts, explainFact(f, p))
+	}
+	for _, v := range p.Values.List {
+		x.Values = append(x.Values, decision.ExplainedValue{Text: valueLine(v), At: v.At, Reasons: reasons(v.Reasons)})
 	}
 	return x
 }
 
-func explainFact(f *fact.Fact) *decision.ExplainedFact {
-	x := &decision.ExplainedFact{State: f.State, Text: factText(f), At: f.At}
-	for _, v := range f.Values {
-		x.Values = append(x.Values, decision.ExplainedValue{Text: valueLine(v), At: v.At, Reasons: reasons(v.Reasons)})
-	}
+func explainFact(f *fact.Fact, p *decision.Places) decision.ExplainedFact {
+	x := decision.ExplainedFact{State: f.State, Text: factText(f), At: f.At, Values: p.ValuesAt(f.Values...),
+		Of: p.FactsAt(f.Of...)}
 	for _, e := range f.Evidence {
 		x.Evidence = append(x.Evidence, evidenceLine(e))
 	}
 	if len(f.Of) == 0 && len(f.Values) == 0 { // else what it is made of says why
 		x.Reasons = reasons(f.Reasons)
-	}
-	for _, of := range f.Of {
-		x.Of = append(x.Of, explainFact(of))
 	}
 	return x
 }
@@ -92,38 +93,60 @@ func cutText(in *decision.Inputs, f *decision.Finding) string {
 
 // found says what a fact that was false found instead.
 func found(f *fact.Fact) string {
-	var list []string
-	f.Walk(func(x *fact.Fact, _ int) bool {
+	var list fact.Distinct[string]
+	f.Walk(func(x *fact.Fact) {
 		for _, v := range x.Values {
-			if s := clinical.Plain(v.Name) + " was " + v.String(); v.State == fact.Known && !slices.Contains(list, s) {
-				list = append(list, s)
+			if v.State == fact.Known {
+				list.Add(clinical.Plain(v.Name) + " was " + v.String())
 			}
 		}
-		return true
 	})
-	if len(list) == 0 {
+	if len(list.List) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(list, ", ") + ")"
+	return " (" + strings.Join(list.List, ", ") + ")"
 }
 
 // deciding returns the false facts that keep f from being true: the near miss,
 // if there is only one. A fact that the rule's author named is said by its name.
-func deciding(f *fact.Fact) []*fact.Fact {
-	if len(f.Of) == 0 || f.Label != "" || f.Op == "fact.negate" || f.Op == "fact.lacking" {
-		return []*fact.Fact{f}
-	}
-	var out []*fact.Fact
-	for _, o := range f.Of {
-		if o.State == fact.False {
-			out = append(out, deciding(o)...)
+func deciding(f *fact.Fact) (out []*fact.Fact) {
+	var met fact.Distinct[*fact.Fact]
+	var look func(*fact.Fact)
+	look = func(f *fact.Fact) {
+		switch {
+		case !met.Add(f):
+		case len(f.Of) == 0 || f.Label != "" || f.Op == "fact.negate" || f.Op == "fact.lacking":
+			out = append(out, f)
+		default:
+			for _, o := range f.Of {
+				if o.State == fact.False {
+					look(o)
+				}
+			}
 		}
 	}
+	look(f)
 	return out
 }
 
+// maxMisses is how many facts that were not so are told apart from the others.
+const maxMisses = 100
+
 // factText says in words what a fact asks.
 func factText(f *fact.Fact) string {
+	not := ""
+	for ; f.Label == "" && f.Op == "fact.negate" && len(f.Of) == 1; f = f.Of[0] {
+		if len(not) < maxNots {
+			not += "not: "
+		}
+	}
+	return not + asked(f)
+}
+
+// maxNots bounds the text of a fact negated again and again.
+const maxNots = len("not: ") * 8
+
+func asked(f *fact.Fact) string {
 	if f.Label != "" {
 		return clinical.Plain(f.Label)
 	}
@@ -133,9 +156,6 @@ func factText(f *fact.Fact) string {
 	case "fact.any":
 		return "at least one of"
 	case "fact.negate":
-		if len(f.Of) == 1 {
-			return "not: " + factText(f.Of[0])
-		}
 		return "not"
 	case "fact.count_at_least":
 		return "at least " + f.Limit + " of"

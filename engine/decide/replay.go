@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
@@ -108,16 +109,11 @@ func sameFinding(a, b *decision.Finding) bool {
 // findingText says a finding in a few words: the outcome and the values it
 // rests on.
 func findingText(f *decision.Finding) string {
-	text := string(f.Outcome)
-	seen := map[string]bool{}
-	f.Fact.Walk(func(x *fact.Fact, _ int) bool {
+	var values fact.Distinct[string]
+	f.Fact.Walk(func(x *fact.Fact) {
 		for _, v := range x.Values {
-			if s := " (" + v.Name + " " + v.String() + ")"; !seen[s] {
-				seen[s] = true
-				text += s
-			}
+			values.Add(" (" + v.Name + " " + v.String() + ")")
 		}
-		return true
 	})
-	return text
+	return string(f.Outcome) + strings.Join(values.List, "")
 }

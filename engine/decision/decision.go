@@ -234,9 +234,10 @@ type Finding struct {
 	Card     string     `json:"card,omitempty"`   // uuid of the card that shows it
 	Hidden   *Hidden    `json:"hidden,omitempty"` // why no card shows it
 	Error    *RuleError `json:"error,omitempty"`
-	Fact     *fact.Fact `json:"fact,omitempty"`
-	// Also are the facts that only the wording of the card looked at.
-	Also []*fact.Fact `json:"also,omitempty"`
+	// What the outcome rests on, and the facts that only the wording of the card
+	// looked at. JSON has both as one graph; see graph.go.
+	Fact *fact.Fact   `json:"-"`
+	Also []*fact.Fact `json:"-"`
 }
 
 // Outcome is the result of asking a rule about a subject.

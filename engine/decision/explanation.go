@@ -47,21 +47,26 @@ type ExplainedFinding struct {
 	NotShown     string `json:"not_shown,omitempty"`
 	NotEvaluated string `json:"not_evaluated,omitempty"`
 	// Misses are the facts that kept the rule from firing: one is a near miss.
-	Misses []string       `json:"misses,omitempty"`
-	Fact   *ExplainedFact `json:"fact,omitempty"`
-	// Also are facts that only the wording of the card looked at.
-	Also []*ExplainedFact `json:"also,omitempty"`
+	Misses []string `json:"misses,omitempty"`
+	// Facts and Values are what the outcome rests on, with the places that they
+	// have in the record. Fact is the one that decided, Also are those that only
+	// the wording of the card looked at.
+	Fact   *int             `json:"fact,omitempty"`
+	Also   []int            `json:"also,omitempty"`
+	Facts  []ExplainedFact  `json:"facts,omitempty"`
+	Values []ExplainedValue `json:"values,omitempty"`
 }
 
-// ExplainedFact is one question, its answer, and what it rests on.
+// ExplainedFact is one question, its answer, and what it rests on: Values and Of
+// are places, those of Of before its own.
 type ExplainedFact struct {
 	State    fact.State        `json:"state"`
 	Text     string            `json:"text"`         // what it asks
 	At       string            `json:"at,omitempty"` // file:line in the pack
-	Values   []ExplainedValue  `json:"values,omitempty"`
+	Values   []int             `json:"values,omitempty"`
 	Evidence []string          `json:"evidence,omitempty"`
 	Reasons  []ExplainedReason `json:"reasons,omitempty"` // why it is not known
-	Of       []*ExplainedFact  `json:"of,omitempty"`
+	Of       []int             `json:"of,omitempty"`
 }
 
 // ExplainedValue is a value that a fact looked at.
@@ -141,30 +146,46 @@ func (l *lines) finding(f *ExplainedFinding) {
 	for _, miss := range f.Misses {
 		l.printf("  because this was not so: %s\n", miss)
 	}
-	l.fact(f.Fact, "  ")
+	said := make([]bool, len(f.Facts))
+	if f.Fact != nil {
+		l.fact(f, said, *f.Fact, len(f.Facts), 1)
+	}
 	if len(f.Also) > 0 {
 		l.printf("  looked at for the wording of the card:\n")
 	}
-	for _, x := range f.Also {
-		l.fact(x, "  ")
+	for _, i := range f.Also {
+		l.fact(f, said, i, len(f.Facts), 1)
 	}
 }
 
-func (l *lines) fact(f *ExplainedFact, pad string) {
-	if f == nil {
+// deepest is how far facts are indented at most.
+const deepest = 40
+
+// fact writes the fact at a place below another one, and what it is made of
+// unless that was said already.
+func (l *lines) fact(f *ExplainedFinding, said []bool, i, below, deep int) {
+	if i < 0 || i >= below {
 		return
 	}
-	l.printf("%s%-7s %s%s\n", pad, f.State, f.Text, at(f.At))
-	for _, v := range f.Values {
-		l.printf("%s        %s%s\n", pad, v.Text, at(v.At))
-		l.reasons(pad, v.Reasons)
+	x, pad := &f.Facts[i], strings.Repeat("  ", min(deep, deepest))
+	if said[i] && len(x.Values)+len(x.Evidence)+len(x.Reasons)+len(x.Of) > 0 {
+		l.printf("%s%-7s %s%s (as above)\n", pad, x.State, x.Text, at(x.At))
+		return
 	}
-	for _, e := range f.Evidence {
+	said[i] = true
+	l.printf("%s%-7s %s%s\n", pad, x.State, x.Text, at(x.At))
+	for _, v := range x.Values {
+		if v >= 0 && v < len(f.Values) {
+			l.printf("%s        %s%s\n", pad, f.Values[v].Text, at(f.Values[v].At))
+			l.reasons(pad, f.Values[v].Reasons)
+		}
+	}
+	for _, e := range x.Evidence {
 		l.printf("%s        %s\n", pad, e)
 	}
-	l.reasons(pad, f.Reasons)
-	for _, o := range f.Of {
-		l.fact(o, pad+"  ")
+	l.reasons(pad, x.Reasons)
+	for _, o := range x.Of {
+		l.fact(f, said, o, i, deep+1)
 	}
 }
 

@@ -2,9 +2,10 @@
 // (true, false or unknown) or a value (known, absent or unknown), with the
 // reasons why it is not known and the evidence it rests on.
 //
-// Facts form a tree: every operation keeps its operands, so an explanation, a
-// near miss or the coverage of a rule is read off the tree afterwards and
-// never recomputed. Everything here is a pure value; nothing reads a clock or
+// Facts form a graph without circles: every operation keeps its operands, so an
+// explanation, a near miss or the coverage of a rule is read off the graph
+// afterwards and never recomputed. One fact may be an operand of many, so
+// whatever reads a graph goes to each fact once. Everything here is a pure value; nothing reads a clock or
 // a chart.
 //
 // What the package guarantees: the logic is Kleene's (a false operand decides
@@ -109,8 +110,10 @@ type Fact struct {
 	Limit    string     `json:"limit,omitempty"` // the number or window compared with
 	Reasons  []Reason   `json:"reasons,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`
-	Values   []*Value   `json:"values,omitempty"` // the values compared
-	Of       []*Fact    `json:"of,omitempty"`     // the facts combined
+	// The values compared and the facts combined. Whoever encodes a fact numbers
+	// them, because they may be shared.
+	Values []*Value `json:"-"`
+	Of     []*Fact  `json:"-"`
 }
 
 // Presence says whether a value is there.

@@ -1,12 +1,10 @@
 package fact
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/cockroachdb/apd/v3"
-	"github.com/go-json-experiment/json"
 	"pgregory.net/rapid"
 )
 
@@ -174,26 +172,6 @@ func TestZeroIsUnknown(t *testing.T) {
 	}
 }
 
-func TestFactJSON(t *testing.T) {
-	f := Compare(&Value{State: Known, Name: "eGFR", Low: num("27.0"), High: num("27.0"), Unit: "mL/min/{1.73_m2}"},
-		Less, num("30"))
-	b, err := json.Marshal(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back Fact
-	if err := json.Unmarshal(b, &back); err != nil {
-		t.Fatalf("%v: %s", err, b)
-	}
-	again, err := json.Marshal(&back)
-	if err != nil || string(again) != string(b) {
-		t.Errorf("round trip changed\n%s\n%s (%v)", b, again, err)
-	}
-	if got := f.Values[0].String(); got != "27.0 mL/min/1.73 m²" {
-		t.Errorf("value as text: %q", got)
-	}
-}
-
 func TestValueText(t *testing.T) {
 	for want, v := range map[string]*Value{
 		"27.0 mL/min/1.73 m²": {State: Known, Low: num("27.0"), High: num("27"), Unit: "mL/min/{1.73_m2}"},
@@ -245,23 +223,59 @@ func TestReasonsOfUnknownOnly(t *testing.T) {
 func TestWalkAndGather(t *testing.T) {
 	shared := Evidence{Ref: "Observation/1"}
 	leaf := &Fact{Op: "leaf", Evidence: []Evidence{shared, {Ref: "Condition/1"}}}
-	tree := &Fact{Op: "top", Evidence: []Evidence{shared},
-		Values: []*Value{{Evidence: []Evidence{{Ref: "Patient/1"}, shared}}},
-		Of:     []*Fact{{Op: "mid", Of: []*Fact{leaf}}, nil, {Op: "other"}}}
+	v := &Value{Evidence: []Evidence{{Ref: "Patient/1"}, shared}}
+	top := &Fact{Op: "top", Evidence: []Evidence{shared}, Values: []*Value{v, v},
+		Of: []*Fact{{Op: "mid", Of: []*Fact{leaf, leaf}}, nil, leaf, {Op: "other", Values: []*Value{v}}}}
 	var seen []string
-	tree.Walk(func(f *Fact, depth int) bool {
-		seen = append(seen, fmt.Sprint(f.Op, depth))
-		return f.Op != "mid"
-	})
-	if want := []string{"top0", "mid1", "other1"}; !slices.Equal(seen, want) {
+	top.Walk(func(f *Fact) { seen = append(seen, f.Op) })
+	if want := []string{"top", "mid", "leaf", "other"}; !slices.Equal(seen, want) {
 		t.Errorf("walked %v, want %v", seen, want)
 	}
-	if want := []Evidence{shared, {Ref: "Patient/1"}, {Ref: "Condition/1"}}; !slices.Equal(tree.Gather(), want) {
-		t.Errorf("gathered %v, want %v", tree.Gather(), want)
+	if want := []Evidence{shared, {Ref: "Patient/1"}, {Ref: "Condition/1"}}; !slices.Equal(top.Gather(), want) {
+		t.Errorf("gathered %v, want %v", top.Gather(), want)
 	}
-	depth := 0
-	tree.Walk(func(f *Fact, d int) bool { depth = max(depth, d); return true })
-	if depth != 2 {
-		t.Errorf("depth %d, want 2", depth)
+	var g Graph
+	g.Walk(leaf, func(*Fact) {})
+	g.Walk(top, func(f *Fact) {
+		if f == leaf {
+			t.Error("a fact met before was visited again")
+		}
+	})
+	if !g.Has(top.Of[0]) || g.Has(&Fact{}) {
+		t.Error("the graph does not know whom it met")
+	}
+}
+
+// TestDoubling holds that facts made of one another cost what their number
+// costs, and not what the tree of them would.
+func TestDoubling(t *testing.T) {
+	f := &Fact{State: True, Evidence: []Evidence{{Ref: "Observation/1"}}}
+	n := 1
+	for ; n < MaxNodes; n++ {
+		f = All(f, f)
+	}
+	visited := 0
+	f.Walk(func(*Fact) { visited++ })
+	if visited != n || len(f.Gather()) != 1 {
+		t.Errorf("%d facts: visited %d, gathered %v", n, visited, f.Gather())
+	}
+}
+
+// TestDistinct holds that a list grows into a map without a change in what it
+// says.
+func TestDistinct(t *testing.T) {
+	var d Distinct[int]
+	for i := range 100 {
+		for _, x := range []int{i, i / 2} {
+			if want := x == i && (i > 0 || len(d.List) == 0); d.Add(x) != want {
+				t.Fatalf("adding %d: not %v", x, want)
+			}
+		}
+		if at, ok := d.Find(i); !ok || at != i || d.List[i] != i {
+			t.Fatalf("%d is at %d, %v", i, at, ok)
+		}
+	}
+	if _, ok := d.Find(100); ok || len(d.List) != 100 {
+		t.Errorf("%d in it", len(d.List))
 	}
 }

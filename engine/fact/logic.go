@@ -36,11 +36,15 @@ func AtLeast(n int, of ...*Fact) *Fact {
 	case yes+maybe < n:
 		f.State = False
 	default:
+		var why Distinct[Reason]
 		for _, o := range of {
 			if o.State == Unknown {
-				f.Reasons = Merge(f.Reasons, o.Reasons)
+				for _, r := range o.Reasons {
+					why.Add(r)
+				}
 			}
 		}
+		f.Reasons = slices.Clip(why.List)
 	}
 	return f
 }
@@ -183,38 +187,4 @@ func Merge(reasons, more []Reason) []Reason {
 		}
 	}
 	return reasons
-}
-
-// Walk calls visit for f and every fact below it, parents first, with the
-// depth of each, and stops going down where visit returns false.
-func (f *Fact) Walk(visit func(f *Fact, depth int) bool) { f.walk(visit, 0) }
-
-func (f *Fact) walk(visit func(*Fact, int) bool, depth int) {
-	if f == nil || !visit(f, depth) {
-		return
-	}
-	for _, o := range f.Of {
-		o.walk(visit, depth+1)
-	}
-}
-
-// Gather collects the evidence of f's whole tree, each resource and value
-// once, in the order of reading.
-func (f *Fact) Gather() []Evidence {
-	var all []Evidence
-	add := func(es []Evidence) {
-		for _, e := range es {
-			if !slices.Contains(all, e) {
-				all = append(all, e)
-			}
-		}
-	}
-	f.Walk(func(f *Fact, _ int) bool {
-		add(f.Evidence)
-		for _, v := range f.Values {
-			add(v.Evidence)
-		}
-		return true
-	})
-	return all
 }

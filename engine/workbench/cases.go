@@ -136,11 +136,10 @@ func Coverage(pack *rulepacks.Pack, facts []*fact.Fact) ([]Site, error) {
 		}
 	}
 	for _, f := range facts {
-		f.Walk(func(x *fact.Fact, _ int) bool {
+		f.Walk(func(x *fact.Fact) {
 			if i, ok := index[siteKey(x.Op, x.At)]; ok {
 				sites[i].count(x.State.String())
 			}
-			return true
 		})
 	}
 	slices.SortFunc(sites, func(a, b Site) int {
