@@ -304,6 +304,24 @@ func TestDamagedPackIsNamed(t *testing.T) {
 	}
 }
 
+// TestDamagedPackOutOfService: that a pack is suspended and its archive damaged, too,
+// is named, and replays.
+func TestDamagedPackOutOfService(t *testing.T) {
+	n := newRegion(t)
+	n.suspend("north", "renal_dosing", "", "wrong limit")
+	digest, err := audit.ParseDigest(referencePackDigest(t, "renal_dosing"))
+	decidetest.Must(t, err)
+	n.edit(audit.Blobs, "", digest[:], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
+	n.restart()
+	a := n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
+	_, d := n.opened("north", a.RecordID)
+	if f := decidetest.Finding(t, d, "renal_dosing/*"); f.Cut != decision.CutSuspension || f.Card == "" {
+		t.Errorf("finding %+v, answer %s", f, a.Body)
+	}
+	elsewhere := n.away("north")
+	elsewhere.same(elsewhere.materials("north"), "north", a.RecordID)
+}
+
 func referencePackDigest(t testing.TB, name string) string {
 	return string(decidetest.ReferencePack(t, name).Digest)
 }

@@ -104,6 +104,18 @@ func TestWithdrawnCardStaysAway(t *testing.T) {
 	}
 }
 
+// TestNewerStateStays: who made a state ready slowly does not put it in the place of a
+// newer one.
+func TestNewerStateStays(t *testing.T) {
+	n := newRegion(t)
+	l := n.tenants["north"]
+	old := l.now.Load()
+	n.suspend("north", "renal_dosing", "", "wrong limit")
+	if now := l.put(old); now == old || l.now.Load() != now {
+		t.Error("a suspension was forgotten")
+	}
+}
+
 // TestNodesFollow: a node hears of a statement without a call, by being told or by
 // asking.
 func TestNodesFollow(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/signing"
 	"github.com/precept-cds/precept/signing/statement"
+	"github.com/precept-cds/precept/signing/trust"
 )
 
 func TestSuspension(t *testing.T) {
@@ -111,6 +112,11 @@ func TestTerminologyOutOfServiceIsNotSilence(t *testing.T) {
 	if !decidetest.HasCard(list, "could not be") {
 		t.Errorf("without a terminology nothing is said: %v", list)
 	}
+	stopped := n.suspend("north", "renal_dosing", "", "wrong limit")
+	_, err := n.apply("north", sign(t, statement.PackDigest{}, statement.Resumption{Tenant: "north",
+		Region: statement.Region(testRegion), Lifts: trust.Digest(stopped.Digest), Reason: "fixed",
+		ResumedAt: n.clock.now()}, "amy@north")) // its cases could not be tried
+	decidetest.WantError(t, err, ErrStatement)
 }
 
 func TestActivationEndsByItself(t *testing.T) {
