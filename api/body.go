@@ -17,7 +17,7 @@ const firstRead = 1 << 20
 // body reads the body of a caller who is known, at most limit bytes. A length
 // that is declared too large is refused before a byte is read.
 func (x *exchange) body(limit int64) ([]byte, error) {
-	if e := x.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+	if !plainCoding(x.r.Header) {
 		return nil, errEncoding
 	}
 	length := x.r.ContentLength
@@ -46,6 +46,19 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 	}
 }
 
+// plainCoding says whether a body is sent as it is. Every coding in every header
+// counts: what stands before the service may look at another one than we would.
+func plainCoding(h http.Header) bool {
+	for _, value := range h.Values("Content-Encoding") {
+		for coding := range strings.SplitSeq(value, ",") {
+			if c := strings.TrimSpace(coding); c != "" && !strings.EqualFold(c, "identity") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func readError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return errBodyTooLarge
@@ -57,18 +70,17 @@ func readError(err error) error {
 }
 
 // wantJSON refuses what is clearly something else. EHRs send application/json,
-// application/fhir+json, parameters, or nothing at all.
+// application/fhir+json, parameters, or nothing at all. Of several headers each
+// counts.
 func (x *exchange) wantJSON() error {
-	value := x.r.Header.Get("Content-Type")
-	if value == "" {
-		return nil
+	for _, value := range x.r.Header.Values("Content-Type") {
+		kind, _, err := mime.ParseMediaType(value)
+		if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+			kind, _, _ = strings.Cut(strings.ToLower(value), ";")
+		}
+		if value != "" && !strings.Contains(kind, "json") {
+			return errMediaType
+		}
 	}
-	kind, _, err := mime.ParseMediaType(value)
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
-		kind, _, _ = strings.Cut(strings.ToLower(value), ";")
-	}
-	if strings.Contains(kind, "json") {
-		return nil
-	}
-	return errMediaType
+	return nil
 }

@@ -121,8 +121,8 @@ func (s *Server) allowOrigin(x *exchange) {
 	}
 	h := x.Header()
 	h.Add("Vary", "Origin")
-	if origin := x.r.Header.Get("Origin"); s.origins[origin] {
-		h.Set("Access-Control-Allow-Origin", origin)
+	if origin := x.r.Header.Values("Origin"); len(origin) == 1 && s.origins[origin[0]] {
+		h.Set("Access-Control-Allow-Origin", origin[0])
 		h.Set("Access-Control-Expose-Headers", wire.ReceiptHeader+", Retry-After")
 	}
 }
