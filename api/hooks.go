@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 
@@ -116,7 +117,8 @@ const maxServiceName = 100
 // reason. If it cannot be recorded, that is the problem to answer with. A client
 // that has gone away does not stop the record.
 func (s *Server) turnAway(x *exchange, service string, why error) error {
-	r := engine.Refusal{Service: service[:min(len(service), maxServiceName)], Code: s.problems.find(why).code,
+	name := strings.ToValidUTF8(service[:min(len(service), maxServiceName)], "")
+	r := engine.Refusal{Service: name, Code: s.problems.find(why).code,
 		Bytes: x.r.ContentLength}
 	if err := s.engine.Refuse(context.WithoutCancel(x.r.Context()), x.caller, r); err != nil {
 		return err

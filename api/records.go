@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/tlog"
@@ -19,8 +20,24 @@ import (
 // maxSearch bounds the body of a search.
 const maxSearch = 64 << 10
 
-// filter is a search as the engine takes it.
+// filter is a search as the engine takes it. What a person looks for is kept in
+// the record of the access, so each word of it is bounded before.
 func filter(q wire.Search) (audit.Filter, error) {
+	var patient wire.Patient
+	if q.Patient != nil {
+		patient = *q.Patient
+	}
+	for _, word := range []struct {
+		name, value string
+		most        int
+	}{
+		{"rule", q.Rule, 130}, {"kind", q.Kind, 30}, {"cursor", q.Cursor, 30},
+		{"patient.base", patient.Base, 2000}, {"patient.id", patient.ID, 2000},
+	} {
+		if len(word.value) > word.most || !utf8.ValidString(word.value) {
+			return audit.Filter{}, badParameter(word.name, fmt.Sprintf("at most %d bytes of UTF-8", word.most))
+		}
+	}
 	f := audit.Filter{From: q.From, To: q.To, Rule: q.Rule, Kind: audit.Kind(q.Kind), Limit: q.Limit, Cursor: q.Cursor}
 	if q.Patient != nil {
 		if q.Patient.Base == "" || q.Patient.ID == "" {
