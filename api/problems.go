@@ -40,6 +40,7 @@ var (
 	errBodyTooLarge    = errors.New("body too large")
 	errBody            = errors.New("body could not be read")
 	errParameter       = errors.New("parameter not usable")
+	errRate            = errors.New("too many requests")
 	errPanic           = errors.New("handler failed")
 )
 
@@ -123,6 +124,9 @@ func problemTable() problems {
 			title: "The body could not be read to its end."},
 		{is: errParameter, status: 400, code: "parameter", issue: fhir.IssueTypeValue, detail: true,
 			title: "A parameter is not usable."},
+		{is: errRate, status: 429, code: "rate", issue: fhir.IssueTypeThrottled, retry: 1,
+			title: "Too many requests in a short time.",
+			hint:  "The limits for persons are in the configuration of the service; wait and go on more slowly."},
 
 		{is: engine.ErrUnknownService, status: 404, code: "unknown-service", issue: fhir.IssueTypeNotFound,
 			title: "There is no such service.", hint: "GET cds-services lists them."},

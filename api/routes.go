@@ -24,6 +24,7 @@ type route struct {
 	path   string
 	admit  func(*exchange) error // proves who calls; nil for CORS preflight only
 	answer func(*exchange) error
+	lane   bool // can take power away: others' floods do not hold it up
 	slow   bool // works through whole logs or packs: the answer may take Timeouts.Slow
 }
 
@@ -39,7 +40,7 @@ func (s *Server) routes() []route {
 		{method: "OPTIONS", path: pathFeedback, answer: s.preflight},
 
 		{method: "GET", path: tenant + "/status", admit: person, answer: s.status},
-		{method: "POST", path: tenant + "/statements", admit: person, answer: s.apply, slow: true},
+		{method: "POST", path: tenant + "/statements", admit: person, answer: s.apply, slow: true, lane: true},
 		{method: "GET", path: tenant + "/statements", admit: person, answer: s.statements},
 		{method: "GET", path: tenant + "/statements/:index/proof", admit: person, answer: s.statementProof},
 		{method: "PUT", path: tenant + "/packs/:sha256", admit: person, answer: s.putPack, slow: true},
@@ -85,6 +86,13 @@ func (s *Server) follow(c echo.Context, r *route) {
 	s.allowOrigin(x)
 	if r.admit != nil {
 		if err := r.admit(x); err != nil {
+			s.refuse(x, err)
+			return
+		}
+	}
+	if x.caller.Person != "" {
+		who := paced{tenant: x.caller.Tenant, person: x.caller.Person, statements: r.lane}
+		if err := s.pace.take(s.cfg.Clock(), s.limits.Load(), who); err != nil {
 			s.refuse(x, err)
 			return
 		}

@@ -50,6 +50,7 @@ type Config struct {
 	// whatever it says. Nil means that something in front of the service speaks TLS.
 	TLS      *tls.Config
 	Timeouts Timeouts
+	Limits   Limits
 }
 
 // Timeouts bound one connection of the public listener. A zero field has the
@@ -92,6 +93,8 @@ type Server struct {
 	doors    doors
 	problems problems
 	metrics  *metrics
+	limits   atomic.Pointer[Limits]
+	pace     *pace
 	echo     *echo.Echo
 	public   *http.Server
 	private  *http.Server
@@ -116,6 +119,10 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
 	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(),
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
+	if s.pace, err = newPace(); err != nil {
+		return nil, err
+	}
+	s.SetLimits(cfg.Limits)
 	for _, o := range cfg.Origins {
 		if o == "*" || o == "null" || strings.HasSuffix(o, "/") || !strings.Contains(o, "://") {
 			return nil, fmt.Errorf("reading Origins: %w: want origins such as https://ehr.north.example, one by one",

@@ -47,6 +47,8 @@ type config struct {
 	Timeouts timeoutConfig `yaml:"timeouts"`
 	// What the operator allows of any tenant's limits; a policy above it is refused.
 	Ceiling ceilingConfig `yaml:"ceiling"`
+	// What callers may take of this node.
+	Limits limitConfig `yaml:"limits"`
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
 
@@ -102,6 +104,12 @@ type timeoutConfig struct {
 	Slow     time.Duration `yaml:"slow"`
 	Idle     time.Duration `yaml:"idle"`
 	Shutdown time.Duration `yaml:"shutdown"`
+}
+
+type limitConfig struct {
+	// Requests a second of one person, and of all persons of a tenant.
+	PersonRate int `yaml:"person_rate,omitempty"`
+	TenantRate int `yaml:"tenant_rate,omitempty"`
 }
 
 // errConfig says that the configuration cannot be used.
@@ -233,4 +241,8 @@ func (c *config) tls() (*tls.Config, error) {
 
 func (t timeoutConfig) api() api.Timeouts {
 	return api.Timeouts{Header: t.Header, Read: t.Read, Write: t.Write, Slow: t.Slow, Idle: t.Idle}
+}
+
+func (l limitConfig) api() api.Limits {
+	return api.Limits{PersonRate: l.PersonRate, TenantRate: l.TenantRate}
 }

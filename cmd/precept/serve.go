@@ -131,7 +131,7 @@ func (r *region) listen() (err error) {
 		return err
 	}
 	r.server, err = api.New(api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build,
-		Origins: r.cfg.Origins, TLS: cert, Timeouts: r.cfg.Timeouts.api()}, r.engine)
+		Origins: r.cfg.Origins, TLS: cert, Timeouts: r.cfg.Timeouts.api(), Limits: r.cfg.Limits.api()}, r.engine)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,29 @@
+package api
+
+// Limits bound what callers may take of a node, whatever their policies allow. A
+// zero field has the default beside it.
+type Limits struct {
+	PersonRate int // requests a second of one person: 50, and ten seconds' worth at once
+	TenantRate int // requests a second of all persons of a tenant: 200, in the same way
+}
+
+func (l Limits) withDefaults() *Limits {
+	for _, f := range []struct {
+		field *int
+		value int
+	}{
+		{&l.PersonRate, 50}, {&l.TenantRate, 200},
+	} {
+		if *f.field <= 0 {
+			*f.field = f.value
+		}
+	}
+	return &l
+}
+
+// SetLimits changes the limits of a running server. What callers hold already is
+// left to them.
+func (s *Server) SetLimits(l Limits) {
+	s.limits.Store(l.withDefaults())
+	s.pace.buckets.Purge()
+}
