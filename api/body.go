@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// firstRead is the largest buffer that a Content-Length alone is given. Beyond
-// it the buffer grows only with bytes that have arrived.
-const firstRead = 1 << 20
+// firstRead is the buffer for a body of no declared length. It grows with the
+// bytes that arrive.
+const firstRead = 4 << 10
 
-// body reads the body of a caller who is known, at most limit bytes. A length
-// that is declared too large is refused before a byte is read.
-func (x *exchange) body(limit int64) ([]byte, error) {
+// body reads the body of a caller who is known, at most limit bytes, when there is
+// a place and room for it. A length that is declared too large is refused before a
+// byte is read. What it took the exchange holds until it is answered.
+func (s *Server) body(x *exchange, k kind, most int, limit int64) ([]byte, error) {
 	if !plainCoding(x.r.Header) {
 		return nil, errEncoding
 	}
@@ -25,9 +26,22 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 		x.Header().Set("Connection", "close") // the rest is not worth reading
 		return nil, errBodyTooLarge
 	}
+	x.share = share{of: s.shares, want: want{who: string(x.caller.Tenant), kind: k, most: most}}
+	if k == aStatement {
+		x.share.of, x.share.want.who = s.statementShares, string(x.caller.Tenant)+"/"+string(x.caller.Person)
+	}
 	// One byte more than declared, so that the last Read sees the end and needs no growing.
-	size := min(max(length, 511)+1, firstRead)
-	buf := make([]byte, 0, size)
+	size := length + 1
+	if length < 0 {
+		size = min(firstRead, limit+1)
+	}
+	if err := x.take(size); err != nil {
+		return nil, fmt.Errorf("making room for the body: %w", err)
+	}
+	return x.readBody(make([]byte, 0, size), limit)
+}
+
+func (x *exchange) readBody(buf []byte, limit int64) ([]byte, error) {
 	// The reader wants the server's own writer: it closes the connection of who sends too much.
 	from := http.MaxBytesReader(x.ResponseWriter, x.r.Body, limit)
 	for {
@@ -39,8 +53,13 @@ func (x *exchange) body(limit int64) ([]byte, error) {
 		case err != nil:
 			return nil, readError(err)
 		case len(buf) == cap(buf):
-			bigger := make([]byte, len(buf), min(2*int64(cap(buf)), limit+1))
+			size := min(2*int64(cap(buf)), limit+1)
+			if err := x.take(size); err != nil {
+				return nil, fmt.Errorf("making room for more of the body: %w", err)
+			}
+			bigger := make([]byte, len(buf), size)
 			copy(bigger, buf)
+			x.giveBack(int64(cap(buf)))
 			buf = bigger
 		}
 	}

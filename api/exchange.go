@@ -24,6 +24,7 @@ type exchange struct {
 	began  time.Time
 	route  *route // nil if none matched
 
+	share  share          // of the bytes of all bodies
 	caller engine.Caller  // zero until the door has let the caller in
 	policy *tenant.Policy // of an EHR's call
 	status int            // 0 until the header is written
@@ -80,6 +81,7 @@ func (x *exchange) reply(status int, contentType string, body []byte) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, r: r, began: s.cfg.Clock(), cards: -1}
 	defer s.finish(x)
+	defer x.letGo()
 	s.echo.ServeHTTP(x, r)
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -93,7 +94,10 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 	if err := x.wantJSON(); err != nil {
 		return nil, s.turnAway(x, service, err)
 	}
-	body, err := x.body(x.policy.Limits.BodyBytes)
+	body, err := s.body(x, aCall, x.policy.Limits.Concurrency, x.policy.Limits.BodyBytes)
+	if errors.Is(err, engine.ErrBusy) || errors.Is(err, errNoRoom) {
+		return nil, err // not recorded: a flood of calls would be one of records
+	}
 	if err != nil {
 		return nil, s.turnAway(x, service, err)
 	}

@@ -3,6 +3,9 @@ package api
 // Limits bound what callers may take of a node, whatever their policies allow. A
 // zero field has the default beside it.
 type Limits struct {
+	// BodyBytes bounds the bodies that are read or worked on at once: 128 MiB. A tenant may hold as much of it as
+	// is then left, so the largest body that is ever taken is half of it.
+	BodyBytes  int64
 	PersonRate int // requests a second of one person: 50, and ten seconds' worth at once
 	TenantRate int // requests a second of all persons of a tenant: 200, in the same way
 }
@@ -18,6 +21,9 @@ func (l Limits) withDefaults() *Limits {
 			*f.field = f.value
 		}
 	}
+	if l.BodyBytes <= 0 {
+		l.BodyBytes = 128 << 20
+	}
 	return &l
 }
 
@@ -25,5 +31,6 @@ func (l Limits) withDefaults() *Limits {
 // left to them.
 func (s *Server) SetLimits(l Limits) {
 	s.limits.Store(l.withDefaults())
+	s.shares.resize(s.limits.Load().BodyBytes)
 	s.pace.buckets.Purge()
 }

@@ -73,6 +73,15 @@ func newMetrics(build string, unready func() int) *metrics {
 	return m
 }
 
+// inUse shows the bytes that bodies hold now.
+func (m *metrics) inUse(bodies, statements func() int64) {
+	for kind, bytes := range map[string]func() int64{"any": bodies, "statement": statements} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_body_bytes",
+			Help:        "Bytes reserved for bodies that are being read or worked on.",
+			ConstLabels: prometheus.Labels{"kind": kind}}, func() float64 { return float64(bytes()) }))
+	}
+}
+
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 }
@@ -106,7 +115,7 @@ func (m *metrics) limit(p problem) {
 	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusRequestTimeout:
 		m.limits.WithLabelValues(p.code).Inc()
 	}
-	if p.code == "store-busy" || p.code == "deadline" || p.code == "too-deep" {
+	if p.code == "store-busy" || p.code == "deadline" || p.code == "too-deep" || p.code == "no-room" {
 		m.limits.WithLabelValues(p.code).Inc()
 	}
 }

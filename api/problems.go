@@ -40,6 +40,7 @@ var (
 	errBodyTooLarge    = errors.New("body too large")
 	errBody            = errors.New("body could not be read")
 	errParameter       = errors.New("parameter not usable")
+	errNoRoom          = errors.New("no room for the body")
 	errRate            = errors.New("too many requests")
 	errPanic           = errors.New("handler failed")
 )
@@ -124,6 +125,8 @@ func problemTable() problems {
 			title: "The body could not be read to its end."},
 		{is: errParameter, status: 400, code: "parameter", issue: fhir.IssueTypeValue, detail: true,
 			title: "A parameter is not usable."},
+		{is: errNoRoom, status: 503, code: "no-room", issue: fhir.IssueTypeThrottled, retry: 1,
+			title: "Too many bodies are under way.", hint: "Try again with the same body, and fewer at once."},
 		{is: errRate, status: 429, code: "rate", issue: fhir.IssueTypeThrottled, retry: 1,
 			title: "Too many requests in a short time.",
 			hint:  "The limits for persons are in the configuration of the service; wait and go on more slowly."},

@@ -100,7 +100,7 @@ func (s *Server) searchRecords(x *exchange) error {
 	if err := x.wantJSON(); err != nil {
 		return err
 	}
-	body, err := x.body(maxSearch)
+	body, err := s.body(x, aSearch, searchPlaces, maxSearch)
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,10 @@ type Server struct {
 	metrics  *metrics
 	limits   atomic.Pointer[Limits]
 	pace     *pace
+	shares   *shares // of the bytes of bodies
+
+	statementShares *shares
+
 	echo     *echo.Echo
 	public   *http.Server
 	private  *http.Server
@@ -119,6 +123,8 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
 	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(),
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
+	s.shares, s.statementShares = newShares(0), newShares(statementShare)
+	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse)
 	if s.pace, err = newPace(); err != nil {
 		return nil, err
 	}

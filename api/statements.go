@@ -38,7 +38,7 @@ func (s *Server) apply(x *exchange) error {
 	if err := x.wantJSON(); err != nil {
 		return err
 	}
-	envelope, err := x.body(audit.MaxStatement)
+	envelope, err := s.body(x, aStatement, statementPlaces, audit.MaxStatement)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (s *Server) putPack(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	archive, err := x.body(maxArchive)
+	archive, err := s.body(x, anUpload, uploadPlaces, maxArchive)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -107,6 +108,8 @@ type timeoutConfig struct {
 }
 
 type limitConfig struct {
+	// Bytes of all bodies that are read or worked on at once.
+	BodyBytes int64 `yaml:"body_bytes,omitempty"`
 	// Requests a second of one person, and of all persons of a tenant.
 	PersonRate int `yaml:"person_rate,omitempty"`
 	TenantRate int `yaml:"tenant_rate,omitempty"`
@@ -146,6 +149,10 @@ func readConfig(path string) (*config, error) {
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return nil, fmt.Errorf("reading configuration %s: tls needs both cert and key (%w)", path, errConfig)
+	}
+	if b := c.Limits.BodyBytes; b != 0 && b < leastBodyBytes {
+		return nil, fmt.Errorf("reading configuration %s: limits.body_bytes must be %d or more: half of it is what one "+
+			"tenant may hold, and a pack must go into that (%w)", path, leastBodyBytes, errConfig)
 	}
 	return c, nil
 }
@@ -244,5 +251,5 @@ func (t timeoutConfig) api() api.Timeouts {
 }
 
 func (l limitConfig) api() api.Limits {
-	return api.Limits{PersonRate: l.PersonRate, TenantRate: l.TenantRate}
+	return api.Limits{BodyBytes: cmp.Or(l.BodyBytes, defaultBodyBytes(memory())), PersonRate: l.PersonRate, TenantRate: l.TenantRate}
 }
