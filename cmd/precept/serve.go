@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -56,6 +57,7 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(800)
 	}
+	limitMemory()
 	r, err := openRegion(ctx, cfg, logTo)
 	if err != nil {
 		return fmt.Errorf("starting service: %w", err)
@@ -149,7 +151,8 @@ func (r *region) listen() (err error) {
 // checks.
 func (r *region) run(ctx context.Context) error {
 	r.log.Info("serving", "region", r.cfg.Region, "build", build, "public", r.public.Addr().String(),
-		"private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants))
+		"private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants),
+		"gomaxprocs", runtime.GOMAXPROCS(0), "gomemlimit", debug.SetMemoryLimit(-1))
 	for id, why := range r.engine.Unready() {
 		r.log.Error("tenant cannot be served", "tenant", string(id), "error", why.Error())
 	}
