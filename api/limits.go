@@ -5,9 +5,11 @@ package api
 type Limits struct {
 	// BodyBytes bounds the bodies that are read or worked on at once: 128 MiB. A tenant may hold as much of it as
 	// is then left, so the largest body that is ever taken is half of it.
-	BodyBytes  int64
-	PersonRate int // requests a second of one person: 50, and ten seconds' worth at once
-	TenantRate int // requests a second of all persons of a tenant: 200, in the same way
+	BodyBytes   int64
+	Connections int // of the public listener: 2048
+	PerAddress  int // of those, from one address (of IPv6, one network of 64 bits): half
+	PersonRate  int // requests a second of one person: 50, and ten seconds' worth at once
+	TenantRate  int // requests a second of all persons of a tenant: 200, in the same way
 }
 
 func (l Limits) withDefaults() *Limits {
@@ -15,11 +17,14 @@ func (l Limits) withDefaults() *Limits {
 		field *int
 		value int
 	}{
-		{&l.PersonRate, 50}, {&l.TenantRate, 200},
+		{&l.Connections, 2048}, {&l.PersonRate, 50}, {&l.TenantRate, 200},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}
+	}
+	if l.PerAddress <= 0 {
+		l.PerAddress = max(1, l.Connections/2)
 	}
 	if l.BodyBytes <= 0 {
 		l.BodyBytes = 128 << 20

@@ -32,6 +32,7 @@ type metrics struct {
 	cards           *prometheus.CounterVec
 	cut             *prometheus.CounterVec
 	capped          *prometheus.CounterVec
+	turned          *prometheus.CounterVec
 
 	mu      sync.Mutex
 	tenants map[tenant.ID]bool
@@ -60,6 +61,8 @@ func newMetrics(build string, unready func() int) *metrics {
 			"tenant"),
 		capped: counter("precept_capped_total",
 			"Findings without a card because of the tenant's limit on cards.", "tenant"),
+		turned: counter("precept_connections_refused_total",
+			"Connections closed because of a limit, or not accepted, by listener and reason.", "listener", "why"),
 		tenants: map[tenant.ID]bool{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.",
@@ -70,7 +73,25 @@ func newMetrics(build string, unready func() int) *metrics {
 			Help: "Tenants whose policy or packs in force cannot be used on this node, or whose statements it lacks."},
 			func() float64 { return float64(unready()) }), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.turned,
+		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// connections shows how many connections a listener has.
+func (m *metrics) connections(listener string, counts func() (strangers, proven int)) {
+	for _, known := range []bool{false, true} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_connections",
+			Help:        "Open connections, by listener and whether a caller was proven on them.",
+			ConstLabels: prometheus.Labels{"listener": listener, "proven": strconv.FormatBool(known)}},
+			func() float64 {
+				strangers, proven := counts()
+				if known {
+					return float64(proven)
+				}
+				return float64(strangers)
+			}))
+	}
 }
 
 // inUse shows the bytes that bodies hold now.

@@ -90,6 +90,9 @@ func (s *Server) follow(c echo.Context, r *route) {
 			return
 		}
 	}
+	if c, ok := x.r.Context().Value(connKey{}).(*conn); ok && r.admit != nil {
+		c.prove(x.caller.Tenant)
+	}
 	if x.caller.Person != "" {
 		who := paced{tenant: x.caller.Tenant, person: x.caller.Person, statements: r.lane}
 		if err := s.pace.take(s.cfg.Clock(), s.limits.Load(), who); err != nil {

@@ -61,6 +61,8 @@ type Timeouts struct {
 	Write  time.Duration // from the end of the header to the last byte of the answer: 60 s
 	Slow   time.Duration // the same where whole logs or packs are worked through: 10 min
 	Idle   time.Duration // between two requests on a connection: 120 s
+	// Stranger is how long the next bytes may take on a connection on which no caller was proven yet: 5 s.
+	Stranger time.Duration
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -69,7 +71,7 @@ func (t Timeouts) withDefaults() Timeouts {
 		value time.Duration
 	}{
 		{&t.Header, 5 * time.Second}, {&t.Read, 30 * time.Second}, {&t.Write, time.Minute},
-		{&t.Slow, 10 * time.Minute}, {&t.Idle, 2 * time.Minute},
+		{&t.Slow, 10 * time.Minute}, {&t.Idle, 2 * time.Minute}, {&t.Stranger, 5 * time.Second},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value
@@ -141,7 +143,9 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	s.public = &http.Server{
 		Handler: s.Public(), TLSConfig: minimumTLS(cfg.TLS), ErrorLog: errorLog, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Read, WriteTimeout: cfg.Timeouts.Write,
-		IdleTimeout: cfg.Timeouts.Idle,
+		IdleTimeout: cfg.Timeouts.Idle, ConnContext: withConn,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream: 256 << 10},
 	}
 	s.private = &http.Server{
 		Handler: s.Private(), ErrorLog: errorLog, MaxHeaderBytes: maxHeader,
@@ -167,6 +171,11 @@ func (s *Server) Public() http.Handler { return http.HandlerFunc(s.serve) }
 // then it closes both. Private is for the operators' network only: it has no
 // authentication. The error is nil after Shutdown.
 func (s *Server) Serve(public, private net.Listener) error {
+	public = s.guarded(public, "public", s.cfg.Timeouts.Stranger, func() (int, int) {
+		l := s.limits.Load()
+		return l.Connections, l.PerAddress
+	})
+	private = s.guarded(private, "private", 0, func() (int, int) { return privateConnections, privateConnections })
 	ended := make(chan error, 2)
 	go func() { ended <- s.private.Serve(private) }()
 	go func() {

@@ -104,12 +104,16 @@ type timeoutConfig struct {
 	Write    time.Duration `yaml:"write"`
 	Slow     time.Duration `yaml:"slow"`
 	Idle     time.Duration `yaml:"idle"`
+	Stranger time.Duration `yaml:"stranger,omitempty"`
 	Shutdown time.Duration `yaml:"shutdown"`
 }
 
 type limitConfig struct {
 	// Bytes of all bodies that are read or worked on at once.
 	BodyBytes int64 `yaml:"body_bytes,omitempty"`
+	// Connections of the public listener, and those of them from one address.
+	Connections int `yaml:"connections,omitempty"`
+	PerAddress  int `yaml:"connections_per_address,omitempty"`
 	// Requests a second of one person, and of all persons of a tenant.
 	PersonRate int `yaml:"person_rate,omitempty"`
 	TenantRate int `yaml:"tenant_rate,omitempty"`
@@ -153,6 +157,11 @@ func readConfig(path string) (*config, error) {
 	if b := c.Limits.BodyBytes; b != 0 && b < leastBodyBytes {
 		return nil, fmt.Errorf("reading configuration %s: limits.body_bytes must be %d or more: half of it is what one "+
 			"tenant may hold, and a pack must go into that (%w)", path, leastBodyBytes, errConfig)
+	}
+	if n := descriptors() - ownDescriptors; c.Limits.Connections > n {
+		return nil, fmt.Errorf("reading configuration %s: limits.connections is %d, but the process may have %d open "+
+			"files, of which it keeps %d for itself; raise ulimit -n or LimitNOFILE (%w)", path, c.Limits.Connections,
+			n+ownDescriptors, ownDescriptors, errConfig)
 	}
 	return c, nil
 }
@@ -247,9 +256,12 @@ func (c *config) tls() (*tls.Config, error) {
 }
 
 func (t timeoutConfig) api() api.Timeouts {
-	return api.Timeouts{Header: t.Header, Read: t.Read, Write: t.Write, Slow: t.Slow, Idle: t.Idle}
+	return api.Timeouts{Header: t.Header, Read: t.Read, Write: t.Write, Slow: t.Slow, Idle: t.Idle,
+		Stranger: t.Stranger}
 }
 
 func (l limitConfig) api() api.Limits {
-	return api.Limits{BodyBytes: cmp.Or(l.BodyBytes, defaultBodyBytes(memory())), PersonRate: l.PersonRate, TenantRate: l.TenantRate}
+	return api.Limits{BodyBytes: cmp.Or(l.BodyBytes, defaultBodyBytes(memory())),
+		Connections: cmp.Or(l.Connections, min(2048, descriptors()-ownDescriptors)), PerAddress: l.PerAddress,
+		PersonRate: l.PersonRate, TenantRate: l.TenantRate}
 }

@@ -7,7 +7,22 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 )
+
+// ownDescriptors are those that are not for connections of the public listener:
+// the private one's, the store, the mark, certificates.
+const ownDescriptors = 128
+
+// descriptors is how many files the process may have open; Go has raised it as
+// far as it goes. Below what is needed for anything at all the least is assumed.
+func descriptors() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		l.Cur = 1024
+	}
+	return int(min(max(l.Cur, ownDescriptors+16), 1<<20))
+}
 
 // leastBodyBytes is the smallest budget for bodies: half of it holds the largest
 // pack.

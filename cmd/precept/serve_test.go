@@ -2,11 +2,16 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -65,5 +70,46 @@ func TestMemoryLimit(t *testing.T) {
 			t.Errorf("%s: %s, %v; want a limit of %d", env, line, err, want)
 		}
 		(&child{cmd: p}).stop()
+	}
+}
+
+// TestFewDescriptors has 400 strangers keep a connection open each, and come back
+// when it is closed, at a service that may open 300 files: clients and operators
+// are answered without waiting, records are kept.
+func TestFewDescriptors(t *testing.T) {
+	d := newRegion(t)
+	n := startNode(t, d, "sh", "-c", `ulimit -n 300; exec "$@"`, "sh")
+	ctx, stop := context.WithCancel(t.Context())
+	var strangers sync.WaitGroup
+	for range 400 {
+		strangers.Go(func() {
+			for ctx.Err() == nil {
+				c, err := net.Dial("tcp", strings.TrimPrefix(d.public, "http://"))
+				if err == nil {
+					end := context.AfterFunc(ctx, func() { _ = c.Close() })
+					_, _ = io.Copy(io.Discard, c) // until either side ends it
+					end()
+					_ = c.Close()
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+		})
+	}
+	defer strangers.Wait()
+	defer stop()
+	time.Sleep(time.Second)
+	for i := range 10 { // enough for the mark to be written anew
+		began := time.Now()
+		if _, err := n.call(t, i); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+		resp, err := http.Get(d.private + "/readyz")
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("/readyz: %v, %v", resp, err)
+		}
+		resp.Body.Close()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("call %d was answered after %v", i, took)
+		}
 	}
 }
