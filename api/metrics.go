@@ -78,6 +78,13 @@ func newMetrics(build string, unready func() int) *metrics {
 	return m
 }
 
+// dropped shows how many events the log lacks.
+func (m *metrics) dropped(lines func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "precept_log_dropped_total",
+		Help: "Lines of the log that were dropped because nobody read them."},
+		func() float64 { return float64(lines()) }))
+}
+
 // connections shows how many connections a listener has.
 func (m *metrics) connections(listener string, counts func() (strangers, proven int)) {
 	for _, known := range []bool{false, true} {

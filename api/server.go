@@ -51,6 +51,8 @@ type Config struct {
 	TLS      *tls.Config
 	Timeouts Timeouts
 	Limits   Limits
+	// LogDropped counts the events that did not get into the log, if that can happen.
+	LogDropped func() int64
 }
 
 // Timeouts bound one connection of the public listener. A zero field has the
@@ -127,6 +129,9 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
 	s.shares, s.statementShares = newShares(0), newShares(statementShare)
 	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse)
+	if cfg.LogDropped != nil {
+		s.metrics.dropped(cfg.LogDropped)
+	}
 	if s.pace, err = newPace(); err != nil {
 		return nil, err
 	}

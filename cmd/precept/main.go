@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -29,7 +30,15 @@ func run() int {
 	defer stop()
 	err := root().ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSaid) {
-		printError(err)
+		said := make(chan struct{})
+		go func() {
+			defer close(said)
+			printError(err)
+		}()
+		select {
+		case <-said:
+		case <-time.After(2 * time.Second): // nobody reads standard error: that must not keep the process
+		}
 	}
 	return exitStatus(err)
 }

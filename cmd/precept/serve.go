@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,6 +60,10 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 		debug.SetGCPercent(800)
 	}
 	limitMemory()
+	// Without this, writing to a standard error that nobody reads any more ends the process.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
 	r, err := openRegion(ctx, cfg, logTo)
 	if err != nil {
 		return fmt.Errorf("starting service: %w", err)
@@ -70,6 +76,7 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 // concrete parts meet.
 type region struct {
 	cfg             *config
+	lines           *logBuffer
 	log             *slog.Logger
 	store           audit.Store
 	closeStore      func() error
@@ -80,7 +87,8 @@ type region struct {
 }
 
 func openRegion(ctx context.Context, cfg *config, logTo io.Writer) (*region, error) {
-	r := &region{cfg: cfg, log: slog.New(slog.NewJSONHandler(logTo, nil))}
+	r := &region{cfg: cfg, lines: newLogBuffer(logTo, time.Now)}
+	r.log = slog.New(slog.NewJSONHandler(r.lines, nil))
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -133,7 +141,7 @@ func (r *region) listen() (err error) {
 		return err
 	}
 	r.server, err = api.New(api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build,
-		Origins: r.cfg.Origins, TLS: cert, Timeouts: r.cfg.Timeouts.api(), Limits: r.cfg.Limits.api()}, r.engine)
+		Origins: r.cfg.Origins, TLS: cert, LogDropped: r.lines.Dropped, Timeouts: r.cfg.Timeouts.api(), Limits: r.cfg.Limits.api()}, r.engine)
 	if err != nil {
 		return err
 	}
@@ -191,5 +199,6 @@ func (r *region) close() error {
 	if r.closeStore != nil {
 		errs = append(errs, r.closeStore())
 	}
+	r.lines.Close(time.Second) // whoever reads them may have gone
 	return errors.Join(errs...)
 }

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -111,5 +113,66 @@ func TestFewDescriptors(t *testing.T) {
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("call %d was answered after %v", i, took)
 		}
+	}
+}
+
+// TestNobodyReadsTheLog fills the pipe of standard error, then reads it again, then
+// closes it. Calls are answered all the time, and the log says what is missing.
+func TestNobodyReadsTheLog(t *testing.T) {
+	d := newRegion(t)
+	r, w := pipe(t)
+	p := serveTo(t, d, w)
+	_ = w.Close()
+	n := &node{&child{cmd: p}, d}
+	refuse := func(times int) {
+		t.Helper()
+		for range times {
+			resp, err := http.Get(d.public + "/t/north/cds-services")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+	}
+	refuse(8000) // some 160 bytes each: the pipe is full, and then the buffer
+	if _, err := n.call(t, 1); err != nil {
+		t.Errorf("with a log that nobody reads: %v", err)
+	}
+	metrics := func() string {
+		t.Helper()
+		resp, err := http.Get(d.private + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if m := regexp.MustCompile(`precept_log_dropped_total ([0-9.e+]+)`).FindStringSubmatch(metrics()); m == nil ||
+		m[1] == "0" {
+		t.Errorf("dropped lines are not counted: %v", m)
+	}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "dropped") {
+			break
+		}
+	}
+	if !strings.Contains(lines.Text(), `"level":"WARN"`) || !strings.Contains(lines.Text(), `"lines":`) {
+		t.Errorf("the log does not say what is missing: %q, %v", lines.Text(), lines.Err())
+	}
+	_ = r.Close()
+	refuse(10)
+	if _, err := n.call(t, 2); err != nil {
+		t.Errorf("with a log whose reader is gone: %v", err)
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Errorf("stopping without a reader of the log: %v", err)
 	}
 }
