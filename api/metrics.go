@@ -69,12 +69,10 @@ func newMetrics(build string, unready func() int) *metrics {
 		ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped,
-		info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
+		m.turned, info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
 			Help: "Tenants whose policy or packs in force cannot be used on this node, or whose statements it lacks."},
 			func() float64 { return float64(unready()) }), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-		m.turned,
-		info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
