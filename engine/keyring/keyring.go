@@ -25,7 +25,8 @@
 //	node/1              node key (tenant "")      0x01 | Ed25519 public key (32) | what the KMS returned
 //
 // A single byte 0x00 stands for a destroyed key. Destroying key/<handle> makes that patient's bodies unreadable
-// ([ErrErased]); destroying tenant/<n> does it for everything under it.
+// ([ErrErased]); destroying tenant/<n> does it for everything under it. A key that is simply not there any more is
+// no erasure ([ErrMissing]).
 //
 // The package persists nothing. A new key is handed out together with its wrapped form, again and again, until
 // the caller says that it is durable: so the key can be stored in the same transaction as the first record that
@@ -49,6 +50,9 @@ import (
 var (
 	// ErrErased says that the key was destroyed, so what it sealed is gone for good. Show it as erased; do not retry.
 	ErrErased = errors.New("key destroyed: content erased")
+	// ErrMissing says that a key is not stored although something was sealed with it, and that nothing is stored that
+	// says it was destroyed: damage or tampering, never an erasure. Restore a copy of the store that has it.
+	ErrMissing = errors.New("key missing, and not by an erasure")
 	// ErrOpen says that bytes do not open under the key and the place they were found at: damaged, or moved
 	// from another record, tenant or region. Treat it as tampering.
 	ErrOpen = errors.New("sealed bytes do not open here")

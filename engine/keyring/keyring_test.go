@@ -175,11 +175,15 @@ func TestAnotherRegionCannotUseTheKeys(t *testing.T) {
 }
 
 func TestDestroyedKeysErase(t *testing.T) {
-	for name, destroy := range map[string]func(s *shelf, handle string){
-		"subject key removed":   func(s *shelf, h string) { s.set("north", NameKey(h), nil) },
-		"subject key destroyed": func(s *shelf, h string) { s.set("north", NameKey(h), []byte{formatDestroyed}) },
-		"tenant key destroyed":  func(s *shelf, h string) { s.set("north", "tenant/1", []byte{formatDestroyed}) },
-		"tenant key removed":    func(s *shelf, h string) { s.set("north", "tenant/1", nil) },
+	for name, c := range map[string]struct {
+		destroy func(s *shelf, handle string)
+		want    error
+	}{
+		"subject key removed":   {func(s *shelf, h string) { s.set("north", NameKey(h), nil) }, ErrMissing},
+		"subject key destroyed": {func(s *shelf, h string) { s.set("north", NameKey(h), []byte{formatDestroyed}) }, ErrErased},
+		"tenant key destroyed":  {func(s *shelf, h string) { s.set("north", "tenant/1", []byte{formatDestroyed}) }, ErrErased},
+		"tenant key removed":    {func(s *shelf, h string) { s.set("north", "tenant/1", nil) }, ErrMissing},
+		"index key removed":     {func(s *shelf, h string) { s.set("north", "index/1", nil) }, ErrMissing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, kms := newShelf(), fileKMS(t)
@@ -189,7 +193,7 @@ func TestDestroyedKeysErase(t *testing.T) {
 			ct := seal(t, s, bind, "body")
 			store.put("north", s.New())
 			s.Release(Durable)
-			destroy(store, s.Handle())
+			c.destroy(store, s.Handle())
 			ring.Forget("north")
 			err := func() error {
 				n, err := ring.Tenant(t.Context(), "north")
@@ -199,12 +203,12 @@ func TestDestroyedKeysErase(t *testing.T) {
 				_, err = n.Open(t.Context(), s.Handle(), bind, ct)
 				return err
 			}()
-			if !errors.Is(err, ErrErased) {
-				t.Errorf("got %v, want ErrErased", err)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
 			}
 			if strings.HasPrefix(name, "subject") {
-				if _, err := north.Open(t.Context(), s.Handle(), bind, ct); !errors.Is(err, ErrErased) {
-					t.Errorf("without forgetting: got %v, want ErrErased", err)
+				if _, err := north.Open(t.Context(), s.Handle(), bind, ct); !errors.Is(err, c.want) {
+					t.Errorf("without forgetting: got %v, want %v", err, c.want)
 				}
 			}
 		})

@@ -44,7 +44,7 @@ func (t *Tenant) Subject(ctx context.Context, tag Tag) (*Subject, error) {
 	if s, ok := t.inMemory(tag); ok {
 		return s, nil
 	}
-	v, ok, err := t.ring.lookup(ctx, t.name, nameSubject(tag))
+	v, ok, err := t.ring.lookup(ctx, t.name, NameSubject(tag))
 	if err != nil {
 		return nil, fmt.Errorf("reading subject key: %w", err)
 	}
@@ -126,7 +126,7 @@ func (t *Tenant) makeKey(tag Tag) (*subjectKey, error) {
 	v = append(v, nonce...)
 	v = wrapping.Seal(v, nonce, k.key[:], t.wrapBinding(k.handle, n))
 	k.fresh = []Named{
-		{Name: nameSubject(tag), Value: []byte(k.handle)},
+		{Name: NameSubject(tag), Value: []byte(k.handle)},
 		{Name: NameKey(k.handle), Value: v},
 	}
 	return k, nil

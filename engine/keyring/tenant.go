@@ -20,7 +20,12 @@ const (
 )
 
 func nameTenantKey(n uint32) string { return "tenant/" + strconv.FormatUint(uint64(n), 10) }
-func nameSubject(tag Tag) string    { return "subject/" + hex.EncodeToString(tag[:]) }
+
+// subjectLength is that of a wrapped subject key: format, number of the tenant key, nonce, ciphertext, tag.
+const subjectLength = 1 + 4 + 12 + keySize + 16
+
+// NameSubject is the stored name that leads from a look-up tag to the handle of a subject key.
+func NameSubject(tag Tag) string { return "subject/" + hex.EncodeToString(tag[:]) }
 
 // NameKey is the stored name of the wrapped subject key with this handle.
 func NameKey(handle string) string { return "key/" + handle }
@@ -124,12 +129,9 @@ func (t *Tenant) key(ctx context.Context, n uint32) (cipher.AEAD, error) {
 
 // unwrap reads a key of this tenant that must exist.
 func (t *Tenant) unwrap(ctx context.Context, name string) ([]byte, error) {
-	v, ok, err := t.ring.lookup(ctx, t.name, name)
+	v, err := stored(ctx, t.ring.lookup, t.name, name, 2)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	if !ok {
-		return nil, fmt.Errorf("reading %s: %w", name, ErrErased)
+		return nil, err
 	}
 	_, key, err := t.ring.unwrapByRegion(ctx, t.name, 0, Named{Name: name, Value: v})
 	return key, err
@@ -164,7 +166,7 @@ type tagger struct {
 }
 
 // Open opens a sealed record. The key is read from the store each time, so a destroyed key is honoured at once:
-// then the error is ErrErased. ErrOpen means that these bytes were not sealed as this record of this tenant and
+// then the error is ErrErased; ErrMissing if it is not there at all. ErrOpen means that these bytes were not sealed as this record of this tenant and
 // region.
 func (t *Tenant) Open(ctx context.Context, handle string, b Binding, ciphertext []byte) ([]byte, error) {
 	key, err := t.subjectKey(ctx, handle)
@@ -183,17 +185,32 @@ func (t *Tenant) Open(ctx context.Context, handle string, b Binding, ciphertext 
 	return plain, nil
 }
 
-// subjectKey unwraps the subject key with this handle from the store.
-func (t *Tenant) subjectKey(ctx context.Context, handle string) ([]byte, error) {
-	name := NameKey(handle)
-	v, ok, err := t.ring.lookup(ctx, t.name, name)
+// Stored says, without any secret, whether a subject key and the tenant key that wraps it are stored: nil, or
+// ErrErased, ErrMissing, or ErrOpen for what is no wrapped key. That they open only [Tenant.Open] can show.
+func Stored(ctx context.Context, lookup Lookup, tenant, handle string) error {
+	v, err := stored(ctx, lookup, tenant, NameKey(handle), subjectLength)
+	if err == nil {
+		_, err = stored(ctx, lookup, tenant, nameTenantKey(binary.BigEndian.Uint32(v[1:5])), 2)
+	}
+	return err
+}
+
+// stored reads a wrapped key that must exist.
+func stored(ctx context.Context, lookup Lookup, tenant, name string, least int) ([]byte, error) {
+	v, ok, err := lookup(ctx, tenant, name)
 	if err != nil {
-		return nil, fmt.Errorf("reading subject key: %w", err)
+		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	if !ok {
-		return nil, ErrErased
+		return nil, fmt.Errorf("reading %s: %w", name, ErrMissing)
 	}
-	if err := checkFormat("subject key", v, 1+4+12+16); err != nil {
+	return v, checkFormat(name, v, least)
+}
+
+// subjectKey unwraps the subject key with this handle from the store.
+func (t *Tenant) subjectKey(ctx context.Context, handle string) ([]byte, error) {
+	v, err := stored(ctx, t.ring.lookup, t.name, NameKey(handle), subjectLength)
+	if err != nil {
 		return nil, err
 	}
 	n := binary.BigEndian.Uint32(v[1:5])
