@@ -68,6 +68,7 @@ func Report(r *audit.Report) *wire.Report {
 			return wire.LogReport{Head: wireHead(l.Head), Leaves: l.Leaves, Opened: l.Opened, Erased: l.Erased,
 				Sealed: l.Sealed}
 		}),
+		NotChecked: r.NotChecked,
 		Findings: list(r.Findings, func(f audit.Finding) wire.Finding {
 			return wire.Finding{Log: string(f.Log), Index: f.Index, Check: f.Check, Detail: f.Detail}
 		}),

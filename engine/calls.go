@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
@@ -142,9 +141,8 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 	entry := audit.Entry{
 		Kind: audit.Decision, Tenant: in.Tenant, RecordID: audit.RecordID(in.RecordID), Decided: in.Time,
 		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema,
-		Body: body, Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: call, Replaces: before,
+		Body: body, Indexed: ofDecision(client, req, d, call), Replaces: before,
 	}
-	entry.Rules, entry.Cards = searchable(d)
 	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), entry)
 	if err != nil {
@@ -232,35 +230,6 @@ func capped(d *decision.Decision) (n int) {
 		}
 	}
 	return n
-}
-
-// idempotency identifies a call: who asked which service what, as one
-// transport attempt or several.
-func idempotency(in *decision.Inputs, req *chart.Request) []byte {
-	h := sha256.New()
-	for _, part := range [][]byte{[]byte(in.Client), []byte(strings.ToLower(req.HookInstance)), []byte(in.Service),
-		req.Body} {
-		fmt.Fprintf(h, "%d:", len(part))
-		h.Write(part)
-	}
-	return h.Sum(nil)
-}
-
-// searchable returns the rules that said something, for the index by rule, and
-// the uuids of the cards shown.
-func searchable(d *decision.Decision) (rules, cards []string) {
-	for i := range d.Findings {
-		f := &d.Findings[i]
-		if f.Outcome != decision.NotFired {
-			rules = append(rules, f.Rule)
-		}
-		if f.Card != "" {
-			cards = append(cards, f.Card)
-		}
-	}
-	slices.Sort(rules)
-	slices.Sort(cards)
-	return slices.Compact(rules), slices.Compact(cards)
 }
 
 func hexSHA256(b []byte) string {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
-	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -43,7 +42,7 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
 		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
-		Release: int64(st.trust.Size()), Schema: "precept-note/1", Body: [][]byte{body},
+		Release: int64(st.trust.Size()), Schema: noteSchema, Body: [][]byte{body},
 	})
 	return err
 }
@@ -208,7 +207,7 @@ func (e *Engine) Verify(ctx context.Context, c Caller) (*audit.Report, error) {
 	if _, err := e.audited(ctx, c, access{Verb: "verify"}); err != nil {
 		return nil, err
 	}
-	return e.cfg.Log.Verify(ctx, c.Tenant, nil)
+	return e.cfg.Log.Verify(ctx, c.Tenant, NewLayout(e.cfg.Log.Reader), nil)
 }
 
 // Proof proves to an auditor that a record is in its log. Nothing of the record
@@ -301,14 +300,6 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 
 func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service string, f cdshooks.Feedback,
 	a *Answer) error {
-	body, err := jsonv2.Marshal(struct {
-		Client   string            `json:"client"`
-		Service  string            `json:"service"`
-		Feedback cdshooks.Feedback `json:"feedback"`
-	}{c.Client, service, f}, jsonv2.Deterministic(true))
-	if err != nil {
-		return fmt.Errorf("recording feedback: %w", err)
-	}
 	now := e.now()
 	id, err := audit.NewRecordID(now, e.cfg.Rand)
 	if err != nil {
@@ -318,11 +309,19 @@ func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service st
 	if err != nil {
 		return fmt.Errorf("recording feedback: %w", err)
 	}
+	b := feedbackBody{c.Client, service, f, feedbackPatient(patient), rules}
+	body, err := b.encode()
+	if err != nil {
+		return fmt.Errorf("recording feedback: %w", err)
+	}
+	indexed, err := b.indexed()
+	if err != nil {
+		return fmt.Errorf("recording feedback: %w", err)
+	}
 	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
 		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
-		Release: int64(st.trust.Size()), Schema: "precept-feedback/1", Body: [][]byte{body}, Patient: patient,
-		Rules: rules, Idem: append([]byte("feedback:"+c.Client+":"), body...),
+		Release: int64(st.trust.Size()), Schema: feedbackSchema, Body: [][]byte{body}, Indexed: indexed,
 	})
 	a.Receipt, a.RecordID = receipt.String(), string(receipt.RecordID)
 	return err
@@ -361,7 +360,7 @@ func (e *Engine) ofCard(ctx context.Context, st *inForce, t tenant.ID,
 	if !ok {
 		return p, rules, nil // no longer registered: its patients have no identity here
 	}
-	req, err := chart.Parse(in.Request, chart.Limits{Bytes: len(in.Request), Resources: 1 << 20, AnyInstance: true})
+	req, err := recorded(in)
 	if err != nil {
 		return p, nil, err
 	}

@@ -120,7 +120,7 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
 		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
-		Schema:  "precept-statement/1", Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
+		Schema:  statementSchema, Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
 	})
 	return string(id), err
 }

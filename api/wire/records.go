@@ -83,6 +83,8 @@ type Report struct {
 	Tenant   string      `json:"tenant"`
 	Logs     []LogReport `json:"logs"`
 	Findings []Finding   `json:"findings"` // what is wrong; empty means verified
+	// NotChecked says in words what could not be checked, as without keys.
+	NotChecked []string `json:"notChecked,omitempty"`
 }
 
 // OK says that nothing is wrong.

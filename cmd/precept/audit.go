@@ -16,6 +16,7 @@ import (
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/api/wire"
+	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
@@ -397,7 +398,7 @@ func verifyStore(ctx context.Context, store storeConfig, t tenant.ID, node strin
 	if err != nil {
 		return nil, errors.Join(err, closeStore())
 	}
-	report, err := r.Verify(ctx, t, nil)
+	report, err := r.Verify(ctx, t, engine.NewLayout(r), nil)
 	if err := errors.Join(err, closeStore()); err != nil {
 		return nil, err
 	}
@@ -527,6 +528,9 @@ func (f *auditFlags) printReport(w *printer, r *wire.Report) error {
 		for _, l := range r.Logs {
 			w.line("%s  %d leaves, %d bodies opened, %d sealed, %d erased", l.Head.Origin, l.Leaves, l.Opened,
 				l.Sealed, l.Erased)
+		}
+		for _, x := range r.NotChecked {
+			w.line("not checked: %s", x)
 		}
 		for _, x := range r.Findings {
 			w.line("WRONG  %s", x)

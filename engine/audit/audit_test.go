@@ -114,7 +114,7 @@ func appendOK(t testing.TB, l *audit.Log, e audit.Entry) audit.Receipt {
 
 func verified(t testing.TB, r *audit.Reader, tn tenant.ID) *audit.Report {
 	t.Helper()
-	rep, err := r.Verify(t.Context(), tn, nil)
+	rep, err := r.Verify(t.Context(), tn, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,8 +106,8 @@ func benchAppend(b *testing.B, size, parallel int) {
 		_, err := l.Append(context.Background(), audit.Entry{
 			Kind: audit.Decision, Tenant: "north", RecordID: id, Decided: now, Engine: "1.0.0", Library: "1.0.0",
 			Schema: "test/1", Body: [][]byte{body[:100], body[100:]},
-			Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: fmt.Sprint(i % 2000)},
-			Rules:   rules, Cards: []string{string(id)}, Idem: []byte(id),
+			Indexed: audit.Indexed{Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: fmt.Sprint(i % 2000)},
+				Rules: rules, Cards: []string{string(id)}, Idem: []byte(id)},
 		})
 		if err != nil {
 			b.Error(err)

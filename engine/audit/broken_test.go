@@ -199,7 +199,7 @@ func TestOldCopyOfTheStoreIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rep, err := reader.Verify(t.Context(), "north", nil)
+		rep, err := reader.Verify(t.Context(), "north", nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,12 +212,12 @@ func TestOldCopyOfTheStoreIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := reader.Verify(t.Context(), "south", nil)
+	rep, err := reader.Verify(t.Context(), "south", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found(t, rep, "high-water mark", "log cut short")
-	if _, err := reader.Verify(t.Context(), "nobody", nil); !errors.Is(err, audit.ErrNotFound) {
+	if _, err := reader.Verify(t.Context(), "nobody", nil, nil); !errors.Is(err, audit.ErrNotFound) {
 		t.Errorf("a tenant that never was: %v", err)
 	}
 }
@@ -406,7 +406,7 @@ func TestReadingWithoutKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := other.Verify(t.Context(), "north", nil)
+	rep, err := other.Verify(t.Context(), "north", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,14 +26,7 @@ type Entry struct {
 	Schema  string // layout of Body
 	// Body is sealed as the concatenation of its segments. It is read before Append returns and not kept.
 	Body [][]byte
-	// Patient is whom the record is about; it chooses the key that seals the body, so that erasing the patient
-	// erases it. The zero value means nobody: then a key of the month is used.
-	Patient Patient
-	Rules   []string // rules with a finding, as "<pack>/<rule>", for searching; no duplicates
-	Cards   []string // card uuids shown, so that feedback finds this record
-	// Idem identifies the call, for repeats: whoever comes second with the same bytes gets the first one's
-	// receipt. Empty means none.
-	Idem []byte
+	Indexed
 	// Replaces is the record that Idem led to when the caller looked: the entry is then no repeat of it, but takes its
 	// place for the next one. Empty means none.
 	Replaces RecordID
@@ -43,6 +36,19 @@ type Entry struct {
 	// StatementIndex is the size of the release log that the statement was checked against; if it has another
 	// size meanwhile, the entry is refused with ErrMoved.
 	StatementIndex int64
+}
+
+// Indexed is what finds a record again. All of it must follow from the record's leaf and body and from the release
+// log, as a [Layout] knows: a verification recomputes it.
+type Indexed struct {
+	// Patient is whom the record is about; it chooses the key that seals the body, so that erasing the patient
+	// erases it. The zero value means nobody: then a key of the month is used.
+	Patient Patient
+	Rules   []string // rules with a finding, as "<pack>/<rule>", for searching; no duplicates
+	Cards   []string // card uuids shown, so that feedback finds this record; no other record has them
+	// Idem identifies the call, for repeats: whoever comes second with the same bytes gets the first one's
+	// receipt. Empty means none.
+	Idem []byte
 }
 
 // A Patient is an identity at one EHR. It stands in no leaf, only as a keyed digest in deletable indexes.
@@ -154,17 +160,14 @@ func (l *Log) prepare(ctx context.Context, e *Entry) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := l.cfg.Ring.Tenant(ctx, string(e.Tenant))
+	keys, err := l.keys(ctx, e.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	tag := keys.Tag(tagMonth, e.Decided.UTC().Format("2006-01"))
-	if e.Patient.ID != "" {
-		tag = e.Patient.tag(keys)
-	}
+	tag := e.subject(keys)
 	subject, err := keys.Subject(ctx, tag)
 	if err != nil {
-		return nil, err
+		return nil, tampered(err)
 	}
 	r := &request{ctx: ctx, entry: e, id: id, subject: subject, done: make(chan result, 1)}
 	if err := l.seal(r); err != nil {
@@ -173,6 +176,14 @@ func (l *Log) prepare(ctx context.Context, e *Entry) (*request, error) {
 	}
 	r.tag(keys, tag)
 	return r, nil
+}
+
+// subject is the tag of whose key seals the entry: the patient, or the month of an entry about nobody.
+func (e *Entry) subject(keys *keyring.Tenant) keyring.Tag {
+	if e.Patient.ID != "" {
+		return e.Patient.tag(keys)
+	}
+	return keys.Tag(tagMonth, e.Decided.UTC().Format("2006-01"))
 }
 
 // seal fills leaf and sealed.

@@ -87,7 +87,7 @@ func TestDecisionUnderOtherReleasesIsFound(t *testing.T) {
 	e.Kind, e.Release = audit.Refusal, 7 // not bound, so it stands in for a decision that slipped through
 	appendOK(t, l, e)
 	r.memory().Edit(audit.Leaves, "north", leafKey("audit/2026-03", 0), audit.ForgeLeaf("refusal", "decision"))
-	rep, err := l.Verify(t.Context(), "north", nil)
+	rep, err := l.Verify(t.Context(), "north", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

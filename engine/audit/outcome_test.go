@@ -22,7 +22,7 @@ func reads(l *audit.Log, rc audit.Receipt, card string, blob audit.Digest) map[s
 		"logs":      func(ctx context.Context) error { _, err := l.Logs(ctx, "north"); return err },
 		"tenants":   func(ctx context.Context) error { _, err := l.Tenants(ctx); return err },
 		"sizes":     func(ctx context.Context) error { _, err := l.ReleaseSizes(ctx); return err },
-		"verify":    func(ctx context.Context) error { _, err := l.Verify(ctx, "north", nil); return err },
+		"verify":    func(ctx context.Context) error { _, err := l.Verify(ctx, "north", nil, nil); return err },
 		"blob":      func(ctx context.Context) error { _, err := l.Blob(ctx, blob); return err },
 		"statement": func(ctx context.Context) error { _, err := l.StatementProof(ctx, "north", 0); return err },
 		"note": func(ctx context.Context) error {

@@ -425,8 +425,10 @@ func (l *Log) putIndexes(p *part, r *request) {
 
 // statementKey is where the record of a statement is looked up.
 func statementKey(index int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte("release-"), uint64(index))
+	return binary.BigEndian.AppendUint64([]byte(statementPrefix), uint64(index))
 }
+
+const statementPrefix = "release-"
 
 // release appends a statement to the release log.
 func (l *Log) release(p *part, r *request, committed time.Time) error {

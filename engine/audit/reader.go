@@ -219,19 +219,13 @@ func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []by
 	if int64(len(sealed)) != l.CTLen || Digest(sha256.Sum256(sealed)) != l.CTDigest {
 		return nil, fmt.Errorf("%w: sealed body is not the one in the leaf", ErrCorrupt)
 	}
-	if r.cfg.Ring == nil {
-		return nil, fmt.Errorf("%w: no keys available", ErrFilter)
-	}
-	keys, err := r.cfg.Ring.Tenant(ctx, string(t))
+	keys, err := r.keys(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	plain, err := keys.Open(ctx, l.KeyRef, keyring.Binding{Record: string(l.RecordID), Schema: l.Schema}, sealed)
-	if errors.Is(err, keyring.ErrOpen) {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, tampered(err)
 	}
 	return r.sealer.unpack(plain, l.Commit)
 }
@@ -299,5 +293,14 @@ func (r *Reader) keys(ctx context.Context, t tenant.ID) (*keyring.Tenant, error)
 	if r.cfg.Ring == nil {
 		return nil, fmt.Errorf("%w: no keys available", ErrFilter)
 	}
-	return r.cfg.Ring.Tenant(ctx, string(t))
+	keys, err := r.cfg.Ring.Tenant(ctx, string(t))
+	return keys, tampered(err)
+}
+
+// tampered makes ErrCorrupt of what a key ring says of stored keys.
+func tampered(err error) error {
+	if errors.Is(err, keyring.ErrOpen) || errors.Is(err, keyring.ErrMissing) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
 }

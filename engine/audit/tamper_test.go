@@ -116,7 +116,7 @@ func TestTamperingIsNamed(t *testing.T) {
 			}
 			verified(t, l.Reader, "north")
 			c.edit(r.memory())
-			rep, err := l.Verify(t.Context(), "north", nil)
+			rep, err := l.Verify(t.Context(), "north", nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -230,7 +230,7 @@ func TestNewBodyByKeyHolder(t *testing.T) {
 	rc := appendOK(t, l, r.entry("north", "p1"))
 	forged := audit.Reseal(t, r.config(t).Ring, l.Reader, "north", rc.RecordID, []byte("another body"))
 	r.memory().Edit(audit.Bodies, "north", leafKey("audit/2026-03", 0), func([]byte) []byte { return forged })
-	rep, err := l.Verify(t.Context(), "north", nil)
+	rep, err := l.Verify(t.Context(), "north", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -18,6 +19,8 @@ type Report struct {
 	Tenant   tenant.ID   `json:"tenant"`
 	Logs     []LogReport `json:"logs"`
 	Findings []Finding   `json:"findings"` // what is wrong; empty means verified
+	// NotChecked says in words what could not be checked, as without keys.
+	NotChecked []string `json:"notChecked,omitempty"`
 }
 
 // A LogReport says what was checked in one log.
@@ -29,8 +32,8 @@ type LogReport struct {
 	Sealed int64 `json:"sealed"` // bodies not opened, for want of keys; their digests were checked
 }
 
-// A Finding is one thing that is wrong. Its check is one of head, leaf, tree, order, body, commitment, month chain,
-// record id, statement, and high-water mark.
+// A Finding is one thing that is wrong. Its check is one of head, leaf, tree, order, body, key, commitment, month
+// chain, record id, statement, index, blob, and high-water mark.
 type Finding struct {
 	Log    LogName `json:"log"`
 	Index  int64   `json:"index"`  // of the leaf; -1 if it is about the log as a whole
@@ -49,11 +52,14 @@ type Progress func(log LogName, done, total int64)
 
 // Verify reads all of a tenant's logs and recomputes everything: every leaf hash, every tree hash, the signed
 // heads, the chain of months, the digest of every ciphertext and, with keys available, every body's commitment;
-// that indexes follow each other, times do not go back and record ids are unique; and that nothing ends before
-// the high-water mark. Findings are in the report; an error means that the verification itself could not be
-// done. It works beside a running writer: what is appended meanwhile is not looked at.
-func (r *Reader) Verify(ctx context.Context, t tenant.ID, progress Progress) (*Report, error) {
-	c := &check{Reader: r, report: &Report{Tenant: t}, ids: map[[16]byte]bool{}, progress: progress}
+// that indexes follow each other, times do not go back and record ids are unique; that nothing ends before the
+// high-water mark; and that what is found through the side indexes is what follows from leaves and bodies, no less
+// and no more, as far as keys are available and the layout, which may be nil, can tell. Findings are in the report; an
+// error means that the verification itself could not be done. It works beside a running writer: what is appended
+// meanwhile is not looked at.
+func (r *Reader) Verify(ctx context.Context, t tenant.ID, layout Layout, progress Progress) (*Report, error) {
+	c := &check{Reader: r, report: &Report{Tenant: t}, progress: progress}
+	c.layout, c.sizes, c.skipped = layout, map[LogName]int64{}, map[[16]byte]bool{}
 	if c.progress == nil {
 		c.progress = func(LogName, int64, int64) {}
 	}
@@ -66,14 +72,14 @@ func (r *Reader) Verify(ctx context.Context, t tenant.ID, progress Progress) (*R
 // check is a verification under way.
 type check struct {
 	*Reader
+	derived
 	report   *Report
 	progress Progress
-	ref      string            // tenantRef, as the store has it
-	ids      map[[16]byte]bool // record ids seen
-	previous *Head             // of the month before the log being checked
-	log      *LogReport        // being checked
-	last     time.Time         // committed time of the leaf before
-	released int64             // statements before the leaf being checked
+	ref      string     // tenantRef, as the store has it
+	previous *Head      // of the month before the log being checked
+	log      *LogReport // being checked
+	last     time.Time  // committed time of the leaf before
+	released int64      // statements before the leaf being checked
 }
 
 func (c *check) find(log LogName, index int64, check, format string, args ...any) {
@@ -88,6 +94,9 @@ func (c *check) run(ctx context.Context) error {
 		return err
 	}
 	for _, h := range heads {
+		c.sizes[h.Log] = h.Size
+	}
+	for _, h := range heads {
 		c.log = &LogReport{Head: h}
 		if err := c.checkLog(ctx, h, beyond[h.Log]); err != nil {
 			return err
@@ -95,9 +104,13 @@ func (c *check) run(ctx context.Context) error {
 		c.report.Logs = append(c.report.Logs, *c.log)
 		c.previous = &h
 	}
+	if err := c.checkIndexes(ctx); err != nil {
+		return err
+	}
 	if err := c.checkMark(ctx); err != nil {
 		return err
 	}
+	c.report.NotChecked = c.unchecked()
 	if c.ref == "" && len(heads) == 0 && len(c.report.Findings) == 0 {
 		return ErrNotFound
 	}
@@ -167,6 +180,9 @@ func (c *check) checkLog(ctx context.Context, h Head, beyond bool) error {
 			if err := c.checkLeaf(ctx, h, next+int64(i), s); err != nil {
 				return err
 			}
+		}
+		if err := c.settle(ctx); err != nil {
+			return err
 		}
 		next += int64(len(leaves))
 		c.log.Leaves = next
@@ -239,7 +255,7 @@ func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) er
 		return nil
 	}
 	if h.Log == Releases {
-		return nil
+		return c.checkBlobs(ctx, index, s.leaf)
 	}
 	leaf, err := ParseLeaf(s.leaf)
 	if err != nil {
@@ -265,7 +281,7 @@ func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) er
 	if err := c.checkStatement(ctx, h, index, &leaf); err != nil {
 		return err
 	}
-	return c.checkBody(ctx, h, index, &leaf, s.body)
+	return c.checkBody(ctx, h, index, &leaf, s)
 }
 
 // checkChain checks that a month begins with the final head of the month before, and that this stands nowhere else.
@@ -283,13 +299,13 @@ func (c *check) checkChain(h Head, index int64, leaf *Leaf) {
 }
 
 func (c *check) checkID(h Head, index int64, leaf *Leaf, place []byte) {
-	id, _ := leaf.RecordID.bytes() // ParseLeaf has checked it
-	if c.ids[id] {
-		c.find(h.Log, index, "record id", "record %s stands twice", leaf.RecordID)
-	}
-	c.ids[id] = true
-	if !bytes.HasPrefix(place, appendPlace(nil, h.Log, index)) {
+	id, _ := leaf.RecordID.bytes()                               // ParseLeaf has checked it
+	if !bytes.HasPrefix(place, appendPlace(nil, h.Log, index)) { // nor is the second of two records with one id
 		c.find(h.Log, index, "record id", "record %s is not found here by its id", leaf.RecordID)
+	}
+	if leaf.Kind == Statement {
+		c.due = append(c.due, due{Key{Lookups, c.report.Tenant, statementKey(leaf.ReleaseIndex)}, id[:], h.Log, index,
+			leaf.RecordID, false})
 	}
 }
 
@@ -318,7 +334,9 @@ func (c *check) checkStatement(ctx context.Context, h Head, index int64, leaf *L
 	})
 }
 
-func (c *check) checkBody(ctx context.Context, h Head, index int64, leaf *Leaf, sealed []byte) error {
+func (c *check) checkBody(ctx context.Context, h Head, index int64, leaf *Leaf, s stored) error {
+	id, _ := leaf.RecordID.bytes() // ParseLeaf has checked it
+	sealed := s.body
 	if sealed == nil {
 		c.find(h.Log, index, "body", "the sealed body is missing")
 		return nil
@@ -328,15 +346,19 @@ func (c *check) checkBody(ctx context.Context, h Head, index int64, leaf *Leaf, 
 		return nil
 	}
 	if c.cfg.Ring == nil {
-		c.log.Sealed++
-		return nil
+		return c.checkKey(ctx, h, index, leaf)
 	}
-	_, err := c.openBody(ctx, c.report.Tenant, leaf, sealed)
-	switch {
-	case err == nil:
+	body, err := c.openBody(ctx, c.report.Tenant, leaf, sealed)
+	if err == nil {
 		c.log.Opened++
+		return c.expect(ctx, Record{h.Log, *leaf, s.leaf, body}, index, s.place)
+	}
+	c.skip(id)
+	switch {
 	case errors.Is(err, ErrErased):
 		c.log.Erased++
+	case errors.Is(err, keyring.ErrMissing):
+		c.find(h.Log, index, "key", keyMissing)
 	case errors.Is(err, ErrCorrupt):
 		c.find(h.Log, index, "commitment", "%v", err)
 	default:
@@ -344,6 +366,26 @@ func (c *check) checkBody(ctx context.Context, h Head, index int64, leaf *Leaf, 
 	}
 	return nil
 }
+
+// checkKey looks whether the key of a body is there, as far as that can be told without the region key.
+func (c *check) checkKey(ctx context.Context, h Head, index int64, leaf *Leaf) error {
+	err := keyring.Stored(ctx, KeyLookup(c.cfg.Store), string(c.report.Tenant), leaf.KeyRef)
+	switch {
+	case err == nil:
+		c.log.Sealed++
+	case errors.Is(err, keyring.ErrErased):
+		c.log.Erased++
+	case errors.Is(err, keyring.ErrMissing):
+		c.find(h.Log, index, "key", keyMissing)
+	case errors.Is(err, keyring.ErrOpen):
+		c.find(h.Log, index, "key", "%v", err)
+	default:
+		return err
+	}
+	return nil
+}
+
+const keyMissing = "its key is gone, and not by an erasure (put back a copy of the store that has it)"
 
 // checkMark compares the tenant's heads with the high-water mark. The mark is read anew: a running writer moves it.
 func (c *check) checkMark(ctx context.Context) error {

@@ -173,7 +173,7 @@ func (o *ordeal) judge() {
 	}
 	stored := int64(0)
 	for _, tn := range ordealTenants {
-		rep, err := o.healthy.Verify(o.Context(), tn, nil)
+		rep, err := o.healthy.Verify(o.Context(), tn, nil, nil)
 		if err != nil || len(rep.Findings) > 0 {
 			o.Errorf("verification of %s: %+v, %v", tn, rep, err)
 			continue

@@ -514,7 +514,7 @@ func testLog(t *testing.T, open func(*testing.T, string) audit.Store) {
 		}
 	}
 	for _, tn := range []tenant.ID{"north", "south"} {
-		rep, err := nodes[0].Verify(t.Context(), tn, nil)
+		rep, err := nodes[0].Verify(t.Context(), tn, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -552,10 +552,12 @@ func Entry(now time.Time, t tenant.ID, patient string) audit.Entry {
 	}
 	return audit.Entry{
 		Kind: audit.Decision, Tenant: t, RecordID: id, Decided: now, Engine: "1.0.0", Library: "1.0.0", Schema: "test/1",
-		Body:    [][]byte{[]byte("body of "), []byte(id)},
-		Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: patient},
-		Rules:   []string{"renal_dosing/metformin-contraindicated", "interactions/" + patient},
-		Cards:   []string{"card-" + string(id)},
-		Idem:    []byte("call " + id),
+		Body: [][]byte{[]byte("body of "), []byte(id)},
+		Indexed: audit.Indexed{
+			Patient: audit.Patient{Base: "https://ehr.example/fhir", ID: patient},
+			Rules:   []string{"renal_dosing/metformin-contraindicated", "interactions/" + patient},
+			Cards:   []string{"card-" + string(id)},
+			Idem:    []byte("call " + id),
+		},
 	}
 }

@@ -348,7 +348,7 @@ func TestFailedWriteOrSyncIsNeverAcknowledged(t *testing.T) {
 			if rc, err := l.Append(t.Context(), entry(2)); err != nil || rc.Repeated != c.kept {
 				t.Errorf("the client's retry: %+v, %v", rc, err)
 			}
-			rep, err := l.Verify(t.Context(), "north", nil)
+			rep, err := l.Verify(t.Context(), "north", nil, nil)
 			if err != nil || len(rep.Findings) > 0 {
 				t.Errorf("verification: %v, %v", rep, err)
 			}
