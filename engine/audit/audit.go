@@ -87,7 +87,7 @@ var (
 	ErrCutShort = errors.New("log cut short")
 	// ErrForeign says that the store belongs to another region or another name prefix. Use the right store.
 	ErrForeign = errors.New("store belongs to another region")
-	// ErrMark says that the high-water mark is missing or damaged.
+	// ErrMark says that the high-water mark is missing, damaged, or does not name every log that the store has.
 	ErrMark = errors.New("high-water mark unusable")
 	// ErrFilter says that a query cannot be run as asked: a bad cursor or limit, or keys that are not available.
 	ErrFilter = errors.New("unusable query")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -300,6 +301,89 @@ func TestMarkFile(t *testing.T) {
 	l.Close()
 	l = r.open(t)
 	verified(t, l.Reader, "north")
+}
+
+// TestIncompleteMarkIsRefused empties the mark, cuts it, and drops lines of it, beside the newest store and beside older
+// copies: a mark that does not name what it named is no mark.
+func TestIncompleteMarkIsRefused(t *testing.T) {
+	r := newRegion(t)
+	l := r.open(t)
+	empty := r.memory().Clone()
+	appendOK(t, l, r.entry("north", "p1"))
+	older := r.memory().Clone()
+	appendOK(t, l, r.statement("north", 0))
+	appendOK(t, l, r.entry("south", "p1"))
+	l.Close()
+	appended, err := os.ReadFile(r.mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.open(t).Close() // rewrites it
+	rewritten, err := os.ReadFile(r.mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(rewritten, []byte("\n"))[:3]
+	try := func(store *audittest.Memory, mark []byte) error {
+		t.Helper()
+		if err := os.WriteFile(r.mark, mark, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		restored := *r
+		restored.store = store.Clone()
+		l, err := restored.tryOpen(t)
+		if err == nil {
+			l.Close()
+		}
+		return err
+	}
+	now := r.memory()
+	for name, mark := range map[string][]byte{
+		"emptied": nil, "torn": lines[0][:20], "first line": lines[0], "two lines": slices.Concat(lines[0], lines[1]),
+		"first dropped": slices.Concat(lines[1], lines[2]), "middle dropped": slices.Concat(lines[0], lines[2]),
+		"last appended of south dropped": appended[:bytes.Index(appended, []byte(`{"tenant":"south"`))],
+	} {
+		for age, store := range map[string]*audittest.Memory{"now": now, "older": older} {
+			err := try(store, mark)
+			if age == "older" && strings.HasPrefix(name, "last appended") {
+				if !errors.Is(err, audit.ErrCutShort) { // as after a crash: south was never begun, but north went on
+					t.Errorf("%s, store of %s: %v, want ErrCutShort", name, age, err)
+				}
+			} else if !errors.Is(err, audit.ErrMark) || !strings.Contains(err.Error(), "--adopt-high-water") {
+				t.Errorf("%s, store of %s: %v, want ErrMark with a hint", name, age, err)
+			}
+		}
+	}
+	if err := try(empty, nil); err != nil {
+		t.Errorf("a store without logs and an empty mark: %v", err)
+	}
+	for n := range appended {
+		if err := try(now, appended[:n]); err != nil && !errors.Is(err, audit.ErrMark) {
+			t.Fatalf("cut to %d bytes: %v", n, err)
+		}
+	}
+	// A crash may lose the lines that were not synced, but those that name a log were.
+	named := bytes.SplitAfter(appended, []byte("\n"))[0]
+	if !bytes.Contains(named, []byte(`"note":""`)) {
+		t.Fatalf("first line %s", named)
+	}
+	for age, store := range map[string]*audittest.Memory{"not begun": empty, "begun": older} {
+		if err := try(store, named); err != nil {
+			t.Errorf("crash at the first commit, %s: %v", age, err)
+		}
+	}
+	if err := os.WriteFile(r.mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := audit.OpenReader(t.Context(), r.config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := reader.Verify(t.Context(), "north", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found(t, rep, "high-water mark", "does not name this log")
 }
 
 func TestMarkIsRewrittenWhenItGrows(t *testing.T) {

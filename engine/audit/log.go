@@ -24,6 +24,7 @@ type Log struct {
 	// The writer goroutine's own.
 	shards map[tenant.ID]*shard
 	parts  map[tenant.ID]*part // of the batch that is being stored
+	named  map[markKey]bool    // logs that the mark names
 	batch  Batch
 	asked  []Key
 	arena  []byte
@@ -58,7 +59,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	}
 	l := &Log{
 		queue: make(chan *request, c.Queue), idle: make(chan struct{}), failed: make(chan struct{}),
-		shards: make(map[tenant.ID]*shard), parts: make(map[tenant.ID]*part),
+		shards: make(map[tenant.ID]*shard), parts: make(map[tenant.ID]*part), named: make(map[markKey]bool),
 	}
 	l.mark = c.Mark
 	if err := l.start(ctx, c); err != nil {
@@ -93,18 +94,35 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	if err != nil || c.Mark == nil {
 		return err
 	}
-	last, err := c.Mark.Load(ctx)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && len(heads) > 0 && !c.AdoptMark:
-		return fmt.Errorf("%w: %w, although the store has logs (restore it, or run precept audit verify --store"+
-			" and start once with --adopt-high-water)", ErrMark, err)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if err := l.checkMarks(ctx, last); err != nil {
+	if err := l.checkMarked(ctx, c, heads); err != nil {
 		return err
 	}
 	return c.Mark.Store(ctx, heads)
+}
+
+// checkMarked compares the store with the mark, which names every log that the store has and no head beyond its end.
+func (l *Log) checkMarked(ctx context.Context, c Config, heads []MarkedHead) error {
+	last, err := c.Mark.Load(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, m := range last {
+		l.named[m.key()] = true
+	}
+	for _, h := range heads {
+		switch {
+		case l.named[h.key()] || c.AdoptMark:
+		case err != nil:
+			return fmt.Errorf("%w: %w, although the store has logs (restore it, or run precept audit verify --store"+
+				" and start once with --adopt-high-water)", ErrMark, err)
+		default:
+			return fmt.Errorf("%w: it does not name %s of tenant %s, which is in the store: it was emptied or lines are missing"+
+				" (restore it, or run precept audit verify --store and start once with --adopt-high-water)", ErrMark,
+				h.Log.stream(), h.Tenant)
+		}
+		l.named[h.key()] = true
+	}
+	return l.checkMarks(ctx, last)
 }
 
 // claim names the region in a new store, with the node key made for it; a store that is named otherwise is refused.

@@ -22,12 +22,13 @@ import (
 // older than the store is harmless.
 type Mark interface {
 	// Load returns the head that was stored last for each tenant and kind of log (the part of its name before
-	// the slash). If nothing was ever stored, not even an empty list, the error is fs.ErrNotExist. It may run
-	// beside Store.
+	// the slash), of all that were ever stored. If nothing was ever stored, not even an empty list, the error is
+	// fs.ErrNotExist; ErrMark if it can tell that something is missing. It may run beside Store.
 	Load(ctx context.Context) ([]MarkedHead, error)
 	// Store puts heads in place of older ones. A nil error means that they survive the end of this process. The
-	// first call makes a mark that was not there, and makes what it stores durable. Calls come one after the
-	// other from one log; a mark that several nodes share keeps the larger head of one log.
+	// first call makes a mark that was not there, and makes what it stores durable; so does every call with a tenant
+	// or kind of log that the mark did not have. A head without a note only names its log, and changes nothing of one
+	// that is known. Calls come one after the other from one log; a mark that several nodes share keeps the larger head of one log.
 	Store(ctx context.Context, heads []MarkedHead) error
 	// Close makes durable what was stored.
 	Close() error
@@ -37,15 +38,24 @@ type Mark interface {
 type MarkedHead struct {
 	Tenant tenant.ID `json:"tenant"`
 	Log    LogName   `json:"log"`
-	Note   string    `json:"note"` // signed checkpoint
+	Note   string    `json:"note"` // signed checkpoint; empty if the log was about to be begun
+}
+
+// markLine is a line of a mark file.
+type markLine struct {
+	MarkedHead
+	// Of is how many tenants and kinds of logs the file names up to this line, or as a whole in lines of a file that
+	// was rewritten; 0 in lines of old.
+	Of int `json:"of,omitzero"`
 }
 
 // markFile is a Mark in a file of JSON lines:
 //
-//	{"tenant":"north","log":"audit/2026-03","note":"audit.example/eu/north/audit/2026-03\n7\n…"}
+//	{"tenant":"north","log":"audit/2026-03","note":"audit.example/eu/north/audit/2026-03\n7\n…","of":2}
 //
 // The last line of a tenant and kind of log counts; older months are held by the chain of checkpoint leaves. A
-// line is written after each commit, before anybody is answered, and is not synced. A torn last line is dropped. The
+// line is written after each commit, before anybody is answered, and is not synced. A torn last line is dropped. A log
+// is named, synced, before its first commit, so one that is in the store and not in the file was dropped from it. The
 // file is rewritten, synced, when it is opened and when most of it is history.
 type markFile struct {
 	path string
@@ -75,13 +85,19 @@ func (h MarkedHead) key() markKey { return markKey{h.Tenant, h.Log.stream()} }
 // parseMarks reads the file's bytes and gives the lines that count, without a torn last line.
 func parseMarks(data []byte) (map[markKey]MarkedHead, error) {
 	last := map[markKey]MarkedHead{}
+	of := 0
 	for n := 1; ; n++ {
 		line, rest, ok := bytes.Cut(data, []byte{'\n'})
+		if !ok && of != 0 && of != len(last) {
+			return nil, fmt.Errorf("reading high-water mark: %w: it named %d logs and names %d, lines are missing (restore it,"+
+				" or run precept audit verify --store, remove the file, and start once with --adopt-high-water)", ErrMark, of,
+				len(last))
+		}
 		if !ok {
 			return last, nil
 		}
 		data = rest
-		var h MarkedHead
+		var h markLine
 		err := json.Unmarshal(line, &h, json.RejectUnknownMembers(true))
 		if err == nil {
 			_, err = ParseLogName(string(h.Log))
@@ -93,7 +109,7 @@ func parseMarks(data []byte) (map[markKey]MarkedHead, error) {
 			return nil, fmt.Errorf("reading high-water mark: %w: line %d is damaged (run precept audit verify --store,"+
 				" remove the file, and start once with --adopt-high-water)", ErrMark, n)
 		}
-		last[h.key()] = h
+		last[h.key()], of = h.MarkedHead, h.Of
 	}
 }
 
@@ -133,22 +149,29 @@ func (m *markFile) Store(_ context.Context, heads []MarkedHead) error {
 			return err
 		}
 	}
+	named := len(m.last)
 	m.buf = m.buf[:0]
 	for _, h := range heads {
+		if _, known := m.last[h.key()]; !known || h.Note != "" {
+			m.last[h.key()] = h
+		}
 		var err error
-		before := len(m.buf)
-		if m.buf, err = h.encode(m.buf); err != nil {
+		if m.buf, err = m.last[h.key()].encode(m.buf, len(m.last)); err != nil {
 			return err
 		}
-		if _, known := m.last[h.key()]; !known {
-			m.live += len(m.buf) - before
-		}
-		m.last[h.key()] = h
+	}
+	fresh := len(m.last) > named
+	if fresh {
+		m.live += len(m.buf)
 	}
 	if m.size += len(m.buf); m.f == nil || m.size > 1<<20+4*m.live {
 		return m.rewrite()
 	}
-	if _, err := m.f.Write(m.buf); err != nil {
+	_, err := m.f.Write(m.buf)
+	if err == nil && fresh {
+		err = m.f.Sync()
+	}
+	if err != nil {
 		return fmt.Errorf("writing high-water mark: %w", err)
 	}
 	return nil
@@ -158,7 +181,7 @@ func (m *markFile) Store(_ context.Context, heads []MarkedHead) error {
 func (m *markFile) rewrite() error {
 	lines := make([]string, 0, len(m.last))
 	for _, h := range m.last {
-		b, err := h.encode(nil)
+		b, err := h.encode(nil, len(m.last))
 		if err != nil {
 			return err
 		}
@@ -192,8 +215,8 @@ func syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (h MarkedHead) encode(dst []byte) ([]byte, error) {
-	b, err := json.Marshal(h)
+func (h MarkedHead) encode(dst []byte, of int) ([]byte, error) {
+	b, err := json.Marshal(markLine{h, of})
 	if err != nil {
 		return nil, fmt.Errorf("encoding high-water mark: %w", err)
 	}

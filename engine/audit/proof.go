@@ -222,6 +222,9 @@ func (r *Reader) checkMarks(ctx context.Context, last []MarkedHead) error {
 }
 
 func (r *Reader) checkMark(v View, m MarkedHead) error {
+	if m.Note == "" {
+		return nil // it was about to be begun; if it was, nobody was answered yet
+	}
 	marked, err := openNote(r.id.origin(m.Tenant, m.Log), []byte(m.Note), r.node)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMark, err)

@@ -404,16 +404,23 @@ func (c *check) checkMark(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	named := map[string]bool{}
 	for _, m := range last {
 		if m.Tenant != c.report.Tenant {
 			continue
 		}
+		named[m.Log.stream()] = true
 		err := c.view(ctx, func(v View) error { return c.Reader.checkMark(v, m) })
 		switch {
 		case errors.Is(err, ErrCutShort), errors.Is(err, ErrCorrupt), errors.Is(err, ErrMark):
 			c.find(m.Log, -1, check, "%v", err)
 		case err != nil:
 			return err
+		}
+	}
+	for _, l := range c.report.Logs {
+		if !named[l.Head.Log.stream()] {
+			c.find(l.Head.Log, -1, check, "it does not name this log: it was emptied or lines are missing")
 		}
 	}
 	return nil

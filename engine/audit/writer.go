@@ -186,11 +186,44 @@ func (l *Log) commit(parts []*part) error {
 	if len(l.batch.Put) == 0 {
 		return nil
 	}
+	if err := l.nameLogs(parts); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotApplied, err)
+	}
 	if err := l.outcome(&l.batch, l.cfg.Store.Commit(context.Background(), &l.batch)); err != nil {
 		return err
 	}
 	if err := l.writeMark(parts); err != nil {
 		return l.poison(err)
+	}
+	return nil
+}
+
+// nameLogs has the mark name the logs that the batch begins, before they are in the store: a log that is there and that
+// the mark does not name was dropped from the mark.
+func (l *Log) nameLogs(parts []*part) error {
+	if l.mark == nil {
+		return nil
+	}
+	var fresh []MarkedHead
+	for _, p := range parts {
+		if p.stored == 0 {
+			continue
+		}
+		for _, st := range p.shard.streams() {
+			h := MarkedHead{Tenant: p.tenant, Log: st.log}
+			if st.touched && !l.named[h.key()] {
+				fresh = append(fresh, h)
+			}
+		}
+	}
+	if fresh == nil {
+		return nil
+	}
+	if err := l.mark.Store(context.Background(), fresh); err != nil {
+		return err
+	}
+	for _, h := range fresh {
+		l.named[h.key()] = true
 	}
 	return nil
 }
