@@ -47,8 +47,8 @@ func serveCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&path, "config", "", "configuration file (YAML)")
 	c.Flags().BoolVar(&adopt, "adopt-high-water", false,
-		"begin a new high-water mark for a store that has records; "+
-			"only after precept audit verify --store found it whole")
+		"take the store as it is although the high-water mark is missing or knows more; "+
+			"only after precept audit verify --store found it whole; the log will say so")
 	return c
 }
 
@@ -120,7 +120,8 @@ func (r *region) open(ctx context.Context) error {
 		mark = audit.MarkFile(cfg.Store.HighWater)
 	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
-		Mark: mark, AdoptMark: cfg.adoptHighWater, Clock: time.Now, Rand: rand.Reader, Queue: cfg.Queue})
+		Mark: mark, AdoptMark: cfg.adoptHighWater, Build: build, Clock: time.Now, Rand: rand.Reader,
+		Queue: cfg.Queue})
 	if err != nil {
 		return err
 	}

@@ -111,9 +111,11 @@ type Config struct {
 	// Mark is the high-water mark; nil means none, and then an old copy of the whole store is not noticed. A Log
 	// closes it, a Reader only loads it.
 	Mark Mark
-	// AdoptMark lets a store that has logs start with a Mark that does not exist yet. Set it once, after a full
-	// verification, for instance after the mark was lost.
+	// AdoptMark lets a store start that has logs which the Mark lacks, or fewer leaves than the Mark knows. Set it once,
+	// after a full verification, when the mark was lost or there is no newer copy of the store. It leaves an event in
+	// the log of each tenant concerned, with the heads of both.
 	AdoptMark bool
+	Build     string           // version of the program, for such events
 	Clock     func() time.Time // required for a Log
 	Rand      io.Reader        // required for a Log; crypto/rand.Reader in production; safe for concurrent use
 	Queue     int              // entries that may wait to be stored; 0 means 4096

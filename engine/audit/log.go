@@ -25,9 +25,11 @@ type Log struct {
 	shards map[tenant.ID]*shard
 	parts  map[tenant.ID]*part // of the batch that is being stored
 	named  map[markKey]bool    // logs that the mark names
-	batch  Batch
-	asked  []Key
-	arena  []byte
+	// adopted is what this start takes over although the mark says otherwise.
+	adopted map[tenant.ID][]adoption
+	batch   Batch
+	asked   []Key
+	arena   []byte
 
 	queue  chan *request
 	closed sync.RWMutex  // held for reading while sending to queue, for writing to close it
@@ -60,12 +62,16 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	l := &Log{
 		queue: make(chan *request, c.Queue), idle: make(chan struct{}), failed: make(chan struct{}),
 		shards: make(map[tenant.ID]*shard), parts: make(map[tenant.ID]*part), named: make(map[markKey]bool),
+		adopted: make(map[tenant.ID][]adoption),
 	}
 	l.mark = c.Mark
 	if err := l.start(ctx, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening audit log: %w", err), l.closeMark())
 	}
 	go l.write()
+	if err := l.recordAdoptions(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening audit log: %w", err), l.Close())
+	}
 	return l, nil
 }
 
@@ -94,13 +100,14 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	if err != nil || c.Mark == nil {
 		return err
 	}
-	if err := l.checkMarked(ctx, c, heads); err != nil {
+	if err := l.checkMarked(ctx, c, heads); err != nil || len(l.adopted) > 0 {
 		return err
 	}
 	return c.Mark.Store(ctx, heads)
 }
 
 // checkMarked compares the store with the mark, which names every log that the store has and no head beyond its end.
+// What is otherwise is refused, or to be adopted.
 func (l *Log) checkMarked(ctx context.Context, c Config, heads []MarkedHead) error {
 	last, err := c.Mark.Load(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -111,7 +118,9 @@ func (l *Log) checkMarked(ctx context.Context, c Config, heads []MarkedHead) err
 	}
 	for _, h := range heads {
 		switch {
-		case l.named[h.key()] || c.AdoptMark:
+		case l.named[h.key()]:
+		case c.AdoptMark:
+			l.adopt(h.key(), "", heads)
 		case err != nil:
 			return fmt.Errorf("%w: %w, although the store has logs (restore it, or run precept audit verify --store"+
 				" and start once with --adopt-high-water)", ErrMark, err)
@@ -122,7 +131,17 @@ func (l *Log) checkMarked(ctx context.Context, c Config, heads []MarkedHead) err
 		}
 		l.named[h.key()] = true
 	}
-	return l.checkMarks(ctx, last)
+	var all error
+	for _, m := range last {
+		err := l.view(ctx, func(v View) error { return l.checkMark(v, m) })
+		if c.AdoptMark && errors.Is(err, ErrCutShort) {
+			l.adopt(m.key(), m.Note, heads)
+		} else if err != nil {
+			all = errors.Join(all, fmt.Errorf("checking high-water mark of %s of tenant %s: %w", m.Log.stream(), m.Tenant,
+				err))
+		}
+	}
+	return all
 }
 
 // claim names the region in a new store, with the node key made for it; a store that is named otherwise is refused.

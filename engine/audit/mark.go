@@ -27,8 +27,8 @@ type Mark interface {
 	Load(ctx context.Context) ([]MarkedHead, error)
 	// Store puts heads in place of older ones. A nil error means that they survive the end of this process. The
 	// first call makes a mark that was not there, and makes what it stores durable; so does every call with a tenant
-	// or kind of log that the mark did not have. A head without a note only names its log, and changes nothing of one
-	// that is known. Calls come one after the other from one log; a mark that several nodes share keeps the larger head of one log.
+	// or kind of log that the mark did not have. A head without a note only names its log. Calls come one after the
+	// other from one log; a mark that several nodes share keeps the larger head of one log.
 	Store(ctx context.Context, heads []MarkedHead) error
 	// Close makes durable what was stored.
 	Close() error
@@ -152,11 +152,9 @@ func (m *markFile) Store(_ context.Context, heads []MarkedHead) error {
 	named := len(m.last)
 	m.buf = m.buf[:0]
 	for _, h := range heads {
-		if _, known := m.last[h.key()]; !known || h.Note != "" {
-			m.last[h.key()] = h
-		}
+		m.last[h.key()] = h
 		var err error
-		if m.buf, err = m.last[h.key()].encode(m.buf, len(m.last)); err != nil {
+		if m.buf, err = h.encode(m.buf, len(m.last)); err != nil {
 			return err
 		}
 	}

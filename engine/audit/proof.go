@@ -209,18 +209,7 @@ func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, 
 	return data, nil
 }
 
-// checkMarks compares the heads of the mark with the store: each must lie on the history of what is there now.
-func (r *Reader) checkMarks(ctx context.Context, last []MarkedHead) error {
-	var all error
-	for _, m := range last {
-		err := r.view(ctx, func(v View) error { return r.checkMark(v, m) })
-		if err != nil {
-			all = errors.Join(all, fmt.Errorf("checking high-water mark of %s of tenant %s: %w", m.Log.stream(), m.Tenant, err))
-		}
-	}
-	return all
-}
-
+// checkMark compares a head of the mark with the store: it must lie on the history of what is there now.
 func (r *Reader) checkMark(v View, m MarkedHead) error {
 	if m.Note == "" {
 		return nil // it was about to be begun; if it was, nobody was answered yet
