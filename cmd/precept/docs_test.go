@@ -332,8 +332,7 @@ func TestDocsRoutes(t *testing.T) {
 func TestDocsFormats(t *testing.T) {
 	namedOn(t, "docs/formats.md", found(t, "signing/statement/statement.go", ` Kind = "([a-z-]+)"`, 13))
 	namedOn(t, "docs/formats.md", found(t, "engine/audit/leaf.go", ` Kind = "([a-z-]+)"`, 7))
-	namedOn(t, "docs/formats.md", found(t, "engine/indexed.go", `"(precept-[a-z]+/[0-9]+)"`, 2))
-	namedOn(t, "docs/formats.md", found(t, "engine/releases.go", `"(precept-[a-z]+/[0-9]+)"`, 1))
+	namedOn(t, "docs/formats.md", found(t, "engine/indexed.go", `"(precept-[a-z]+/[0-9]+)"`, 3))
 	const record = "engine/decision/decision.go"
 	namedOn(t, "docs/formats.md", found(t, record, `(?m)^\t[A-Z][A-Za-z]+ +[A-Z][A-Za-z]+ += "([a-z-]+)"`, 24))
 	namedOn(t, "docs/formats.md", found(t, record, "json:\"([a-z_]+)", 40))
