@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -275,9 +276,20 @@ func post(ctx context.Context, url string, body []byte) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
+// listenAnywhere listens on a loopback address that was free. Its port is below those
+// that machines give to callers: none of these takes it when it is let go for a moment.
+func listenAnywhere() (l net.Listener, err error) {
+	for range 100 {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("looking for a free address: %w", err)
+}
+
 // freeAddress finds a loopback address nobody listens on.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listenAnywhere()
 	if err != nil {
 		return "", err
 	}

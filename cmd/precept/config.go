@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -53,8 +54,15 @@ type config struct {
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
 
-	adoptHighWater bool // of the command line
+	adoptHighWater bool            // of the command line
+	listening      [2]net.Listener // instead of Listen and PrivateListen, for who listens already
 }
+
+// The addresses where the configuration names none.
+const (
+	defaultListen        = "127.0.0.1:8480"
+	defaultPrivateListen = "127.0.0.1:8481"
+)
 
 // ceilingConfig has the members of a policy's limits.
 type ceilingConfig struct {
@@ -129,7 +137,7 @@ func readConfig(path string) (*config, error) {
 		return nil, fmt.Errorf("reading configuration: %w; see docs/configuration.md, or let precept demo make one",
 			err)
 	}
-	c := &config{Listen: "127.0.0.1:8480", PrivateListen: "127.0.0.1:8481", Store: storeConfig{Kind: boltStore},
+	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen, Store: storeConfig{Kind: boltStore},
 		Timeouts: timeoutConfig{Shutdown: 30 * time.Second},
 		Ceiling:  ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))

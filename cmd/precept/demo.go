@@ -45,7 +45,7 @@ func demo(ctx context.Context, dir string, once bool, out *printer) (err error) 
 	if err := removeDemo(dir); err != nil {
 		return err
 	}
-	d, err := makeDemoRegion(ctx, dir, out)
+	d, err := makeDemoRegion(ctx, dir, out, defaultListen, defaultPrivateListen)
 	if err != nil {
 		return err
 	}

@@ -54,15 +54,21 @@ type demoRegion struct {
 	keys    map[string]keys.Private // by person
 	packs   map[string]*rulepacks.Pack
 	stop    func() error // ends the service
+
+	listening [2]net.Listener // public and private, until the service has them
 }
 
 // makeDemoRegion makes a region from nothing: keys, roots, packs, statements;
-// starts its service; applies everything over HTTP. Each step says what it
-// does.
-func makeDemoRegion(ctx context.Context, dir string, out io.Writer) (*demoRegion, error) {
+// starts its service, public and private, at the addresses wanted if these are
+// free; applies everything over HTTP. Each step says what it does.
+func makeDemoRegion(ctx context.Context, dir string, out io.Writer, wanted ...string) (*demoRegion, error) {
 	d := &demoRegion{dir: dir, config: filepath.Join(dir, "precept.yaml"), now: time.Now().UTC().Truncate(time.Second),
-		keys: map[string]keys.Private{}, packs: map[string]*rulepacks.Pack{}, stop: func() error { return nil }}
+		keys: map[string]keys.Private{}, packs: map[string]*rulepacks.Pack{}}
+	d.stop = d.unlisten
 	d.say = (&printer{w: out}).line
+	if err := d.listen(wanted); err != nil {
+		return nil, errors.Join(err, d.stop())
+	}
 	for _, step := range []func(context.Context) error{
 		d.makeFolder, d.makeKeys, d.makeRoots, d.makeConfig, d.makePacks,
 		d.start, d.applyPolicies, d.release, d.activate,
@@ -205,15 +211,7 @@ func (d *demoRegion) sign(name string, s statement.Statement, by ...trust.Person
 }
 
 func (d *demoRegion) makeConfig(context.Context) error {
-	address, private := "127.0.0.1:8480", "127.0.0.1:8481"
-	if !free(address) || !free(private) {
-		var err1, err2 error
-		address, err1 = freeAddress()
-		private, err2 = freeAddress()
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-	}
+	address, private := d.listening[0].Addr().String(), d.listening[1].Addr().String()
 	d.public, d.private = "http://"+address, "http://"+private
 	c := config{Region: demoRegionID, PublicURL: d.public, Listen: address, PrivateListen: private,
 		LogPrefix: "demo.precept.example", RegionKey: "keys/region.json",
@@ -238,12 +236,33 @@ func (d *demoRegion) makeConfig(context.Context) error {
 	return os.WriteFile(d.config, text, 0o600)
 }
 
-func free(address string) bool {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return false
+// listen takes the addresses that are wanted where they are free, else others, and
+// keeps them for the service.
+func (d *demoRegion) listen(wanted []string) error {
+	for i := range d.listening {
+		var l net.Listener
+		var err error
+		if i < len(wanted) {
+			l, err = net.Listen("tcp", wanted[i])
+		}
+		if l == nil {
+			l, err = listenAnywhere()
+		}
+		if err != nil {
+			return fmt.Errorf("making demo region: %w", err)
+		}
+		d.listening[i] = l
 	}
-	return l.Close() == nil
+	return nil
+}
+
+func (d *demoRegion) unlisten() (err error) {
+	for _, l := range d.listening {
+		if l != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	return err
 }
 
 // start runs the service in this process, its log in a file.
@@ -256,6 +275,7 @@ func (d *demoRegion) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	cfg.listening, d.listening = d.listening, [2]net.Listener{}
 	r, err := openRegion(ctx, cfg, log)
 	if err != nil {
 		return errors.Join(err, log.Close())

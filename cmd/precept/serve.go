@@ -146,6 +146,9 @@ func (r *region) listen() (err error) {
 	if err != nil {
 		return err
 	}
+	if r.public, r.private = r.cfg.listening[0], r.cfg.listening[1]; r.public != nil {
+		return nil
+	}
 	if r.public, err = net.Listen("tcp", r.cfg.Listen); err != nil {
 		return fmt.Errorf("listening: %w; is another precept running? set listen in the configuration", err)
 	}
