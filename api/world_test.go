@@ -116,8 +116,12 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		root := w.say(statement.PackDigest{}, w.tenantRoot(id, publisher.Digest()), "rosa@north.example")
 		roots = append(roots, engine.Root{Tenant: id, Envelope: root.Bytes(), Digest: root.Digest()})
 	}
+	node, _, err := ring.Node(t.Context())
+	w.must(err)
+	signer, err := node.Key()
+	w.must(err)
 	e, err := engine.Open(t.Context(), engine.Config{Region: "us-east", Build: "test", Log: log, Clock: now,
-		Rand: rand.Reader, Roots: roots})
+		Rand: rand.Reader, Roots: roots, Node: signer})
 	w.must(err)
 	t.Cleanup(e.Close)
 	w.start(e, change)

@@ -39,6 +39,9 @@ type Config struct {
 	Clock  func() time.Time
 	Rand   io.Reader // safe for concurrent use
 	Roots  []Root    // the tenants of this node
+	// Node is the region's own key (see keyring.Node). It signs suspensions of rules that
+	// fail again and again, and nothing else.
+	Node keys.Private
 	// Libraries are the versions of the clinical library that packs may run with,
 	// oldest first; default those of the program.
 	Libraries []*clinical.Library

@@ -121,9 +121,17 @@ func (n *node) tryOpen() error {
 	if n.log, err = audit.Open(n.Context(), c); err != nil {
 		return errors.Join(err, file.Close())
 	}
+	own, _, err := c.Ring.Node(n.Context())
+	if err != nil {
+		return err
+	}
+	signer, err := own.Key()
+	if err != nil {
+		return err
+	}
 	n.Engine, err = Open(n.Context(),
-		Config{Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader, Roots: n.roots,
-			Libraries: n.libs, Ceiling: n.top})
+		Config{Node: signer, Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader,
+			Roots: n.roots, Libraries: n.libs, Ceiling: n.top})
 	if err != nil {
 		n.close()
 	}

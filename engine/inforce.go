@@ -33,7 +33,7 @@ type inForce struct {
 // fold rebuilds what is in force from the tenant's release log. It is how a node
 // starts, and nothing else is kept of it.
 func (e *Engine) fold(ctx context.Context, l *served) (*inForce, error) {
-	trust, err := signing.NewState(statement.Tenant(l.id), statement.Region(e.cfg.Region), l.pin)
+	trust, err := signing.NewState(statement.Tenant(l.id), statement.Region(e.cfg.Region), l.pin, e.cfg.Node.Public())
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package signing
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/precept-cds/precept/signing/keys"
 	"github.com/precept-cds/precept/signing/statement"
@@ -15,7 +16,7 @@ func (e entry) suspension(p statement.Suspension) (*State, error) {
 	if err := e.ours(p.Tenant, p.Region); err != nil {
 		return nil, err
 	}
-	if err := e.maySuspend(); err != nil {
+	if err := e.maySuspend(p); err != nil {
 		return nil, err
 	}
 	if _, ok := s.packs[p.Pack]; !ok {
@@ -27,12 +28,60 @@ func (e entry) suspension(p statement.Suspension) (*State, error) {
 	return e.suspend(OpenSuspension{Digest: e.digest, Pack: p.Pack, Rule: p.Rule})
 }
 
+// SuspendByNode makes the suspension of a rule, or with an empty rule of a whole pack, by
+// the node whose key this is. It passes [State.Check] on s at this time. Reason is shown to
+// the tenant's people and kept for good: constant words, nothing of any call.
+//
+// A node that suspends again after a person lifted its suspension says so in other bytes,
+// with a later second if need be: who kept the old ones cannot replay them. What is out of
+// service already is [ErrSequence]: there is nothing to do. A key that is none of the
+// region's is [ErrUntrustedSigner].
+func (s *State) SuspendByNode(node keys.Private, pack statement.Pack, rule, reason string,
+	at time.Time) (*Envelope, error) {
+	if err := s.nodeMaySuspend(node.Public().ID(), pack, rule); err != nil {
+		return nil, fmt.Errorf("making suspension: %w", err)
+	}
+	p := statement.Suspension{Tenant: s.tenant, Region: s.region, Pack: pack, Rule: rule, Reason: reason}
+	for later := range maxClockLead / time.Second {
+		p.SuspendedAt = at.UTC().Truncate(time.Second).Add(later * time.Second)
+		payload, err := statement.Statement{Predicate: p}.Payload()
+		if err != nil {
+			return nil, err
+		}
+		if s.lifted[trust.DigestOf(payload)] {
+			continue
+		}
+		b, err := Sign(payload, node)
+		if err != nil {
+			return nil, err
+		}
+		return NewEnvelope(b)
+	}
+	return nil, fmt.Errorf("making suspension: %w: as many as there are seconds were lifted just now; try later",
+		ErrSequence)
+}
+
+// nodeMaySuspend accepts a key of the region for what is in service. Two nodes that see the
+// same rule fail suspend it once, and one resumption lifts that.
+func (s *State) nodeMaySuspend(key keys.ID, pack statement.Pack, rule string) error {
+	if _, ok := s.nodes[key]; !ok {
+		return fmt.Errorf("%w: key %s is none of the region's", ErrUntrustedSigner, key)
+	}
+	if s.outOfService(keyTarget(key)) {
+		return fmt.Errorf("%w: node key %s; use another key", ErrRevoked, key)
+	}
+	if s.Suspended(pack, rule) {
+		return fmt.Errorf("%w: out of service already", ErrSequence)
+	}
+	return nil
+}
+
 // maySuspend accepts a node's own key, alone, or one remover.
-func (e entry) maySuspend() error {
+func (e entry) maySuspend(p statement.Suspension) error {
 	if b := e.env.bundles[0]; len(e.env.bundles) == 1 {
 		if key, ok := e.state.nodes[b.key]; ok {
-			if e.state.outOfService(keyTarget(b.key)) {
-				return fmt.Errorf("%w: node key %s; use another key", ErrRevoked, b.key)
+			if err := e.state.nodeMaySuspend(b.key, p.Pack, p.Rule); err != nil {
+				return err
 			}
 			return b.Verify(key)
 		}

@@ -125,12 +125,21 @@ func (r *region) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	node, _, err := ring.Node(ctx) // durable since the log is open
+	if err != nil {
+		return err
+	}
+	signer, err := node.Key()
+	if err != nil {
+		return err
+	}
 	roots, err := cfg.roots()
 	if err != nil {
 		return err
 	}
 	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now,
-		Rand: rand.Reader, Roots: roots, Ceiling: cfg.Ceiling.limits(), Elsewhere: cfg.foreign()}); err != nil {
+		Rand: rand.Reader, Roots: roots, Node: signer, Ceiling: cfg.Ceiling.limits(),
+		Elsewhere: cfg.foreign()}); err != nil {
 		return err
 	}
 	return r.listen()

@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/precept-cds/precept/signing/keys"
 )
 
 const nameNode = "node/1"
@@ -15,7 +17,7 @@ const nameNode = "node/1"
 // algEd25519 is the algorithm byte of golang.org/x/mod/sumdb/note.
 const algEd25519 = 1
 
-// Node is the key with which a region signs the heads of its logs.
+// Node is the key with which a region signs the heads of its logs, and suspensions.
 type Node struct {
 	public ed25519.PublicKey
 	seed   [ed25519.SeedSize]byte
@@ -82,6 +84,16 @@ func (n *Node) Signer(name string) (note.Signer, error) {
 		return nil, fmt.Errorf("naming node key: %w", err)
 	}
 	return s, nil
+}
+
+// Key is the same key for signing statements. What is signed then begins with another label than a note does, so
+// that neither can be shown as the other.
+func (n *Node) Key() (keys.Private, error) {
+	key, err := keys.NewPrivate(ed25519.NewKeyFromSeed(n.seed[:]))
+	if err != nil {
+		return keys.Private{}, fmt.Errorf("naming node key: %w", err)
+	}
+	return key, nil
 }
 
 // Verifier checks notes that [Node.Signer] signed under the same name, with nothing but the public key.

@@ -89,12 +89,12 @@ func Generate(alg Algorithm, rand io.Reader) (Private, error) {
 		}
 		switch alg {
 		case Ed25519:
-			return newPrivate(ed25519.NewKeyFromSeed(raw[:]))
+			return NewPrivate(ed25519.NewKeyFromSeed(raw[:]))
 		case ECDSAP256:
 			// A value outside the curve's order is drawn again, so that the key is
 			// uniform; this happens about once in 2^32 keys.
 			if key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw[:]); err == nil {
-				return newPrivate(key)
+				return NewPrivate(key)
 			}
 		default:
 			return Private{}, fmt.Errorf("algorithm %q: %w; use %s or %s", alg, ErrUnsupported, Ed25519, ECDSAP256)
@@ -118,10 +118,12 @@ func ParsePrivate(text []byte) (Private, error) {
 	if !ok {
 		return Private{}, fmt.Errorf("reading private key: %w; use an Ed25519 or P-256 key", ErrUnsupported)
 	}
-	return newPrivate(signer)
+	return NewPrivate(signer)
 }
 
-func newPrivate(signer crypto.Signer) (Private, error) {
+// NewPrivate returns a key that is held elsewhere, as in a key ring. The errors are those
+// of [ParsePrivate].
+func NewPrivate(signer crypto.Signer) (Private, error) {
 	public, err := newPublic(signer.Public())
 	if err != nil {
 		return Private{}, err
