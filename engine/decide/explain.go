@@ -81,6 +81,8 @@ func cutText(in *decision.Inputs, f *decision.Finding) string {
 		return "the time for the whole call was used up"
 	case decision.CutLimit:
 		return "the rule used up its own time"
+	case decision.CutRanOn:
+		return "the rule did not end when its time was used up, and was left behind"
 	case decision.CutNotRun:
 		for _, p := range in.Release.Packs {
 			if strings.HasPrefix(f.Rule, p.Name+"/") {

@@ -61,7 +61,7 @@ func BenchmarkDecideStandard(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := snapshot.Decide(b.Context(), in, req, 0); err != nil {
+		if _, err := snapshot.Decide(b.Context(), in, req, decide.Times{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -168,7 +168,7 @@ func confirmCuts(suspended, recorded []decision.Cut) error {
 		switch c.Cause {
 		case decision.CutSuspension:
 			claimed = append(claimed, c)
-		case decision.CutDeadline, decision.CutLimit:
+		case decision.CutDeadline, decision.CutLimit, decision.CutRanOn:
 		default:
 			return fmt.Errorf("%w: nothing is cut because of %q", ErrNotLive, c.Cause)
 		}

@@ -367,7 +367,7 @@ func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Decide(ctx, in, req, 0)
+	d, err := s.Decide(ctx, in, req, Times{})
 	if err == nil && ctx.Err() != nil { // what was cut by that says nothing
 		return nil, fmt.Errorf("deciding: %w", ctx.Err())
 	}

@@ -141,7 +141,7 @@ func BenchmarkDecideEncodeStandard(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		d, err := snapshot.Decide(b.Context(), in, req, 0)
+		d, err := snapshot.Decide(b.Context(), in, req, decide.Times{})
 		if err != nil {
 			b.Fatal(err)
 		}

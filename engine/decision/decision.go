@@ -189,6 +189,7 @@ type CutReason string
 const (
 	CutDeadline   CutReason = "deadline"   // the call's time was used up
 	CutLimit      CutReason = "limit"      // the rule used up its own time
+	CutRanOn      CutReason = "ran-on"     // the rule went on after its time, and was left behind
 	CutSuspension CutReason = "suspension" // the rule, or its pack, is out of service
 	CutNotRun     CutReason = "not-run"    // the node could not run its pack
 )

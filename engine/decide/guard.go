@@ -1,0 +1,283 @@
+package decide
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decision"
+)
+
+// Times bound a decision by the clock, beside the deadline of its context. The
+// zero value bounds nothing, as in a replay.
+type Times struct {
+	// Rule is the time of one rule on one subject.
+	Rule time.Duration
+	// Grace is what an evaluation has to end in once it was told to; default
+	// [DefaultGrace]. The evaluator looks whether it was told between two
+	// expressions only, so within one it may go on for any time.
+	Grace time.Duration
+	// Moved ends the decision with [ErrMoved] when it is closed.
+	Moved <-chan struct{}
+	// Left is told of each evaluation that did not end in its grace and was left
+	// behind: the decision went on without it, and it still has a core, as a goroutine
+	// cannot be ended from outside. What it returns is called when the evaluation
+	// ended after all. Rule is empty if the answer was being composed. May be nil.
+	Left func(rule string) (ended func())
+}
+
+// DefaultGrace is what an evaluation that was told to end has to end in.
+const DefaultGrace = 100 * time.Millisecond
+
+// ErrMoved says that what a decision rests on is no longer in force.
+var ErrMoved = errors.New("what is in force has changed meanwhile")
+
+// maxLeft bounds how many pairs one decision leaves behind before the rest of its
+// pairs is cut: who wrote one such rule may have written many.
+const maxLeft = 2
+
+// look is how often a decision under way is looked at. Most are done before.
+const look = 5 * time.Millisecond
+
+// run is a goroutine that asks the pairs of a decision one after the other and then
+// composes the answer, unless it is left behind: then another goes on from the next
+// pair. What both can reach they change only under the lock of the evaluation, while
+// they are in charge.
+type run struct {
+	e       *evaluation
+	pairs   []pair            // about a chart of its own
+	session *clinical.Session // likewise
+	from    int
+	begun   time.Time
+	at      atomic.Int64 // the pair under way; -1 for none
+	since   atomic.Int64 // when it began, in nanoseconds after begun
+	stop    atomic.Int64 // pairs below this one are to end
+	ended   chan ending
+	left    func() // of one that was left behind, under the lock of e
+}
+
+// ending is how a run ended.
+type ending struct {
+	err      error
+	panicked *panicked
+}
+
+// start puts a run in charge of the pairs from one on.
+func (e *evaluation) start(c *chart.Chart, pairs []pair, from int) *run {
+	r := &run{e: e, pairs: pairs, session: e.snapshot.sessions.Start(c, e.in.Language), from: from,
+		begun: time.Now(), ended: make(chan ending, 1)}
+	r.at.Store(-1)
+	e.run = r
+	return r
+}
+
+// guard has a run do its work and ends what takes too long.
+func (e *evaluation) guard(ctx context.Context, r *run) error {
+	if ctx.Done() == nil && e.times.Rule == 0 && e.times.Moved == nil {
+		return r.work(ctx)
+	}
+	go r.do(ctx)
+	var (
+		late, moved = ctx.Done(), e.times.Moved
+		told        time.Time // when everything was told to end
+		again       = time.NewTimer(look)
+	)
+	defer again.Stop()
+	for {
+		select {
+		case end := <-r.ended:
+			if end.panicked != nil {
+				panic(end.panicked)
+			}
+			return end.err
+		case <-late:
+			late = nil
+		case <-moved:
+			moved = nil
+			e.moved.Store(true)
+		case <-again.C:
+			again.Reset(look)
+		}
+		now := time.Now()
+		if told.IsZero() && (late == nil || moved == nil && e.times.Moved != nil) {
+			told = now
+			r.stop.Store(math.MaxInt64)
+		}
+		i, over := r.overdue(now, told)
+		switch grace := cmp.Or(e.times.Grace, DefaultGrace); {
+		case over < grace:
+		case i < 0:
+			return e.giveUp(r)
+		default:
+			var err error
+			if r, err = e.leave(ctx, r, i, !told.IsZero()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// overdue tells a pair that has used up its time to end. It returns the pair under
+// way, -1 while the answer is composed, and how long ago that was told to end.
+func (r *run) overdue(now, told time.Time) (i int64, by time.Duration) {
+	i = r.at.Load()
+	if i >= 0 && r.e.times.Rule > 0 {
+		if by = now.Sub(r.begun) - time.Duration(r.since.Load()) - r.e.times.Rule; by >= 0 && told.IsZero() {
+			r.stop.Store(i + 1)
+		}
+	}
+	if !told.IsZero() {
+		by = max(by, now.Sub(told))
+	}
+	return i, by
+}
+
+// leave goes on without the run whose pair i does not end, unless it just did. The
+// pair is cut, and with it what else would ask the same rule.
+func (e *evaluation) leave(ctx context.Context, r *run, i int64, told bool) (*run, error) {
+	e.mu.Lock()
+	if int64(len(e.settled)) > i {
+		e.mu.Unlock()
+		return r, nil
+	}
+	rule := r.pairs[i].ruleOf().ID
+	e.abandon(r, rule)
+	e.left = append(e.left, rule)
+	e.settle(&r.pairs[i], answer{}, decision.CutRanOn)
+	e.mu.Unlock()
+	c, err := e.snapshot.chart(e.in, e.req, e.service) // r may be reading the one it has
+	if err != nil {
+		return nil, err
+	}
+	pairs, _ := e.pairs(c)
+	e.mu.Lock()
+	next := e.start(c, pairs, int(i)+1)
+	e.mu.Unlock()
+	if told || len(e.left) >= maxLeft {
+		next.stop.Store(math.MaxInt64)
+	}
+	go next.do(ctx)
+	return next, nil
+}
+
+// giveUp ends a decision whose answer cannot be composed in time.
+func (e *evaluation) giveUp(r *run) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.abandon(r, "")
+	return fmt.Errorf("composing the answer: %w", context.DeadlineExceeded)
+}
+
+// abandon takes a run out of charge. The evaluation is locked.
+func (e *evaluation) abandon(r *run, rule string) {
+	e.run, r.left = nil, func() {}
+	if e.times.Left != nil {
+		r.left = e.times.Left(rule)
+	}
+}
+
+// do is work in a goroutine of its own.
+func (r *run) do(ctx context.Context) {
+	var end ending
+	defer func() {
+		if p := recover(); p != nil {
+			end.panicked = describe(p)
+		}
+		r.e.mu.Lock()
+		defer r.e.mu.Unlock()
+		if r.left != nil {
+			r.left()
+		}
+		r.ended <- end
+	}()
+	end.err = r.work(ctx)
+}
+
+// work asks the pairs and composes the answer.
+func (r *run) work(ctx context.Context) error {
+	e := r.e
+	for i := r.from; i < len(r.pairs); i++ {
+		p := &r.pairs[i]
+		a, cause := r.ask(ctx, i, p)
+		if !r.settle(p, a, cause) {
+			return nil
+		}
+	}
+	e.snapshot.sessions.End(r.session)
+	if e.moved.Load() {
+		return ErrMoved
+	}
+	return e.finish()
+}
+
+// settle notes what came of a pair, unless the run is no longer in charge.
+func (r *run) settle(p *pair, a answer, cause decision.CutReason) bool {
+	r.e.mu.Lock()
+	defer r.e.mu.Unlock()
+	if r.e.run != r {
+		return false
+	}
+	r.e.settle(p, a, cause)
+	r.at.Store(-1)
+	return true
+}
+
+// ask evaluates one pair unless it is cut. What could not be finished is cut, never
+// half an answer.
+func (r *run) ask(ctx context.Context, i int, p *pair) (answer, decision.CutReason) {
+	if cause := r.e.cut(p); cause != "" {
+		return answer{}, cause
+	}
+	if r.stop.Load() > int64(i) || ctx.Err() != nil {
+		return answer{}, decision.CutDeadline
+	}
+	r.since.Store(int64(time.Since(r.begun)))
+	r.at.Store(int64(i))
+	a := p.pack.program.ask(ctx, p.rule, r.session, p.pack.bound, p.subject, pairCancel{r, int64(i)})
+	switch {
+	case !a.cut:
+		return a, ""
+	case r.stop.Load() == math.MaxInt64 || ctx.Err() != nil:
+		return answer{}, decision.CutDeadline
+	default:
+		return answer{}, decision.CutLimit
+	}
+}
+
+// pairCancel is how the evaluator asks whether a pair is to end.
+type pairCancel struct {
+	run *run
+	i   int64
+}
+
+// Cancel is for nobody: it is the run that is told.
+func (pairCancel) Cancel() {}
+
+// Cancelled reports whether to end.
+func (c pairCancel) Cancelled() bool { return c.run.stop.Load() > c.i }
+
+// panicked is a panic on its way from one goroutine to another. Its text holds no
+// value of the chart.
+type panicked struct{ text string }
+
+func describe(p any) *panicked {
+	text := fmt.Sprintf("%T", p)
+	if err, ok := p.(runtime.Error); ok {
+		text += ": " + err.Error()
+	}
+	return &panicked{text + "\n" + string(debug.Stack())}
+}
+
+// Error returns the type of what was panicked with and the stack.
+func (p *panicked) Error() string { return p.text }
+
+// RuntimeError marks it as one whose text can be logged.
+func (*panicked) RuntimeError() {}
