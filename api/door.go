@@ -81,7 +81,7 @@ func (s *Server) admitEHR(x *exchange) error {
 		return err
 	}
 	x.policy, x.token = policy, t.digest()
-	x.caller = engine.Caller{Tenant: id, Client: client.client.ID}
+	x.caller = engine.Caller{Tenant: id, Client: client.client.ID, Since: x.began}
 	return nil
 }
 

@@ -83,6 +83,17 @@ func (m *metrics) dropped(lines func() int64) {
 		func() float64 { return float64(lines()) }))
 }
 
+// overruns shows the evaluations that did not end when they were told to.
+func (m *metrics) overruns(counts func() (running int, total int64)) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_overruns",
+			Help: "Evaluations of rules that did not end when their time was used up, and still run."},
+			func() float64 { running, _ := counts(); return float64(running) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "precept_overruns_total",
+			Help: "Evaluations of rules that did not end when their time was used up."},
+			func() float64 { _, total := counts(); return float64(total) }))
+}
+
 // connections shows how many connections a listener has.
 func (m *metrics) connections(listener string, counts func() (strangers, proven int)) {
 	for _, known := range []bool{false, true} {

@@ -128,6 +128,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(),
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
 	s.shares, s.statementShares = newShares(0), newShares(statementShare)
+	s.metrics.overruns(e.Overruns)
 	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse)
 	if cfg.LogDropped != nil {
 		s.metrics.dropped(cfg.LogDropped)

@@ -17,6 +17,9 @@ type Caller struct {
 	Client  string         // id of a registered EHR, or
 	Person  trust.PersonID // a person of the tenant's trust root
 	Purpose string         // why a person looks at records, recorded with the access
+	// Since is when the request began to come in: its deadline runs from then. Zero is
+	// now.
+	Since time.Time
 }
 
 // What the verbs of the engine refuse, one sentinel per fact.

@@ -42,13 +42,15 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 		return nil, fmt.Errorf("calling service: %w", ErrBusy)
 	}
 	defer l.calls.Add(-1)
+	ctx, stop := e.within(ctx, c, st)
+	defer stop()
 	defer func() {
 		if p := recover(); p != nil { // the door answers it; that the call failed is recorded first
 			_ = e.refused(ctx, c, service, len(body), errPanicked)
 			panic(p)
 		}
 	}()
-	in, req, err := e.inputs(st, c, service, body, now)
+	in, req, err := e.inputs(l, st, c, service, body, now)
 	if err != nil {
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
@@ -57,8 +59,14 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	if a != nil || err != nil {
 		return a, err
 	}
-	d, err := e.decideLive(ctx, st, in, req)
-	if err != nil {
+	d, err := e.decideLive(ctx, l, st, in, req)
+	switch {
+	case errors.Is(err, decide.ErrMoved):
+		return nil, fmt.Errorf("%w: %w", audit.ErrMoved, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		e.late(c, service, len(body))
+		return nil, err
+	case err != nil:
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
 	a, err = e.record(ctx, st, in, req, d, call, before)
@@ -71,7 +79,7 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 var errPanicked = errors.New("deciding failed")
 
 // inputs puts together everything the decision will depend on.
-func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte,
+func (e *Engine) inputs(l *served, st *inForce, c Caller, service string, body []byte,
 	now time.Time) (*decision.Inputs, *chart.Request, error) {
 	client, ok := st.policy.Client(c.Client)
 	if !ok {
@@ -106,7 +114,7 @@ func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte,
 		Language: st.policy.Language,
 		Engine:   decision.Engine{Build: e.cfg.Build, OPA: decide.OPAVersion, Library: e.materials.Newest().Version()},
 		Release:  st.snapshot.Release(), Policy: st.snapshot.Policy(), Service: service, Hook: req.Hook,
-		Client: client.ID, Dialect: string(client.Dialect), Cut: st.withheld, Request: req.Body,
+		Client: client.ID, Dialect: string(client.Dialect), Cut: l.without(st.withheld), Request: req.Body,
 	}, req, nil
 }
 
@@ -114,14 +122,27 @@ func (e *Engine) inputs(st *inForce, c Caller, service string, body []byte,
 // would say nothing and read as "no finding".
 func ordering(hook string) bool { return hook == "order-sign" || hook == "order-select" }
 
-// decideLive decides within the tenant's deadline. What was cut goes into the
-// inputs, so that a replay cuts the same. A client that goes away changes
-// nothing: when it tries again, it gets this very decision.
-func (e *Engine) decideLive(ctx context.Context, st *inForce, in *decision.Inputs,
+// within bounds a call by the tenant's deadline, which runs from the first byte of the
+// request to the durable record. A client that goes away changes nothing: when it
+// tries again, it gets this very decision.
+func (e *Engine) within(ctx context.Context, c Caller, st *inForce) (context.Context, context.CancelFunc) {
+	left := st.policy.Limits.Deadline()
+	if !c.Since.IsZero() {
+		left -= e.cfg.Clock().Sub(c.Since)
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), left)
+}
+
+// decideLive decides in three quarters of the time that is left: the rest is for
+// composing and recording. What was cut goes into the inputs, so that a replay cuts the
+// same.
+func (e *Engine) decideLive(ctx context.Context, l *served, st *inForce, in *decision.Inputs,
 	req *chart.Request) (*decision.Decision, error) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), st.policy.Limits.Deadline())
+	end, _ := ctx.Deadline()
+	ctx, stop := context.WithTimeout(ctx, time.Until(end)*3/4)
 	defer stop()
-	d, err := st.snapshot.Decide(ctx, in, req, st.policy.Limits.RuleTime())
+	d, err := st.snapshot.Decide(ctx, in, req, decide.Times{Rule: st.policy.Limits.RuleTime(), Moved: st.gone,
+		Left: func(rule string) func() { return e.watchdog.left(l, rule) }})
 	if err != nil {
 		return nil, err
 	}
@@ -129,8 +150,16 @@ func (e *Engine) decideLive(ctx context.Context, st *inForce, in *decision.Input
 	return d, nil
 }
 
-// record makes the decision durable and only then returns the answer. A client
-// that has gone away does not stop its record.
+// without adds the rules that this node does not ask to those out of service.
+func (l *served) without(withheld []decision.Cut) []decision.Cut {
+	here := l.withheld.Load()
+	if here == nil || len(*here) == 0 {
+		return withheld
+	}
+	return append(slices.Clip(withheld), *here...)
+}
+
+// record makes the decision durable and only then returns the answer.
 func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, req *chart.Request,
 	d *decision.Decision, call []byte, before audit.RecordID) (*Answer, error) {
 	body, err := decision.Encode(in, d)
@@ -144,7 +173,7 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 		Body: body, Indexed: ofDecision(client, req, d, call), Replaces: before,
 	}
 	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards}
-	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), entry)
+	receipt, err := e.cfg.Log.Append(ctx, entry)
 	if err != nil {
 		return nil, fmt.Errorf("recording decision: %w", err)
 	}
@@ -162,9 +191,6 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 // A look-up is not believed: what it leads to has to be of this very call.
 func (e *Engine) again(ctx context.Context, st *inForce, in *decision.Inputs, call []byte) (
 	a *Answer, found audit.RecordID, err error) {
-	// A client that goes away changes nothing; a store that hangs must not hold the call.
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), st.policy.Limits.Deadline())
-	defer stop()
 	found, err = e.cfg.Log.ByIdem(ctx, in.Tenant, call)
 	if errors.Is(err, audit.ErrNotFound) {
 		return nil, "", nil

@@ -25,6 +25,7 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing/keys"
 	"github.com/precept-cds/precept/signing/trust"
@@ -53,6 +54,12 @@ type Config struct {
 	// Poll is how often the node looks for statements of other nodes, in case it was
 	// not told of them; default one second.
 	Poll time.Duration
+	// Overruns is how many rules may run on that cannot be ended, before the node is not
+	// ready and asks to be restarted; default none.
+	Overruns int
+	// Restart asks for the process to be restarted when the calls under way have been
+	// answered; it returns at once. Nil if nobody can: the node is not ready, then.
+	Restart func(reason string)
 	// Elsewhere names tenants that live in other regions, so that a call that
 	// went astray is told so. It may be empty.
 	Elsewhere map[tenant.ID]tenant.Region
@@ -73,6 +80,7 @@ type Engine struct {
 	tenants   map[tenant.ID]*served // not changed after Open
 	uploads   sync.Mutex            // held while an uploaded pack is unpacked and tried
 	unfollow  func()
+	watchdog  *watchdog
 	refusals  refusals
 }
 
@@ -86,13 +94,16 @@ type served struct {
 	now   atomic.Pointer[inForce]
 	lag   atomic.Pointer[error] // why the node could not keep up with the release log
 	calls atomic.Int64          // under way
+	// withheld are the rules that this node does not ask for the time being.
+	withheld atomic.Pointer[[]decision.Cut]
 }
 
 // Open folds the release log of every tenant and gets their packs ready. A
 // tenant whose log is empty starts with its trust root. Close ends it.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
-	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{}}
+	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{},
+		watchdog: newWatchdog()}
 	for id, home := range cfg.Elsewhere {
 		if home == cfg.Region {
 			return nil, fmt.Errorf("opening tenant %s: it lives in this region, so it needs a trust root", id)
@@ -141,8 +152,8 @@ func (e *Engine) Tenants() []tenant.ID {
 	return ids
 }
 
-// Ready is nil while records can be taken.
-func (e *Engine) Ready() error { return e.cfg.Log.Err() }
+// Ready is nil while records can be taken and the node is not about to restart.
+func (e *Engine) Ready() error { return errors.Join(e.cfg.Log.Err(), e.watchdog.err()) }
 
 // current returns what is in force for a tenant now, after asking whether the tenant
 // lives here.
@@ -201,13 +212,13 @@ func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
 
 // Unready says, for each tenant that cannot be served as its statements say, why:
 // its policy cannot be read, packs in force cannot be run here, or the node could
-// not keep up with the release log.
+// not keep up with the release log, or not log that a rule is out of service.
 func (e *Engine) Unready() map[tenant.ID]error {
-	m := map[tenant.ID]error{}
+	m := e.watchdog.failures()
 	for id, l := range e.tenants {
 		st := l.now.Load()
 		if st.why != nil {
-			m[id] = st.why
+			m[id] = errors.Join(m[id], st.why)
 		}
 		if lag := l.lag.Load(); lag != nil {
 			m[id] = errors.Join(m[id], *lag)

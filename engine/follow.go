@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/precept-cds/precept/engine/audit"
@@ -29,9 +30,9 @@ func (e *Engine) follow() {
 			e.keepUp(ctx, l)
 		}
 	})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	var both sync.WaitGroup
+	both.Go(func() { e.watch(ctx) })
+	both.Go(func() {
 		tick := time.NewTicker(e.cfg.Poll)
 		defer tick.Stop()
 		for {
@@ -43,11 +44,11 @@ func (e *Engine) follow() {
 				e.recordRefusals(ctx, false)
 			}
 		}
-	}()
+	})
 	e.unfollow = func() {
 		cancel()
 		unwatch()
-		<-ended
+		both.Wait()
 	}
 }
 
@@ -103,10 +104,13 @@ func (e *Engine) catchUp(ctx context.Context, l *served) (*inForce, error) {
 func (l *served) put(st *inForce) *inForce {
 	for {
 		now := l.now.Load()
-		if now != nil && now.trust.Size() > st.trust.Size() {
+		if now == st || now != nil && now.trust.Size() > st.trust.Size() {
 			return now
 		}
 		if l.now.CompareAndSwap(now, st) {
+			if now != nil {
+				close(now.gone)
+			}
 			return st
 		}
 	}

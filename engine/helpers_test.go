@@ -58,6 +58,7 @@ type node struct {
 	mark  bool                          // keep a high-water mark
 	libs  []*clinical.Library           // if not those of the program
 	top   tenant.Limits                 // the operator's ceiling
+	again func(reason string)           // restarts
 	store audit.Store
 	log   *audit.Log
 }
@@ -131,7 +132,7 @@ func (n *node) tryOpen() error {
 	}
 	n.Engine, err = Open(n.Context(),
 		Config{Node: signer, Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader,
-			Roots: n.roots, Libraries: n.libs, Ceiling: n.top})
+			Roots: n.roots, Libraries: n.libs, Ceiling: n.top, Restart: n.again})
 	if err != nil {
 		n.close()
 	}

@@ -28,6 +28,7 @@ type inForce struct {
 	broken   []*decide.NotRunnable // packs in force that cannot be run here, sorted by name
 	until    time.Time             // when an activation ends by itself; zero for never
 	why      error                 // why there is no snapshot although there is a policy
+	gone     chan struct{}         // closed when something newer is in force
 }
 
 // fold rebuilds what is in force from the tenant's release log. It is how a node
@@ -49,7 +50,7 @@ func (e *Engine) fold(ctx context.Context, l *served) (*inForce, error) {
 // pure but for reading packs by their digests; the error is that of the store, or
 // of ctx.
 func (e *Engine) prepare(ctx context.Context, trust *signing.State) (*inForce, error) {
-	st := &inForce{trust: trust}
+	st := &inForce{trust: trust, gone: make(chan struct{})}
 	pol, ok := trust.Policy()
 	if !ok {
 		return st, nil

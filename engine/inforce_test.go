@@ -170,7 +170,7 @@ func TestStatusAndFoldSurviveRestart(t *testing.T) {
 func newInputs(t testing.TB, n *node, id tenant.ID, body []byte) *decision.Inputs {
 	t.Helper()
 	st := n.tenants[id].now.Load()
-	in, _, err := n.inputs(st, ehr(id), "orders", body, n.clock.now())
+	in, _, err := n.inputs(n.tenants[id], st, ehr(id), "orders", body, n.clock.now())
 	decidetest.Must(t, err)
 	in.RecordID = decidetest.RecordID
 	return in

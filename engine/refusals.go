@@ -142,6 +142,12 @@ func (e *Engine) busy(c Caller, service string, size int) {
 	e.refusals.own(c, Refusal{Service: service, Code: refusalCode(ErrBusy), Bytes: int64(size)}, e.now(), 0)
 }
 
+// late counts a call whose time was used up: to record it would take more of it.
+func (e *Engine) late(c Caller, service string, size int) {
+	r := Refusal{Service: service, Code: refusalCode(context.DeadlineExceeded), Bytes: int64(size)}
+	e.refusals.own(c, r, e.now(), 0)
+}
+
 // refused records why a call got no decision, and returns the reason. If
 // even that cannot be recorded, that is the error: nothing unrecorded leaves.
 func (e *Engine) refused(ctx context.Context, c Caller, service string, size int, why error) error {
@@ -165,7 +171,7 @@ func refusalCode(err error) string {
 		{chart.ErrShape, "shape"},
 		{ErrUnknownService, "unknown-service"}, {decide.ErrHook, "hook"}, {ErrNotReady, "not-ready"},
 		{ErrForbidden, "forbidden"}, {ErrBusy, "busy"}, {tenant.ErrResidency, "residency"},
-		{cdshooks.ErrCard, "card"}, {cdshooks.ErrFeedback, "feedback"},
+		{cdshooks.ErrCard, "card"}, {cdshooks.ErrFeedback, "feedback"}, {context.DeadlineExceeded, "deadline"},
 	} {
 		if errors.Is(err, known.is) {
 			return known.code

@@ -51,6 +51,8 @@ type config struct {
 	Ceiling ceilingConfig `yaml:"ceiling"`
 	// What callers may take of this node.
 	Limits limitConfig `yaml:"limits"`
+	// Rules that may run on although their time is used up, before the node restarts.
+	Overruns int `yaml:"overruns"`
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
 
@@ -138,8 +140,8 @@ func readConfig(path string) (*config, error) {
 			err)
 	}
 	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen, Store: storeConfig{Kind: boltStore},
-		Timeouts: timeoutConfig{Shutdown: 30 * time.Second},
-		Ceiling:  ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100}}
+		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}, Overruns: 1,
+		Ceiling: ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil {

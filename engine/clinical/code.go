@@ -64,13 +64,16 @@ type reader struct {
 	pack     *rulepacks.Pack
 	root     string // "data.packs.<pack>."
 	code     *Code
-	uses     map[place][]Use // by the Rego rule they are in
+	uses     map[place][]Use        // by the Rego rule they are in
+	compared map[*ast.Location]bool // comparisons with ==
+	locals   int                    // variables made for them
 	problems Problems
 }
 
 func newReader(pack *rulepacks.Pack) *reader {
 	return &reader{pack: pack, root: "data.packs." + pack.Manifest.Name + ".", uses: map[place][]Use{},
-		code: &Code{Modules: map[string]*ast.Module{}, pack: pack}}
+		compared: map[*ast.Location]bool{},
+		code:     &Code{Modules: map[string]*ast.Module{}, pack: pack}}
 }
 
 func (r *reader) problem(file string, line int, format string, args ...any) {
@@ -119,6 +122,7 @@ func (r *reader) modules() {
 		}
 		r.closed(file, m)
 		r.unshadowed(file, m)
+		r.equality(file, m)
 		for _, x := range m.Rules {
 			uses := r.calls(x)
 			r.uses[placeOf(x.Location)] = append(r.uses[placeOf(x.Location)], uses...)
@@ -191,7 +195,10 @@ func (r *reader) compile() {
 	r.code.Compiler = ast.NewCompiler().WithCapabilities(r.code.Library.Capabilities()).WithStrict(true)
 	if r.code.Compiler.Compile(r.code.Modules); r.code.Compiler.Failed() {
 		r.opaErrors("", r.code.Compiler.Errors)
+		return
 	}
+	r.compare()
+	r.keyed()
 }
 
 // rules checks the rules against each other and the pack's value sets, and

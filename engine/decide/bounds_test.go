@@ -104,3 +104,67 @@ func TestFactsAreAGraph(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// TestComparingDoesNotEndTheProcess holds that nested values which are compared, in
+// each way that there is, do not go as deep into the stack as they have parts.
+func TestComparingDoesNotEndTheProcess(t *testing.T) {
+	const depth = 22
+	nested := func(id, last string) decidetest.Rule {
+		r := decidetest.RuleRunsOn(id, "warning", depth)
+		before, _, _ := strings.Cut(r.Body, "both :=")
+		r.Body = before + strings.NewReplacer("$a", fmt.Sprint("a", depth), "$b", fmt.Sprint("b", depth)).Replace(last) +
+			"\n\n" + `holds := fact.greater(fhir.age({"unit": "a"}), 0) if same` + "\n\n" + decidetest.PlainCard
+		return r
+	}
+	b := decidetest.NewWith(t, []decidetest.Rule{
+		nested("compared", "same if $a == $b"),
+		nested("named", "same := x if { x := $a == $b }"),
+		nested("not-compared", "same if not $a == $b"),
+		nested("in-a-function", "alike(x, y) if x == y\n\nsame if alike($a, $b)"),
+		nested("in-a-list", "same if count([1 | some x in [$a]; x == $b]) == 1"),
+	})
+	in := b.Inputs(t, decidetest.Patient(t, "clean"))
+	snapshot, req := b.Snapshot(t, in)
+	d, err := snapshot.Decide(t.Context(), in, req, decide.Times{Rule: 10 * time.Second, Grace: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range []string{"compared", "named", "not-compared", "in-a-function", "in-a-list"} {
+		if f := decidetest.Finding(t, d, "trial/"+rule); f.Outcome == decision.NotFired {
+			t.Errorf("%s: %s", rule, f.Outcome)
+		}
+	}
+}
+
+// TestComparingIsAsInRego holds that == says what it says in Rego.
+func TestComparingIsAsInRego(t *testing.T) {
+	var rules []decidetest.Rule
+	for id, same := range map[string]string{
+		"a": "p := 1\n\nsame if p == 1",
+		"b": "p := {\"x\": [1, 2]}\n\nsame if p.x == [1, 2]",
+		"c": "p := [1, 2]\n\nsame if not p[0] == 2",
+		"d": "p := 1 if 1 == 2\n\nsame if not p == 2", // what has no value is not equal
+		"e": "p := [1, 2]\n\nsame if p[_] == 2",
+		"f": "p := [1, 2]\n\nsame if not 3 in p",
+		"g": "p := [[1], [2]]\n\nsame if { some i; p[i] == [2]; i == 1 }",
+		"h": "p := 1\n\nsame if count([x | some x in [1, 2, 3]; not x == p]) == 2",
+		"i": "p := 1\n\nsame if { every x in [1, 1] { x == p } }",
+		"j": "p := 1\n\nsame := x if { x := p == 1; x }",
+		"k": "f(x) := x\n\np := 2\n\nsame if f(p) == f(2)",
+		"l": "p := {1, 2}\n\nsame if { some x in p; x == 2; x != 1 }",
+		"m": "f(1) := 2\n\nf(x) := 3 if x == 2\n\nsame if [f(1), f(2)] == [2, 3]",
+		"n": "p if { 1 == 2 } else := 3\n\nsame if p == 3",
+		"o": "default p := 4\n\np := 5 if 1 == 2\n\nsame if p == 4",
+		"q": "p[x] := y if { some x, y in {\"a\": 1} }\n\nsame if p == {\"a\": 1}",
+	} {
+		rules = append(rules, decidetest.Rule{ID: id, Body: same +
+			"\n\n" + `holds := fact.greater(fhir.age({"unit": "a"}), 0) if same` + "\n\n" + decidetest.PlainCard})
+	}
+	b := decidetest.NewWith(t, rules)
+	d := b.Decide(t, b.Inputs(t, decidetest.Patient(t, "clean")))
+	for _, r := range rules {
+		if f := decidetest.Finding(t, d, "trial/"+r.ID); f.Outcome != decision.Fired {
+			t.Errorf("%s: %s %+v\n%s", r.ID, f.Outcome, f.Error, r.Body)
+		}
+	}
+}

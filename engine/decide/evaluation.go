@@ -155,7 +155,8 @@ func (e *evaluation) unidentified(orders []*chart.Order, came chart.Completeness
 				Text: "orders were left out of " + chart.DraftsKey + ", so no rule was asked about them"})
 	}
 	if len(f.Evidence) > 0 {
-		e.core = append(e.core, &result{Finding: &decision.Finding{Rule: decision.Unidentified, Version: e.in.Engine.Library,
+		e.core = append(e.core, &result{Finding: &decision.Finding{Rule: decision.Unidentified,
+			Version: e.in.Engine.Library,
 			Subject: decision.PatientSubject, Outcome: decision.Unknown, Severity: "info", Fact: f}})
 	}
 }

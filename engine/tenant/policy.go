@@ -76,7 +76,7 @@ const Dialect2 Dialect = "2.0"
 // Limits bound one tenant's use of a node. Zero fields take the defaults.
 type Limits struct {
 	BodyBytes   int64 `json:"bodyBytes,omitzero"`   // of a request; default 8 MiB, at most 24 MiB: a record holds it
-	DeadlineMS  int   `json:"deadlineMs,omitzero"`  // time to decide; default 400, at most 10000
+	DeadlineMS  int   `json:"deadlineMs,omitzero"`  // first byte to durable record; default 1000, at most 10000
 	RuleMS      int   `json:"ruleMs,omitzero"`      // one rule on one subject; default 100
 	Resources   int   `json:"resources,omitzero"`   // resources in one request; default 20000
 	Concurrency int   `json:"concurrency,omitzero"` // calls at once; default 64
@@ -131,7 +131,7 @@ func (l Limits) Capped(ceiling Limits) Limits {
 // Repeat is how long the same call gets its recorded answer again.
 func (l Limits) Repeat() time.Duration { return time.Duration(l.RepeatSeconds) * time.Second }
 
-// Deadline is the time a decision may take.
+// Deadline is the time a call may take, from its first byte to its durable record.
 func (l Limits) Deadline() time.Duration { return time.Duration(l.DeadlineMS) * time.Millisecond }
 
 // RuleTime is the time one rule may take on one subject.
@@ -160,7 +160,7 @@ func (p *Policy) defaults() {
 	or(&p.Zone, "UTC")
 	or(&p.Capture, CaptureFull)
 	or(&p.Limits.BodyBytes, 8<<20)
-	or(&p.Limits.DeadlineMS, 400)
+	or(&p.Limits.DeadlineMS, 1000)
 	or(&p.Limits.RuleMS, 100)
 	or(&p.Limits.Resources, 20000)
 	or(&p.Limits.Concurrency, 64)

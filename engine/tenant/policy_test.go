@@ -16,7 +16,7 @@ func TestParseDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Language != "en" || p.Zone != "UTC" || p.Limits.DeadlineMS != 400 || p.Limits.BodyBytes != 8<<20 ||
+	if p.Language != "en" || p.Zone != "UTC" || p.Limits.DeadlineMS != 1000 || p.Limits.BodyBytes != 8<<20 ||
 		p.Clients[0].Dialect != Dialect2 {
 		t.Errorf("defaults missing: %+v", p)
 	}

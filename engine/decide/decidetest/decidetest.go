@@ -116,6 +116,20 @@ var (
 	RuleLoops = Rule{ID: "a-loop", Severity: "critical", Body: loop}
 )
 
+// RuleRunsOn makes a set of two nested values of about 2^depth parts: in comparing
+// them the evaluator cannot be ended.
+func RuleRunsOn(id, severity string, depth int) Rule {
+	var b strings.Builder
+	for _, side := range []string{"a", "b"} {
+		fmt.Fprintf(&b, "%s0 := [x | some x in [1, 2]]\n\n", side)
+		for i := range depth {
+			fmt.Fprintf(&b, "%[1]s%[2]d := [x | some _ in [1, 2]; x := %[1]s%[3]d]\n\n", side, i+1, i)
+		}
+	}
+	fmt.Fprintf(&b, "both := {a%[1]d, b%[1]d}\n\n%s if count(both) == 1\n\n%s", depth, AlwaysTrue, PlainCard)
+	return Rule{ID: id, Severity: severity, Body: b.String()}
+}
+
 // baseBench holds the reference packs compiled once. Materials may be shared:
 // what is in them is named by digests.
 var baseBench struct {
@@ -236,6 +250,16 @@ func (b *Bench) Decide(t testing.TB, in *decision.Inputs) *decision.Decision {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// Snapshot returns what decides inputs, and their request as it reads it.
+func (b *Bench) Snapshot(t testing.TB, in *decision.Inputs) (*decide.Snapshot, *chart.Request) {
+	t.Helper()
+	s, err := b.Materials.Snapshot(in.Release, in.Policy)
+	Must(t, err)
+	req, err := s.Parse(in.Client, in.Request)
+	Must(t, err)
+	return s, req
 }
 
 // Must fails the test on an error.
