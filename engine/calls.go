@@ -44,6 +44,14 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	defer l.calls.Add(-1)
 	ctx, stop := e.within(ctx, c, st)
 	defer stop()
+	place := e.lane.ticket(c.Tenant)
+	defer place.leave()
+	if len(body) > heavyBody {
+		if err := place.pass(ctx); err != nil {
+			e.late(c, service, len(body))
+			return nil, fmt.Errorf("calling service: %w", err)
+		}
+	}
 	defer func() {
 		if p := recover(); p != nil { // the door answers it; that the call failed is recorded first
 			_ = e.refused(ctx, c, service, len(body), errPanicked)
@@ -59,7 +67,7 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	if a != nil || err != nil {
 		return a, err
 	}
-	d, err := e.decideLive(ctx, l, st, in, req)
+	d, err := e.decideLive(ctx, l, st, in, req, place)
 	switch {
 	case errors.Is(err, decide.ErrMoved):
 		return nil, fmt.Errorf("%w: %w", audit.ErrMoved, err)
@@ -137,11 +145,12 @@ func (e *Engine) within(ctx context.Context, c Caller, st *inForce) (context.Con
 // composing and recording. What was cut goes into the inputs, so that a replay cuts the
 // same.
 func (e *Engine) decideLive(ctx context.Context, l *served, st *inForce, in *decision.Inputs,
-	req *chart.Request) (*decision.Decision, error) {
+	req *chart.Request, place *ticket) (*decision.Decision, error) {
 	end, _ := ctx.Deadline()
 	ctx, stop := context.WithTimeout(ctx, time.Until(end)*3/4)
 	defer stop()
-	d, err := st.snapshot.Decide(ctx, in, req, decide.Times{Rule: st.policy.Limits.RuleTime(), Moved: st.gone,
+	d, err := st.snapshot.Decide(ctx, in, req, decide.Times{Rule: st.policy.Limits.RuleTime(),
+		Moved: st.gone, Yield: place.pass,
 		Left: func(rule string) func() { return e.watchdog.left(l, rule) }})
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,7 @@ type Engine struct {
 	uploads   sync.Mutex            // held while an uploaded pack is unpacked and tried
 	unfollow  func()
 	watchdog  *watchdog
+	lane      *lane
 	refusals  refusals
 }
 
@@ -103,7 +105,7 @@ type served struct {
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{},
-		watchdog: newWatchdog()}
+		watchdog: newWatchdog(), lane: newLane(runtime.GOMAXPROCS(0) - 1)}
 	for id, home := range cfg.Elsewhere {
 		if home == cfg.Region {
 			return nil, fmt.Errorf("opening tenant %s: it lives in this region, so it needs a trust root", id)

@@ -25,6 +25,10 @@ type Times struct {
 	// [DefaultGrace]. The evaluator looks whether it was told between two
 	// expressions only, so within one it may go on for any time.
 	Grace time.Duration
+	// Yield is called, in between two expressions, about every five milliseconds of a
+	// decision. It returns when the decision may go on; the time of the rule stands
+	// still meanwhile. May be nil.
+	Yield func(context.Context) error
 	// Moved ends the decision with [ErrMoved] when it is closed.
 	Moved <-chan struct{}
 	// Left is told of each evaluation that did not end in its grace and was left
@@ -60,6 +64,8 @@ type run struct {
 	at      atomic.Int64 // the pair under way; -1 for none
 	since   atomic.Int64 // when it began, in nanoseconds after begun
 	stop    atomic.Int64 // pairs below this one are to end
+	yield   atomic.Bool  // asks the run to let others go first
+	waits   atomic.Bool  // it does
 	ended   chan ending
 	left    func() // of one that was left behind, under the lock of e
 }
@@ -111,6 +117,9 @@ func (e *evaluation) guard(ctx context.Context, r *run) error {
 			told = now
 			r.stop.Store(math.MaxInt64)
 		}
+		if e.times.Yield != nil && !r.waits.Load() {
+			r.yield.Store(true)
+		}
 		i, over := r.overdue(now, told)
 		switch grace := cmp.Or(e.times.Grace, DefaultGrace); {
 		case over < grace:
@@ -129,7 +138,7 @@ func (e *evaluation) guard(ctx context.Context, r *run) error {
 // way, -1 while the answer is composed, and how long ago that was told to end.
 func (r *run) overdue(now, told time.Time) (i int64, by time.Duration) {
 	i = r.at.Load()
-	if i >= 0 && r.e.times.Rule > 0 {
+	if i >= 0 && r.e.times.Rule > 0 && !r.waits.Load() {
 		if by = now.Sub(r.begun) - time.Duration(r.since.Load()) - r.e.times.Rule; by >= 0 && told.IsZero() {
 			r.stop.Store(i + 1)
 		}
@@ -241,7 +250,7 @@ func (r *run) ask(ctx context.Context, i int, p *pair) (answer, decision.CutReas
 	}
 	r.since.Store(int64(time.Since(r.begun)))
 	r.at.Store(int64(i))
-	a := p.pack.program.ask(ctx, p.rule, r.session, p.pack.bound, p.subject, pairCancel{r, int64(i)})
+	a := p.pack.program.ask(ctx, p.rule, r.session, p.pack.bound, p.subject, pairCancel{r, ctx, int64(i)})
 	switch {
 	case !a.cut:
 		return a, ""
@@ -255,14 +264,32 @@ func (r *run) ask(ctx context.Context, i int, p *pair) (answer, decision.CutReas
 // pairCancel is how the evaluator asks whether a pair is to end.
 type pairCancel struct {
 	run *run
+	ctx context.Context
 	i   int64
 }
 
 // Cancel is for nobody: it is the run that is told.
 func (pairCancel) Cancel() {}
 
-// Cancelled reports whether to end.
-func (c pairCancel) Cancelled() bool { return c.run.stop.Load() > c.i }
+// Cancelled reports whether to end. It lets others go first if the run is asked to.
+func (c pairCancel) Cancelled() bool {
+	if c.run.yield.Load() && c.run.stop.Load() <= c.i {
+		c.run.letOthersGo(c.ctx)
+	}
+	return c.run.stop.Load() > c.i
+}
+
+// letOthersGo waits until the decision may go on, or is to end.
+func (r *run) letOthersGo(ctx context.Context) {
+	r.waits.Store(true)
+	from := time.Now()
+	if err := r.e.times.Yield(ctx); err != nil {
+		r.stop.Store(math.MaxInt64)
+	}
+	r.since.Add(int64(time.Since(from)))
+	r.yield.Store(false)
+	r.waits.Store(false)
+}
 
 // panicked is a panic on its way from one goroutine to another. Its text holds no
 // value of the chart.
