@@ -79,7 +79,8 @@ type Engine struct {
 	cfg       Config
 	materials *decide.Materials
 	tenants   map[tenant.ID]*served // not changed after Open
-	uploads   sync.Mutex            // held while an uploaded pack is unpacked and tried
+	ceiling   atomic.Pointer[tenant.Limits]
+	uploads   sync.Mutex // held while an uploaded pack is unpacked and tried
 	unfollow  func()
 	watchdog  *watchdog
 	lane      *lane
@@ -106,6 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{},
 		watchdog: newWatchdog(), lane: newLane(runtime.GOMAXPROCS(0) - 1)}
+	e.ceiling.Store(&cfg.Ceiling)
 	for id, home := range cfg.Elsewhere {
 		if home == cfg.Region {
 			return nil, fmt.Errorf("opening tenant %s: it lives in this region, so it needs a trust root", id)
@@ -174,7 +176,7 @@ func (e *Engine) moment(ctx context.Context, id tenant.ID) (*served, *inForce, t
 	if l == nil {
 		return nil, nil, time.Time{}, fmt.Errorf("finding tenant: %w", ErrUnknownTenant)
 	}
-	st := l.now.Load()
+	st := e.held(l)
 	now := e.now()
 	for !st.until.IsZero() && !now.Before(st.until) {
 		var err error

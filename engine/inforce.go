@@ -22,6 +22,8 @@ import (
 // inForce is what a tenant's release log adds up to.
 type inForce struct {
 	trust    *signing.State
+	signed   *tenant.Policy        // as it was signed; nil while none can be used
+	ceiling  *tenant.Limits        // the one that policy is under
 	policy   *tenant.Policy        // its limits capped by the operator's ceiling; nil while none can be used
 	snapshot *decide.Snapshot      // likewise nil
 	withheld []decision.Cut        // rules out of service
@@ -76,10 +78,8 @@ func (e *Engine) prepare(ctx context.Context, trust *signing.State) (*inForce, e
 		st.why = err // of the policy: what is amiss with packs is marked
 		return st, nil
 	}
-	capped := *policy
-	capped.Limits = policy.Limits.Capped(e.cfg.Ceiling)
-	st.policy, st.until, st.snapshot, st.withheld = &capped, until, snapshot, decide.Withheld(trust, snapshot)
-	return st, nil
+	st.signed, st.until, st.snapshot, st.withheld = policy, until, snapshot, decide.Withheld(trust, snapshot)
+	return e.capped(st), nil
 }
 
 // notReady says why there is no policy or snapshot to work with.
