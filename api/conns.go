@@ -6,8 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,8 +29,13 @@ type guard struct {
 	patience time.Duration // how long the next bytes of a stranger may take; 0 for as long as others'
 	failed   func()        // counts what could not be accepted
 	turned   func(why string)
-	closed   chan struct{}
-	once     sync.Once
+	closing  sync.Once
+	closed   chan struct{} // by Close
+	ending   sync.Once
+	ended    chan struct{} // when nothing listens any more
+	endErr   error
+
+	speaking atomic.Int64 // connections that may be sending a request
 
 	mu        sync.Mutex
 	strangers linked.List // of *conn which have proven nothing, oldest first
@@ -42,6 +50,7 @@ type conn struct {
 	net.Conn
 	guard   *guard
 	address string
+	voice   atomic.Int32 // of silent, speaking, ended
 
 	mu     sync.Mutex
 	wanted time.Time // the deadline that the server asked for
@@ -64,6 +73,17 @@ func (g *guard) Accept() (net.Conn, error) {
 				return admitted, nil
 			}
 			wait = 5 * time.Millisecond
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			c := waiting(g.Listener)
+			if c == nil {
+				_ = g.end() // Close tells
+				<-g.closed
+				return nil, net.ErrClosed
+			}
+			if admitted := g.admit(c); admitted != nil {
+				return admitted, nil
+			}
 			continue
 		case !passing(err):
 			return nil, err
@@ -89,9 +109,88 @@ func passing(err error) bool {
 	return false
 }
 
+// takeLast takes what waits to be accepted, and then listens no more. Whoever waits
+// believes to be connected already: closing the listener breaks these connections.
+func (g *guard) takeLast(ctx context.Context) {
+	l, ok := g.Listener.(interface{ SetDeadline(time.Time) error })
+	if !ok || l.SetDeadline(time.Now()) != nil {
+		return
+	}
+	select {
+	case <-g.ended:
+	case <-ctx.Done():
+	}
+}
+
+// How long those who may be sending a request when nothing listens any more have for
+// it, and how often they are looked at.
+const (
+	lastWords = time.Second
+	lastLook  = 5 * time.Millisecond
+)
+
+// quiet waits until no request is under way, and nobody seems to be sending one. A
+// server that shuts down reads no more requests, also on connections that it took.
+func (s *Server) quiet(ctx context.Context, g *guard) {
+	patience := time.NewTimer(lastWords)
+	defer patience.Stop()
+	look := time.NewTicker(lastLook)
+	defer look.Stop()
+	for patient := true; s.underWay.Load() > 0 || patient && g.speaking.Load() > 0; {
+		select {
+		case <-look.C:
+		case <-patience.C:
+			patient = false
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// waiting accepts a connection that waits for it already; nil if there is none.
+func waiting(l net.Listener) net.Conn {
+	t, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	fd := -1
+	err = raw.Control(func(s uintptr) {
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		if n, _, err := syscall.Accept(int(s)); err == nil {
+			syscall.CloseOnExec(n)
+			fd = n
+		}
+	})
+	if err != nil || fd < 0 {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), "connection")
+	defer f.Close()
+	c, err := net.FileConn(f) // of its own descriptor
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+// end stops listening.
+func (g *guard) end() error {
+	g.ending.Do(func() {
+		g.endErr = g.Listener.Close()
+		close(g.ended)
+	})
+	return g.endErr
+}
+
+// Close ends Accept.
 func (g *guard) Close() error {
-	g.once.Do(func() { close(g.closed) })
-	return g.Listener.Close()
+	g.closing.Do(func() { close(g.closed) })
+	return g.end()
 }
 
 // admit takes a connection in. If there are too many, in all or from the address,
@@ -118,10 +217,12 @@ func (g *guard) admit(inner net.Conn) net.Conn {
 		g.open++
 		g.byAddress[c.address]++
 		c.place = g.strangers.PushBack(c)
+		c.speak()
 	}
 	g.mu.Unlock()
 	if drop != nil {
 		g.turned(why)
+		drop.hush(ended)
 		_ = drop.Conn.Close()
 	}
 	if drop == c {
@@ -182,7 +283,38 @@ func (g *guard) counts() (strangers, proven int) {
 	return g.strangers.Len(), g.open - g.strangers.Len()
 }
 
+// What a connection is up to.
+const (
+	silent   = iota // an answer was given, and nothing came since
+	speaking        // it is new, or bytes came
+	ended
+)
+
+func (c *conn) speak() {
+	if c.voice.Load() == silent && c.voice.CompareAndSwap(silent, speaking) {
+		c.guard.speaking.Add(1)
+	}
+}
+
+// hush makes it silent, or ends it.
+func (c *conn) hush(to int32) {
+	for was := c.voice.Load(); was != ended && was != to; was = c.voice.Load() {
+		if c.voice.CompareAndSwap(was, to) && was == speaking {
+			c.guard.speaking.Add(-1)
+		}
+	}
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.speak()
+	}
+	return n, err
+}
+
 func (c *conn) Close() error {
+	c.hush(ended)
 	c.guard.mu.Lock()
 	c.guard.forget(c)
 	c.guard.mu.Unlock()
@@ -233,15 +365,28 @@ func (c *conn) SetDeadline(t time.Time) error {
 type connKey struct{}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, plainConn(c))
+}
+
+// plainConn is what a connection was accepted as.
+func plainConn(c net.Conn) net.Conn {
 	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
+		return t.NetConn()
 	}
-	return context.WithValue(ctx, connKey{}, c)
+	return c
+}
+
+// connState notes that an answer was given and nothing is under way.
+func connState(inner net.Conn, state http.ConnState) {
+	if c, ok := plainConn(inner).(*conn); ok && state == http.StateIdle {
+		c.hush(silent)
+	}
 }
 
 // guarded puts a guard before a listener.
 func (s *Server) guarded(l net.Listener, name string, patience time.Duration, limits func() (int, int)) *guard {
 	g := &guard{Listener: l, limits: limits, patience: patience, closed: make(chan struct{}),
+		ended:     make(chan struct{}),
 		byAddress: map[string]int{}, proven: map[tenant.ID]int{},
 		failed: func() { s.metrics.turned.WithLabelValues(name, "accept").Inc() },
 		turned: func(why string) { s.metrics.turned.WithLabelValues(name, why).Inc() },

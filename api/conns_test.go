@@ -175,7 +175,7 @@ func TestConnectionLimits(t *testing.T) {
 	for range 6 {
 		w.ask(from("127.0.0.4"), w.discoveryToken())
 	}
-	w.server.SetLimits(Limits{Connections: 10, PerAddress: 1})
+	w.server.setLimits(Limits{Connections: 10, PerAddress: 1})
 	if c := from("127.0.0.1"); !closedWithin(c, 3*time.Second) {
 		t.Error("the new limit for an address does not hold")
 	}

@@ -153,7 +153,7 @@ func TestPersonsArePaced(t *testing.T) {
 	if n := flood("north", "ada@north.example"); n != 3 {
 		t.Errorf("after a second: %d answers, want 3", n)
 	}
-	w.server.SetLimits(Limits{PersonRate: 1, TenantRate: 1})
+	w.server.setLimits(Limits{PersonRate: 1, TenantRate: 1})
 	if n := flood("north", "ada@north.example"); n != 10 {
 		t.Errorf("with other limits: %d answers, want 10", n)
 	}

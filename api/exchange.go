@@ -80,8 +80,13 @@ func (x *exchange) reply(status int, contentType string, body []byte) {
 // serve answers one request of the public listener.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, r: r, began: s.cfg.Clock(), cards: -1}
+	s.underWay.Add(1)
+	defer s.underWay.Add(-1)
 	defer s.finish(x)
 	defer x.letGo()
+	if s.draining.Load() {
+		w.Header().Set("Connection", "close") // for HTTP/2 too: it is then told that no new stream is taken
+	}
 	s.echo.ServeHTTP(x, r)
 }
 

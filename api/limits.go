@@ -32,9 +32,7 @@ func (l Limits) withDefaults() *Limits {
 	return &l
 }
 
-// SetLimits changes the limits of a running server. What callers hold already is
-// left to them.
-func (s *Server) SetLimits(l Limits) {
+func (s *Server) setLimits(l Limits) {
 	s.limits.Store(l.withDefaults())
 	s.shares.resize(s.limits.Load().BodyBytes)
 	s.pace.buckets.Purge()

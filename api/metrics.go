@@ -94,6 +94,30 @@ func (m *metrics) overruns(counts func() (running int, total int64)) {
 			func() float64 { _, total := counts(); return float64(total) }))
 }
 
+// surroundings shows what the owner of the server knows.
+func (m *metrics) surroundings(cfg *Config) {
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	truth := func(is bool) float64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	if stale := cfg.ConfigStale; stale != nil {
+		gauge("precept_config_stale", "1 if the configuration could not be read again: the one of before is in force.",
+			func() float64 { return truth(stale()) })
+	}
+	if certificate := cfg.Certificate; certificate != nil {
+		gauge("precept_certificate_expires_seconds", "When the TLS certificate in use expires, in seconds since 1970.",
+			func() float64 { expires, _ := certificate(); return float64(expires.Unix()) })
+		gauge("precept_certificate_stale",
+			"1 if there is a new TLS certificate that cannot be used: the one of before stays.",
+			func() float64 { _, stale := certificate(); return truth(stale) })
+	}
+}
+
 // connections shows how many connections a listener has.
 func (m *metrics) connections(listener string, counts func() (strangers, proven int)) {
 	for _, known := range []bool{false, true} {

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"errors"
 	"net/http"
+
+	"github.com/precept-cds/precept/engine"
 )
 
 // Private is what operators reach: /healthz, /readyz and /metrics. It has no
@@ -15,16 +18,36 @@ func (s *Server) Private() http.Handler {
 }
 
 // readyz is 200 while calls can be answered: records are taken and the server
-// is not stopping. Why not is in the log of the failed calls.
+// is not stopping. Why not is in the log of the failed calls. What does not keep
+// calls from being answered is noted in further lines.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	err := s.engine.Ready()
 	switch {
 	case s.draining.Load():
 		plain(w, http.StatusServiceUnavailable, "stopping\n")
-	case s.engine.Ready() != nil:
+	case errors.Is(err, engine.ErrRunsOn):
+		plain(w, http.StatusServiceUnavailable, engine.ErrRunsOn.Error()+"\n")
+	case err != nil:
 		plain(w, http.StatusServiceUnavailable, "records cannot be kept\n")
 	default:
-		plain(w, http.StatusOK, "ready\n")
+		plain(w, http.StatusOK, "ready\n"+s.notes())
 	}
+}
+
+func (s *Server) notes() (text string) {
+	if stale := s.cfg.ConfigStale; stale != nil && stale() {
+		text += "the configuration could not be read again: the one of before is in force\n"
+	}
+	if s.cfg.Certificate != nil {
+		expires, stale := s.cfg.Certificate()
+		if stale {
+			text += "there is a new TLS certificate that cannot be used: the one of before stays\n"
+		}
+		if s.cfg.Clock().After(expires) {
+			text += "the TLS certificate has expired\n"
+		}
+	}
+	return text
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -127,12 +127,13 @@ func (s *Server) unrouted(err error, c echo.Context) {
 // allowOrigin lets the browsers of configured origins read the answer, errors
 // included. Nothing is ever allowed to all origins, nor with credentials.
 func (s *Server) allowOrigin(x *exchange) {
-	if len(s.origins) == 0 || !x.forEHR() {
+	origins := *s.origins.Load()
+	if len(origins) == 0 || !x.forEHR() {
 		return
 	}
 	h := x.Header()
 	h.Add("Vary", "Origin")
-	if origin := x.r.Header.Values("Origin"); len(origin) == 1 && s.origins[origin[0]] {
+	if origin := x.r.Header.Values("Origin"); len(origin) == 1 && origins[origin[0]] {
 		h.Set("Access-Control-Allow-Origin", origin[0])
 		h.Set("Access-Control-Expose-Headers", wire.ReceiptHeader+", Retry-After")
 	}

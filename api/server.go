@@ -53,6 +53,11 @@ type Config struct {
 	Limits   Limits
 	// LogDropped counts the events that did not get into the log, if that can happen.
 	LogDropped func() int64
+	// ConfigStale says that the configuration could not be read again, so that the one of before is in force.
+	ConfigStale func() bool
+	// Certificate says when the TLS certificate in use expires, and whether there is another one that could not
+	// take its place.
+	Certificate func() (expires time.Time, stale bool)
 }
 
 // Timeouts bound one connection of the public listener. A zero field has the
@@ -93,7 +98,7 @@ const maxHeader = 64 << 10
 type Server struct {
 	cfg      Config
 	engine   *engine.Engine
-	origins  map[string]bool
+	origins  atomic.Pointer[map[string]bool]
 	doors    doors
 	problems problems
 	metrics  *metrics
@@ -107,6 +112,8 @@ type Server struct {
 	public   *http.Server
 	private  *http.Server
 	draining atomic.Bool
+	underWay atomic.Int64          // requests
+	guarding atomic.Pointer[guard] // of the public listener
 }
 
 // New makes a server for an engine. It is not listening yet.
@@ -125,7 +132,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 		return nil, fmt.Errorf("reading TLS: %w: a certificate is required", ErrConfig)
 	}
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
-	s := &Server{cfg: cfg, engine: e, origins: map[string]bool{}, problems: problemTable(),
+	s := &Server{cfg: cfg, engine: e, problems: problemTable(),
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
 	s.shares, s.statementShares = newShares(0), newShares(statementShare)
 	s.metrics.overruns(e.Overruns)
@@ -136,20 +143,16 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	if s.pace, err = newPace(); err != nil {
 		return nil, err
 	}
-	s.SetLimits(cfg.Limits)
-	for _, o := range cfg.Origins {
-		if o == "*" || o == "null" || strings.HasSuffix(o, "/") || !strings.Contains(o, "://") {
-			return nil, fmt.Errorf("reading Origins: %w: want origins such as https://ehr.north.example, one by one",
-				ErrConfig)
-		}
-		s.origins[o] = true
+	s.metrics.surroundings(&cfg)
+	if err := s.Reload(cfg.Limits, cfg.Origins); err != nil {
+		return nil, err
 	}
 	s.echo = s.router()
 	errorLog := slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)
 	s.public = &http.Server{
 		Handler: s.Public(), TLSConfig: minimumTLS(cfg.TLS), ErrorLog: errorLog, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: cfg.Timeouts.Header, ReadTimeout: cfg.Timeouts.Read, WriteTimeout: cfg.Timeouts.Write,
-		IdleTimeout: cfg.Timeouts.Idle, ConnContext: withConn,
+		IdleTimeout: cfg.Timeouts.Idle, ConnContext: withConn, ConnState: connState,
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 256 << 10,
 			MaxReceiveBufferPerStream: 256 << 10},
 	}
@@ -159,6 +162,22 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 		IdleTimeout: cfg.Timeouts.Idle,
 	}
 	return s, nil
+}
+
+// Reload changes what can change while a server runs: its limits, and the origins of
+// browsers that may call. What callers hold already is left to them. The error is
+// ErrConfig, and nothing has changed then.
+func (s *Server) Reload(l Limits, origins []string) error {
+	allowed := map[string]bool{}
+	for _, o := range origins {
+		if o == "*" || o == "null" || strings.HasSuffix(o, "/") || !strings.Contains(o, "://") {
+			return fmt.Errorf("reading Origins: %w: want origins such as https://ehr.north.example, one by one", ErrConfig)
+		}
+		allowed[o] = true
+	}
+	s.origins.Store(&allowed)
+	s.setLimits(l)
+	return nil
 }
 
 func minimumTLS(cfg *tls.Config) *tls.Config {
@@ -177,10 +196,12 @@ func (s *Server) Public() http.Handler { return http.HandlerFunc(s.serve) }
 // then it closes both. Private is for the operators' network only: it has no
 // authentication. The error is nil after Shutdown.
 func (s *Server) Serve(public, private net.Listener) error {
-	public = s.guarded(public, "public", s.cfg.Timeouts.Stranger, func() (int, int) {
+	g := s.guarded(public, "public", s.cfg.Timeouts.Stranger, func() (int, int) {
 		l := s.limits.Load()
 		return l.Connections, l.PerAddress
 	})
+	s.guarding.Store(g)
+	public = g
 	private = s.guarded(private, "private", 0, func() (int, int) { return privateConnections, privateConnections })
 	ended := make(chan error, 2)
 	go func() { ended <- s.private.Serve(private) }()
@@ -205,11 +226,19 @@ func (s *Server) Serve(public, private net.Listener) error {
 	return nil
 }
 
+// Announce says that the server will stop: it reports "not ready", and each answer ends
+// its connection, so that callers go elsewhere. It goes on answering until Shutdown.
+func (s *Server) Announce() { s.draining.Store(true) }
+
 // Shutdown takes no new connection and waits until the calls under way are
 // answered, or until ctx ends. The private listener reports "not ready" at
 // once and closes last. Whatever the error, nothing listens afterwards.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.draining.Store(true)
+	s.Announce()
+	if g := s.guarding.Load(); g != nil {
+		g.takeLast(ctx)
+		s.quiet(ctx, g)
+	}
 	var errs []error
 	for _, h := range []*http.Server{s.public, s.private} {
 		if err := h.Shutdown(ctx); err != nil {
