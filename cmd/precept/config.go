@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -55,7 +54,10 @@ type config struct {
 	Overruns int `yaml:"overruns"`
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
+	// Lowest level of events that are logged: debug, info, warn or error.
+	LogLevel string `yaml:"log_level,omitempty"`
 
+	path           string          // of the file
 	adoptHighWater bool            // of the command line
 	listening      [2]net.Listener // instead of Listen and PrivateListen, for who listens already
 }
@@ -115,6 +117,8 @@ type timeoutConfig struct {
 	Slow     time.Duration `yaml:"slow"`
 	Idle     time.Duration `yaml:"idle"`
 	Stranger time.Duration `yaml:"stranger,omitempty"`
+	// How long the service goes on after it has said that it will stop.
+	Drain    time.Duration `yaml:"drain"`
 	Shutdown time.Duration `yaml:"shutdown"`
 }
 
@@ -140,7 +144,8 @@ func readConfig(path string) (*config, error) {
 			err)
 	}
 	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen, Store: storeConfig{Kind: boltStore},
-		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}, Overruns: 1,
+		Timeouts: timeoutConfig{Drain: 5 * time.Second, Shutdown: 30 * time.Second}, LogLevel: "info", Overruns: 1,
+		path:    path,
 		Ceiling: ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
@@ -160,6 +165,10 @@ func readConfig(path string) (*config, error) {
 			return nil, fmt.Errorf("reading configuration %s: %s is required; see docs/configuration.md (%w)", path,
 				name, errConfig)
 		}
+	}
+	if _, ok := logLevels[c.LogLevel]; !ok {
+		return nil, fmt.Errorf("reading configuration %s: log_level must be debug, info, warn or error (%w)", path,
+			errConfig)
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return nil, fmt.Errorf("reading configuration %s: tls needs both cert and key (%w)", path, errConfig)
@@ -251,18 +260,6 @@ func (c *config) foreign() map[tenant.ID]tenant.Region {
 		}
 	}
 	return m
-}
-
-// tls reads the certificate; nil without one.
-func (c *config) tls() (*tls.Config, error) {
-	if c.TLS.Cert == "" {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-	if err != nil {
-		return nil, fmt.Errorf("reading TLS certificate: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 func (t timeoutConfig) api() api.Timeouts {

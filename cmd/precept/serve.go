@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,7 +53,9 @@ func serveCommand() *cobra.Command {
 	return c
 }
 
-// serve runs a region until ctx ends or its store fails.
+// serve runs a region until ctx ends, its store fails, or it is to start anew. SIGHUP
+// has the configuration and the certificate read again, SIGUSR2 the program started
+// anew.
 func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 	// What lives long is small against what each call makes: collecting less
 	// often costs some two hundred megabytes and saves a tenth of the CPU.
@@ -64,12 +67,45 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
 	r, err := openRegion(ctx, cfg, logTo)
 	if err != nil {
 		return fmt.Errorf("starting service: %w", err)
 	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go r.obey(signals, stop)
 	err = r.run(ctx)
-	return errors.Join(err, r.close())
+	again := errors.Is(err, errAgain)
+	if again {
+		err = nil
+	}
+	if err = errors.Join(err, r.closeWithin(cfg.Timeouts.Shutdown)); again && ctx.Err() == nil {
+		return errors.Join(err, startAnew(time.Now()))
+	}
+	return err
+}
+
+// obey does what signals ask for.
+func (r *region) obey(signals <-chan os.Signal, stop <-chan struct{}) {
+	for {
+		select {
+		case s := <-signals:
+			if s == syscall.SIGUSR2 {
+				r.restart("SIGUSR2")
+				continue
+			}
+			r.reload()
+			select {
+			case r.look <- struct{}{}:
+			default: // it is about to look
+			}
+		case <-stop:
+			return
+		}
+	}
 }
 
 // region is everything a running node is made of: the only place where the
@@ -78,17 +114,26 @@ type region struct {
 	cfg             *config
 	lines           *logBuffer
 	log             *slog.Logger
+	level           slog.LevelVar
 	store           audit.Store
 	closeStore      func() error
 	audit           *audit.Log
 	engine          *engine.Engine
 	server          *api.Server
 	public, private net.Listener
+	certificate     *certificate // nil without TLS
+
+	live  atomic.Pointer[config] // cfg, with what has changed since the start
+	stale atomic.Bool            // the file could not be read again
+	look  chan struct{}          // for the certificate's files to be looked at
+	again chan string            // why the program is to start anew
 }
 
 func openRegion(ctx context.Context, cfg *config, logTo io.Writer) (*region, error) {
-	r := &region{cfg: cfg, lines: newLogBuffer(logTo, time.Now)}
-	r.log = slog.New(slog.NewJSONHandler(r.lines, nil))
+	r := &region{cfg: cfg, lines: newLogBuffer(logTo, time.Now), look: make(chan struct{}, 1), again: make(chan string, 1)}
+	r.live.Store(cfg)
+	r.level.Set(cfg.level())
+	r.log = slog.New(slog.NewJSONHandler(r.lines, &slog.HandlerOptions{Level: &r.level}))
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -138,21 +183,23 @@ func (r *region) open(ctx context.Context) error {
 		return err
 	}
 	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now,
-		Rand: rand.Reader, Roots: roots, Node: signer, Ceiling: cfg.Ceiling.limits(),
-		Elsewhere: cfg.foreign()}); err != nil {
+		Rand: rand.Reader, Roots: roots, Node: signer, Ceiling: cfg.Ceiling.limits(), Overruns: cfg.Overruns,
+		Restart: r.restart, Elsewhere: cfg.foreign()}); err != nil {
 		return err
 	}
 	return r.listen()
 }
 
 func (r *region) listen() (err error) {
-	cert, err := r.cfg.tls()
-	if err != nil {
-		return err
+	cfg := api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build, Origins: r.cfg.Origins,
+		LogDropped: r.lines.Dropped, ConfigStale: r.stale.Load, Timeouts: r.cfg.Timeouts.api(), Limits: r.cfg.Limits.api()}
+	if r.cfg.TLS.Cert != "" {
+		if r.certificate, err = openCertificate(r.cfg.TLS, time.Now, r.log); err != nil {
+			return err
+		}
+		cfg.TLS, cfg.Certificate = r.certificate.config(), r.certificate.state
 	}
-	r.server, err = api.New(api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build,
-		Origins: r.cfg.Origins, TLS: cert, LogDropped: r.lines.Dropped, Timeouts: r.cfg.Timeouts.api(), Limits: r.cfg.Limits.api()}, r.engine)
-	if err != nil {
+	if r.server, err = api.New(cfg, r.engine); err != nil {
 		return err
 	}
 	if r.public, r.private = r.cfg.listening[0], r.cfg.listening[1]; r.public != nil {
@@ -167,15 +214,23 @@ func (r *region) listen() (err error) {
 	return nil
 }
 
-// run serves until ctx ends, then lets running calls finish. If the store
-// fails nobody knows what is durable: the process ends, and the next start
-// checks.
+// errAgain says that a region ended in order to be started anew.
+var errAgain = errors.New("to be started anew")
+
+// run serves until ctx ends or the program is to start anew (errAgain), then lets
+// running calls finish. If the store fails nobody knows what is durable: the process
+// ends, and the next start checks.
 func (r *region) run(ctx context.Context) error {
 	r.log.Info("serving", "region", r.cfg.Region, "build", build, "public", r.public.Addr().String(),
 		"private", r.private.Addr().String(), "tenants", len(r.cfg.Tenants),
 		"gomaxprocs", runtime.GOMAXPROCS(0), "gomemlimit", debug.SetMemoryLimit(-1))
 	for id, why := range r.engine.Unready() {
 		r.log.Error("tenant cannot be served", "tenant", string(id), "error", why.Error())
+	}
+	if r.certificate != nil {
+		following, stop := context.WithCancel(ctx)
+		defer stop()
+		go r.certificate.follow(following, certificatePoll, r.look)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- r.server.Serve(r.public, r.private) }()
@@ -186,12 +241,40 @@ func (r *region) run(ctx context.Context) error {
 	case <-r.audit.Failed():
 		cause = fmt.Errorf("serving: %w", r.audit.Err())
 		r.log.Error("store failed", "error", cause.Error())
+	case reason := <-r.again:
+		cause = errAgain
+		r.log.Warn("stopping, to start anew", "reason", reason)
+		r.announce()
 	case <-ctx.Done():
 		r.log.Info("stopping")
+		r.announce()
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Timeouts.Shutdown)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.live.Load().Timeouts.Shutdown)
 	defer cancel()
 	return errors.Join(cause, r.server.Shutdown(stop), <-ended)
+}
+
+// announce says that the service will stop, and goes on until those who send requests
+// have had the time to notice.
+func (r *region) announce() {
+	r.server.Announce()
+	select {
+	case <-time.After(r.live.Load().Timeouts.Drain):
+	case <-r.audit.Failed():
+	}
+}
+
+// closeWithin closes everything, for as long as limit. A disk that hangs does not keep
+// the process: what was acknowledged is on it.
+func (r *region) closeWithin(limit time.Duration) error {
+	closed := make(chan error, 1)
+	go func() { closed <- r.close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("closing the region: not done after %s; does the disk of the store hang?", limit)
+	}
 }
 
 func (r *region) close() error {
