@@ -20,7 +20,7 @@ import (
 type Limits struct {
 	Compressed int64 // bytes of a gzip archive; default 32 MiB
 	Expanded   int64 // bytes of the tar inside, in total; default 256 MiB
-	Entries    int   // files; default 5,000
+	Entries    int   // files; default 30,000
 	Ratio      int64 // expanded to compressed, above the first MiB; default 100
 }
 
@@ -32,7 +32,7 @@ func (l Limits) withDefaults() Limits {
 		l.Expanded = 256 << 20
 	}
 	if l.Entries == 0 {
-		l.Entries = 5000
+		l.Entries = 30_000
 	}
 	if l.Ratio == 0 {
 		l.Ratio = 100

@@ -113,7 +113,7 @@ func (w *callWalk) visit(x any) bool {
 
 func (w *callWalk) wrong(loc *ast.Location, hint, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	w.problems = append(w.problems, Problem{File: loc.File, Line: loc.Row, Text: text, Hint: hint})
+	w.add(Problem{File: loc.File, Line: loc.Row, Text: text, Hint: hint})
 }
 
 func (w *callWalk) call(name string, operands []*ast.Term, loc *ast.Location) {

@@ -40,7 +40,7 @@ func (ps Problems) Error() string {
 func (l *Library) ReadCode(pack *rulepacks.Pack) (*Code, error) {
 	r := newReader(pack)
 	r.code.Library = l
-	for _, step := range []func(){r.parse, r.modules, r.compile, r.rules} {
+	for _, step := range []func(){r.scan, r.parse, r.count, r.modules, r.compile, r.rules} {
 		if step(); len(r.problems) > 0 {
 			slices.SortStableFunc(r.problems, func(a, b Problem) int {
 				return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
@@ -67,6 +67,7 @@ type reader struct {
 	uses     map[place][]Use        // by the Rego rule they are in
 	compared map[*ast.Location]bool // comparisons with ==
 	locals   int                    // variables made for them
+	derived  int                    // calls that rules reach
 	problems Problems
 }
 
@@ -77,7 +78,7 @@ func newReader(pack *rulepacks.Pack) *reader {
 }
 
 func (r *reader) problem(file string, line int, format string, args ...any) {
-	r.problems = append(r.problems, Problem{File: file, Line: line, Text: fmt.Sprintf(format, args...)})
+	r.add(Problem{File: file, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
 // opaErrors takes over what the evaluator's parser or compiler found.
@@ -91,7 +92,7 @@ func (r *reader) opaErrors(file string, err error) {
 		if e.Location != nil {
 			p.File, p.Line = cmp.Or(e.Location.File, file), e.Location.Row
 		}
-		r.problems = append(r.problems, p)
+		r.add(p)
 	}
 }
 
@@ -192,8 +193,8 @@ func (r *reader) unshadowed(file string, m *ast.Module) {
 }
 
 func (r *reader) compile() {
-	r.code.Compiler = ast.NewCompiler().WithCapabilities(r.code.Library.Capabilities()).WithStrict(true)
-	if r.code.Compiler.Compile(r.code.Modules); r.code.Compiler.Failed() {
+	r.code.Compiler = r.bounded(ast.NewCompiler().WithCapabilities(r.code.Library.Capabilities()).WithStrict(true))
+	if r.code.Compiler.Compile(r.code.Modules); r.code.Compiler.Failed() && len(r.problems) == 0 {
 		r.opaErrors("", r.code.Compiler.Errors)
 		return
 	}
@@ -230,7 +231,9 @@ func (r *reader) rules() {
 			r.problem(x.File, x.Line, "supersedes leads in a circle back to %s: "+
 				"each rule of it would hide the other's card", x.ID)
 		}
-		r.derive(x)
+		if r.derive(x); r.derived > boundUses.most {
+			break
+		}
 	}
 	slices.SortFunc(r.code.Rules, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
 }
@@ -257,6 +260,10 @@ func supersedesItself(x *Rule, byID map[string]*Rule) bool {
 func (r *reader) derive(rule *Rule) {
 	rule.Uses = r.reachable("data." + rule.Package)
 	rule.Asks = r.reachable("data." + rule.Package + ".holds")
+	r.derived += len(rule.Uses) + len(rule.Asks)
+	if r.over(boundUses, r.derived, rule.File, rule.Line) {
+		return
+	}
 	for _, u := range rule.Asks {
 		p := Problem{File: u.File, Line: u.Line,
 			Text: fmt.Sprintf("holds of rule %s reaches %s, which is only for the wording of cards: "+
@@ -264,7 +271,7 @@ func (r *reader) derive(rule *Rule) {
 			Hint: "let holds be made of facts by fact.all, fact.any, fact.negate and fact.count_at_least, " +
 				"and let only card reach this"}
 		if u.Function.wording() && !slices.Contains(r.problems, p) {
-			r.problems = append(r.problems, p)
+			r.add(p)
 		}
 	}
 	for _, u := range rule.Uses {
