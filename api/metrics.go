@@ -176,7 +176,8 @@ func (m *metrics) limit(p problem) {
 	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusRequestTimeout:
 		m.limits.WithLabelValues(p.code).Inc()
 	}
-	if p.code == "store-busy" || p.code == "deadline" || p.code == "too-deep" || p.code == "no-room" {
+	switch p.code {
+	case "store-busy", "store-late", "store-stalled", "store-full", "deadline", "too-deep", "no-room":
 		m.limits.WithLabelValues(p.code).Inc()
 	}
 }

@@ -18,8 +18,8 @@ func (s *Server) Private() http.Handler {
 }
 
 // readyz is 200 while calls can be answered: records are taken and the server
-// is not stopping. Why not is in the log of the failed calls. What does not keep
-// calls from being answered is noted in further lines.
+// is not stopping. If not, it says why. What does not keep calls from being
+// answered is noted in further lines.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	err := s.engine.Ready()
 	switch {
@@ -28,7 +28,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	case errors.Is(err, engine.ErrRunsOn):
 		plain(w, http.StatusServiceUnavailable, engine.ErrRunsOn.Error()+"\n")
 	case err != nil:
-		plain(w, http.StatusServiceUnavailable, "records cannot be kept\n")
+		plain(w, http.StatusServiceUnavailable, "records cannot be kept: "+err.Error()+"\n")
 	default:
 		plain(w, http.StatusOK, "ready\n"+s.notes())
 	}

@@ -136,6 +136,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
 	s.shares, s.statementShares = newShares(0), newShares(statementShare)
 	s.metrics.overruns(e.Overruns)
+	s.metrics.registry.MustRegister(storeMetrics{e.Store})
 	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse)
 	if cfg.LogDropped != nil {
 		s.metrics.dropped(cfg.LogDropped)

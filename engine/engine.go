@@ -157,7 +157,10 @@ func (e *Engine) Tenants() []tenant.ID {
 }
 
 // Ready is nil while records can be taken and the node is not about to restart.
-func (e *Engine) Ready() error { return errors.Join(e.cfg.Log.Err(), e.watchdog.err()) }
+func (e *Engine) Ready() error { return errors.Join(e.cfg.Log.Ready(), e.watchdog.err()) }
+
+// Store returns figures of the audit log and its store.
+func (e *Engine) Store() audit.Stats { return e.cfg.Log.Stats() }
 
 // current returns what is in force for a tenant now, after asking whether the tenant
 // lives here.

@@ -39,12 +39,26 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", kind, err)
 	}
-	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
+	ctx, stop := durably(ctx)
+	defer stop()
+	_, err = e.cfg.Log.Append(ctx, audit.Entry{
 		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
 		Release: int64(st.trust.Size()), Schema: noteSchema, Body: [][]byte{body},
 	})
 	return err
+}
+
+// storeTime is how long a record may take to become durable where no deadline of the caller says.
+const storeTime = 10 * time.Second
+
+// durably is the context of a record: it ends with the caller's deadline and not when the caller goes away.
+func durably(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
 // access is what is recorded of looking at records.
@@ -318,7 +332,9 @@ func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service st
 	if err != nil {
 		return fmt.Errorf("recording feedback: %w", err)
 	}
-	receipt, err := e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
+	ctx, stop := durably(ctx)
+	defer stop()
+	receipt, err := e.cfg.Log.Append(ctx, audit.Entry{
 		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
 		Release: int64(st.trust.Size()), Schema: feedbackSchema, Body: [][]byte{body}, Indexed: indexed,

@@ -117,10 +117,13 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 	if err != nil {
 		return "", fmt.Errorf("recording statement: %w", err)
 	}
-	_, err = e.cfg.Log.Append(context.WithoutCancel(ctx), audit.Entry{
+	ctx, stop := durably(ctx)
+	defer stop()
+	_, err = e.cfg.Log.Append(ctx, audit.Entry{
 		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
 		Schema:  statementSchema, Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
+		Removes: removesPower(env.Statement().Predicate),
 	})
 	return string(id), err
 }

@@ -98,6 +98,10 @@ type storeConfig struct {
 	HighWater string `yaml:"high_water"`
 	// Largest size of the store in bytes; 0 means no limit.
 	MaxBytes int `yaml:"max_bytes"`
+	// Bytes that stay free where the store lies; below, records are refused until there is room again.
+	MinFreeBytes int64 `yaml:"min_free_bytes,omitempty"`
+	// How long a commit may take before the node says that it is not ready.
+	Patience time.Duration `yaml:"patience,omitempty"`
 }
 
 type tenantConfig struct {

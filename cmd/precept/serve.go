@@ -166,7 +166,7 @@ func (r *region) open(ctx context.Context) error {
 	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
 		Mark: mark, AdoptMark: cfg.adoptHighWater, Build: build, Clock: time.Now, Rand: rand.Reader,
-		Queue: cfg.Queue})
+		Queue: cfg.Queue, MinFree: cfg.Store.MinFreeBytes, Patience: cfg.Store.Patience})
 	if err != nil {
 		return err
 	}
@@ -287,14 +287,34 @@ func (r *region) close() error {
 		}
 	}
 	if r.engine != nil {
-		r.engine.Close()
+		errs = append(errs, ended(r.cfg.Timeouts.Shutdown, "recording what was counted", func() error {
+			r.engine.Close()
+			return nil
+		}))
 	}
-	if r.audit != nil {
-		errs = append(errs, r.audit.Close())
-	}
-	if r.closeStore != nil {
-		errs = append(errs, r.closeStore())
-	}
+	// On a disk that hangs a commit does not end, and nothing that was answered is lost by not waiting for it.
+	errs = append(errs, ended(r.cfg.Timeouts.Shutdown, "closing the store", func() error {
+		var err error
+		if r.audit != nil {
+			err = r.audit.Close()
+		}
+		if r.closeStore != nil {
+			err = errors.Join(err, r.closeStore())
+		}
+		return err
+	}))
 	r.lines.Close(time.Second) // whoever reads them may have gone
 	return errors.Join(errs...)
+}
+
+// ended does something that may hang, and gives it up after a while.
+func ended(within time.Duration, what string, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(within):
+		return fmt.Errorf("%s: it did not end within %s", what, within)
+	}
 }

@@ -119,6 +119,16 @@ type Config struct {
 	Clock     func() time.Time // required for a Log
 	Rand      io.Reader        // required for a Log; crypto/rand.Reader in production; safe for concurrent use
 	Queue     int              // entries that may wait to be stored; 0 means 4096
+	// Ticks is a clock that nobody sets: time since some moment in the past. Nil means the one of the process.
+	Ticks func() time.Duration
+	// Patience is how long a commit may take before the log says that it is not ready, and takes nothing more than what
+	// removes power until the commit has ended; 0 means 5 s.
+	Patience time.Duration
+	// MinFree is how many bytes stay free where the store lies: below, nothing is stored; what removes power is, down to
+	// a quarter of it. 0 means 256 MiB, or 5 % of the space if that is less.
+	MinFree int64
+	// Look is how often the log looks whether it can take records while none come; 0 means 1 s.
+	Look time.Duration
 }
 
 // Limits of one entry.

@@ -21,14 +21,10 @@ func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
 	if len(data) > MaxBlob {
 		return d, fmt.Errorf("storing blob: %w: larger than %d bytes", ErrEntry, MaxBlob)
 	}
-	if err := l.Err(); err != nil {
-		return d, fmt.Errorf("storing blob: %w", err)
-	}
 	if _, err := l.Blob(ctx, d); !errors.Is(err, ErrNotFound) {
 		return d, err
 	}
-	batch := &Batch{Put: []Item{{Space: Blobs, Key: d[:], Value: data}}}
-	err := l.outcome(batch, l.cfg.Store.Commit(ctx, batch))
+	err := l.putBlob(ctx, Item{Space: Blobs, Key: d[:], Value: data})
 	if errors.Is(err, ErrConflict) {
 		err = fmt.Errorf("%w: different bytes are stored under this digest", ErrCorrupt)
 	}
@@ -38,15 +34,29 @@ func (l *Log) PutBlob(ctx context.Context, data []byte) (Digest, error) {
 	return d, nil
 }
 
+// putBlob stores one item beside what the writer stores, while there is room for it.
+func (l *Log) putBlob(ctx context.Context, item Item) error {
+	if err := l.admit(false); err != nil {
+		return err
+	}
+	_, err := apart(ctx, l.places, func(ctx context.Context) (struct{}, error) {
+		if err := l.room(int64(len(item.Value)), false); err != nil {
+			return struct{}{}, err
+		}
+		batch := &Batch{Put: []Item{item}}
+		return struct{}{}, l.outcome(batch, l.cfg.Store.Commit(ctx, batch))
+	})
+	return err
+}
+
 // Blob reads bytes by their digest and checks them against it.
-func (r *Reader) Blob(ctx context.Context, d Digest) (data []byte, err error) {
-	err = r.view(ctx, func(v View) error {
+func (r *Reader) Blob(ctx context.Context, d Digest) ([]byte, error) {
+	data, err := seen(ctx, r, func(v View) ([]byte, error) {
 		got, err := v.Get(Blobs, "", d[:])
 		if err == nil && got == nil {
 			err = ErrNotFound
 		}
-		data = bytes.Clone(got)
-		return err
+		return bytes.Clone(got), err
 	})
 	if err == nil && Digest(sha256.Sum256(data)) != d {
 		err = fmt.Errorf("%w: it does not have its digest", ErrCorrupt)
@@ -60,25 +70,20 @@ func (r *Reader) Blob(ctx context.Context, d Digest) (data []byte, err error) {
 // ClaimBlob notes, durably, that a tenant has shown the bytes of a stored blob. Bytes are stored once for the region,
 // but a tenant may use only what it has shown: that another has them is none of its business.
 func (l *Log) ClaimBlob(ctx context.Context, t tenant.ID, d Digest) error {
-	if err := l.Err(); err != nil {
-		return fmt.Errorf("claiming blob: %w", err)
-	}
 	if has, err := l.HasBlob(ctx, t, d); has || err != nil {
 		return err
 	}
-	batch := &Batch{Put: []Item{{Space: Blobs, Tenant: t, Key: d[:], Value: []byte{1}}}}
-	if err := l.outcome(batch, l.cfg.Store.Commit(ctx, batch)); err != nil {
+	if err := l.putBlob(ctx, Item{Space: Blobs, Tenant: t, Key: d[:], Value: []byte{1}}); err != nil {
 		return fmt.Errorf("claiming blob: %w", err)
 	}
 	return nil
 }
 
 // HasBlob reports whether a tenant has shown the bytes of a blob.
-func (r *Reader) HasBlob(ctx context.Context, t tenant.ID, d Digest) (has bool, err error) {
-	err = r.view(ctx, func(v View) error {
+func (r *Reader) HasBlob(ctx context.Context, t tenant.ID, d Digest) (bool, error) {
+	has, err := seen(ctx, r, func(v View) (bool, error) {
 		got, err := v.Get(Blobs, t, d[:])
-		has = got != nil
-		return err
+		return got != nil, err
 	})
 	if err != nil {
 		return false, fmt.Errorf("looking for blob %s: %w", d, err)

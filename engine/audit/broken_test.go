@@ -2,7 +2,6 @@ package audit_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -138,42 +137,6 @@ func retried(t *testing.T, l *audit.Log, broken *audit.Entry, fault audittest.Fa
 	if rc.Repeated != (fault == audittest.Kept) || rc.Repeated && rc.RecordID != broken.RecordID {
 		t.Errorf("retry of a commit %s: repeated %v, record %s", fault, rc.Repeated, rc.RecordID)
 	}
-}
-
-// fullMark is a mark that cannot be written any more once it is full.
-type fullMark struct {
-	audit.Mark
-	full bool
-}
-
-func (m *fullMark) Store(ctx context.Context, heads []audit.MarkedHead) error {
-	if m.full {
-		return errors.New("no space left")
-	}
-	return m.Mark.Store(ctx, heads)
-}
-
-func TestBrokenMarkStopsTheLog(t *testing.T) {
-	r := newRegion(t)
-	c := r.config(t)
-	mark := &fullMark{Mark: c.Mark}
-	c.Mark = mark
-	l, err := audit.Open(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	appendOK(t, l, r.entry("north", "p1"))
-	mark.full = true
-	e := r.entry("north", "p1")
-	if _, err := l.Append(t.Context(), e); !errors.Is(err, audit.ErrStore) {
-		t.Errorf("append without mark: %v, want ErrStore", err)
-	}
-	l.Close()
-	l = r.open(t)
-	if rc := appendOK(t, l, e); !rc.Repeated {
-		t.Error("the record was durable and is not found")
-	}
-	verified(t, l.Reader, "north")
 }
 
 func TestOldCopyOfTheStoreIsRefused(t *testing.T) {

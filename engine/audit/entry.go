@@ -27,6 +27,9 @@ type Entry struct {
 	// Body is sealed as the concatenation of its segments. It is read before Append returns and not kept.
 	Body [][]byte
 	Indexed
+	// Removes says that the entry only takes power away: it has a place in the queue kept for it, goes before others, and
+	// is stored where they are not, as long as there is room at all.
+	Removes bool
 	// Replaces is the record that Idem led to when the caller looked: the entry is then no repeat of it, but takes its
 	// place for the next one. Empty means none.
 	Replaces RecordID
@@ -169,7 +172,7 @@ func (l *Log) prepare(ctx context.Context, e *Entry) (*request, error) {
 	if err != nil {
 		return nil, tampered(err)
 	}
-	r := &request{ctx: ctx, entry: e, id: id, subject: subject, done: make(chan result, 1)}
+	r := &request{entry: e, id: id, subject: subject, done: make(chan result, 1)}
 	if err := l.seal(r); err != nil {
 		subject.Release(keyring.Abandoned)
 		return nil, err

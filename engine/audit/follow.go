@@ -103,28 +103,29 @@ func (l *Log) Watch(fn func(tenant.ID)) (stop func()) {
 // records if none is named. It is cheap and nothing is proven: it tells whether [Reader.Statements], which proves
 // what it yields, has something new.
 func (r *Reader) ReleaseSizes(ctx context.Context, tenants ...tenant.ID) (map[tenant.ID]int64, error) {
-	sizes := make(map[tenant.ID]int64, len(tenants))
-	err := r.view(ctx, func(v View) error {
-		if len(tenants) == 0 {
+	sizes, err := seen(ctx, r, func(v View) (map[tenant.ID]int64, error) {
+		of := tenants
+		if len(of) == 0 {
 			var err error
-			if tenants, err = listTenants(v); err != nil {
-				return err
+			if of, err = listTenants(v); err != nil {
+				return nil, err
 			}
 		}
-		keys := make([]Key, len(tenants))
-		for i, t := range tenants {
+		keys := make([]Key, len(of))
+		for i, t := range of {
 			keys[i] = Key{Heads, t, []byte(streamReleases)}
 		}
 		values, err := v.GetMany(keys)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for i, t := range tenants {
+		sizes := make(map[tenant.ID]int64, len(of))
+		for i, t := range of {
 			if sizes[t], err = headSize(values[i]); err != nil {
-				return fmt.Errorf("tenant %s: %w", t, err)
+				return nil, fmt.Errorf("tenant %s: %w", t, err)
 			}
 		}
-		return nil
+		return sizes, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading sizes of release logs: %w", err)

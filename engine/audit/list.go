@@ -43,11 +43,18 @@ const maxScan = 100_000
 // tags, so these need the keys. Time and patient are looked up; rule and kind are filtered from what lies
 // between.
 func (r *Reader) List(ctx context.Context, t tenant.ID, f Filter) (Page, error) {
-	q, err := r.query(ctx, t, f)
+	page, err := apart(ctx, r.places, func(ctx context.Context) (Page, error) { return r.list(ctx, t, f) })
 	if err != nil {
 		return Page{}, fmt.Errorf("listing records: %w", err)
 	}
-	var page Page
+	return page, nil
+}
+
+func (r *Reader) list(ctx context.Context, t tenant.ID, f Filter) (page Page, err error) {
+	q, err := r.query(ctx, t, f)
+	if err != nil {
+		return page, err
+	}
 	var last []byte
 	scanned := 0
 	err = r.view(ctx, func(v View) error {
@@ -70,10 +77,7 @@ func (r *Reader) List(ctx context.Context, t tenant.ID, f Filter) (Page, error) 
 			return true, err
 		})
 	})
-	if err != nil {
-		return Page{}, fmt.Errorf("listing records: %w", err)
-	}
-	return page, nil
+	return page, err
 }
 
 // query is a filter in terms of the store: a range of keys, and what their marks must say.

@@ -2,12 +2,14 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -31,10 +33,17 @@ type Log struct {
 	asked   []Key
 	arena   []byte
 
-	queue  chan *request
-	closed sync.RWMutex  // held for reading while sending to queue, for writing to close it
-	ended  bool          // guarded by closed
-	idle   chan struct{} // closed when the writer has ended
+	behind map[markKey]MarkedHead // heads in the store that the mark could not be given
+	gates  gates                  // of the batch
+	health health
+
+	queue   chan *request
+	urgent  chan *request // entries that remove power: stored first, with places of their own
+	closed  sync.RWMutex  // held for reading while sending to a queue, for writing to end that
+	ended   bool          // guarded by closed
+	closing chan struct{} // closed when nothing more is sent
+	nudge   chan struct{} // has the writer look after the mark
+	idle    chan struct{} // closed when the writer has ended
 
 	mu     sync.Mutex
 	cause  error         // why the log is poisoned; guarded by mu
@@ -59,8 +68,14 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	if c.Queue <= 0 {
 		c.Queue = 4096
 	}
+	c.Patience, c.Look = cmp.Or(c.Patience, defaultPatience), cmp.Or(c.Look, defaultLook)
+	if began := time.Now(); c.Ticks == nil {
+		c.Ticks = func() time.Duration { return time.Since(began) }
+	}
 	l := &Log{
-		queue: make(chan *request, c.Queue), idle: make(chan struct{}), failed: make(chan struct{}),
+		queue: make(chan *request, c.Queue), urgent: make(chan *request, urgentPlaces),
+		behind: make(map[markKey]MarkedHead), idle: make(chan struct{}), failed: make(chan struct{}),
+		closing: make(chan struct{}), nudge: make(chan struct{}, 1),
 		shards: make(map[tenant.ID]*shard), parts: make(map[tenant.ID]*part), named: make(map[markKey]bool),
 		adopted: make(map[tenant.ID][]adoption),
 	}
@@ -68,7 +83,9 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	if err := l.start(ctx, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening audit log: %w", err), l.closeMark())
 	}
+	l.look()
 	go l.write()
+	go l.watch()
 	if err := l.recordAdoptions(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening audit log: %w", err), l.Close())
 	}
@@ -103,7 +120,19 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	if err := l.checkMarked(ctx, c, heads); err != nil || len(l.adopted) > 0 {
 		return err
 	}
-	return c.Mark.Store(ctx, heads)
+	if err := c.Mark.Store(ctx, heads); err != nil {
+		for _, h := range heads {
+			if !l.named[h.key()] {
+				return err // a start that begins the mark needs to
+			}
+			l.behind[h.key()] = h
+		}
+		if len(heads) == 0 {
+			return err
+		}
+		l.health.mark = fmt.Errorf("%w: %w: %w", ErrNotApplied, ErrMarkLost, err)
+	}
+	return nil
 }
 
 // checkMarked compares the store with the mark, which names every log that the store has and no head beyond its end.
@@ -217,8 +246,9 @@ func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads
 }
 
 // Append records an entry and returns when it is durable. An entry that repeats an earlier one's idempotency
-// bytes is not stored; its receipt is the first one's, with Repeated set. If ctx ends while the entry is being
-// stored, the error is the context's and the record may or may not exist.
+// bytes is not stored; its receipt is the first one's, with Repeated set. If ctx ends before the record is known to be
+// durable, whatever the store is busy with, the error is ErrLate at once and the record may or may not exist: one that
+// was not begun to be stored will not be.
 func (l *Log) Append(ctx context.Context, e Entry) (Receipt, error) {
 	// A key that was superseded by another node, or erased meanwhile, is replaced and the body sealed anew. More
 	// than a few rounds mean that somebody destroys keys as fast as we make them.
@@ -238,22 +268,29 @@ func (l *Log) Append(ctx context.Context, e Entry) (Receipt, error) {
 }
 
 func (l *Log) try(ctx context.Context, e *Entry) (result, error) {
-	if err := l.Err(); err != nil {
+	if err := l.admit(e.Removes); err != nil {
 		return result{}, err
 	}
-	r, err := l.prepare(ctx, e)
+	done, err := apart(ctx, l.places, func(within context.Context) (<-chan result, error) {
+		r, err := l.prepare(within, e)
+		if err != nil {
+			return nil, err
+		}
+		r.ctx = ctx
+		done := r.done
+		if err := l.enqueue(r); err != nil {
+			r.answer(result{err: err}, keyring.Abandoned)
+		}
+		return done, nil
+	})
 	if err != nil {
 		return result{}, err
-	}
-	done := r.done
-	if err := l.enqueue(r); err != nil {
-		r.answer(result{err: err}, keyring.Abandoned)
 	}
 	select {
 	case res := <-done:
 		return res, nil
 	case <-ctx.Done():
-		return result{}, fmt.Errorf("%w: the record may or may not have been stored", ctx.Err())
+		return result{}, fmt.Errorf("%w: the record may or may not have been stored", late(ctx))
 	}
 }
 
@@ -263,8 +300,12 @@ func (l *Log) enqueue(r *request) error {
 	if l.ended {
 		return ErrClosed
 	}
+	queue := l.queue
+	if r.entry.Removes {
+		queue = l.urgent
+	}
 	select {
-	case l.queue <- r:
+	case queue <- r:
 		return nil
 	default:
 		return ErrBusy
@@ -304,7 +345,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.ended = true
-	close(l.queue)
+	close(l.closing)
 	l.closed.Unlock()
 	<-l.idle
 	return l.closeMark()
@@ -316,3 +357,6 @@ func (l *Log) closeMark() error {
 	}
 	return l.mark.Close()
 }
+
+// ticks is the time that nobody sets.
+func (l *Log) ticks() time.Duration { return l.cfg.Ticks() }

@@ -61,11 +61,13 @@ type markFile struct {
 	path string
 
 	// Of whoever calls Store.
-	f    *os.File // nil before the first call
-	last map[markKey]MarkedHead
-	size int // of the file
-	live int // bytes of the lines that count
-	buf  []byte
+	f     *os.File // nil before the first call
+	last  map[markKey]MarkedHead
+	size  int  // of the file
+	live  int  // bytes of the lines that count
+	later int  // size at which it is rewritten, if that failed before
+	torn  bool // a line is there in part
+	buf   []byte
 }
 
 // MarkFile is a [Mark] in a file, best on another volume than the store. Its folder must exist.
@@ -162,16 +164,24 @@ func (m *markFile) Store(_ context.Context, heads []MarkedHead) error {
 	if fresh {
 		m.live += len(m.buf)
 	}
-	if m.size += len(m.buf); m.f == nil || m.size > 1<<20+4*m.live {
+	if m.f == nil || m.torn {
 		return m.rewrite()
 	}
+	if m.size+len(m.buf) > max(1<<20+4*m.live, m.later) && m.rewrite() == nil {
+		return nil
+	}
+	// A file that could not be made shorter is as good as before, only longer: try again when it has grown as much.
+	m.later = max(m.later, m.size+len(m.buf)+1<<20)
 	_, err := m.f.Write(m.buf)
 	if err == nil && fresh {
 		err = m.f.Sync()
 	}
 	if err != nil {
+		// Part of a line may be there. Take it away, or write the whole file anew; so too if a new name may be lost.
+		m.torn = m.f.Truncate(int64(m.size)) != nil || fresh
 		return fmt.Errorf("writing high-water mark: %w", err)
 	}
+	m.size += len(m.buf)
 	return nil
 }
 
@@ -191,17 +201,19 @@ func (m *markFile) rewrite() error {
 	if err == nil {
 		err = syncDir(filepath.Dir(m.path))
 	}
-	old := m.f
-	if err == nil {
-		m.f, err = os.OpenFile(m.path, os.O_WRONLY|os.O_APPEND, 0)
-	}
-	if err == nil && old != nil {
-		err = old.Close()
-	}
 	if err != nil {
 		return fmt.Errorf("writing high-water mark: %w", err)
 	}
-	m.size, m.live = len(data), len(data)
+	f, err := os.OpenFile(m.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		m.torn = true // what is open is no longer the file of that name
+		return fmt.Errorf("writing high-water mark: %w", err)
+	}
+	if m.f != nil {
+		_ = m.f.Close() // of the file that was replaced
+	}
+	m.f = f
+	m.size, m.live, m.later, m.torn = len(data), len(data), 0, false
 	return nil
 }
 

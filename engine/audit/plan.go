@@ -230,6 +230,9 @@ func (l *Log) compose(p *part, now time.Time) {
 			p.same[i] = first
 			continue
 		}
+		if res.err = l.gates.of(r.entry); res.err != nil {
+			continue
+		}
 		if res.err = p.check(r); res.err != nil {
 			continue // of this entry alone: nothing was changed for it
 		}

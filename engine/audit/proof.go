@@ -69,17 +69,17 @@ func (p Proof) Verify(node ed25519.PublicKey) error {
 }
 
 // Proof proves that a record is in its log, under the log's newest head.
-func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (p Proof, err error) {
+func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (Proof, error) {
 	b, err := id.bytes()
 	if err != nil {
-		return p, fmt.Errorf("proving record: %w", ErrNotFound)
+		return Proof{}, fmt.Errorf("proving record: %w", ErrNotFound)
 	}
-	err = r.view(ctx, func(v View) error {
+	p, err := seen(ctx, r, func(v View) (Proof, error) {
 		rec, index, err := r.record(v, t, b[:])
-		if err == nil {
-			p, err = r.prove(v, t, rec.Log, index, rec.Bytes)
+		if err != nil {
+			return Proof{}, err
 		}
-		return err
+		return r.prove(v, t, rec.Log, index, rec.Bytes)
 	})
 	if err != nil {
 		return Proof{}, fmt.Errorf("proving record %s: %w", id, err)
@@ -88,16 +88,16 @@ func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (p Proof, 
 }
 
 // StatementProof proves that a statement is in the release log.
-func (r *Reader) StatementProof(ctx context.Context, t tenant.ID, index int64) (p Proof, err error) {
-	err = r.view(ctx, func(v View) error {
+func (r *Reader) StatementProof(ctx context.Context, t tenant.ID, index int64) (Proof, error) {
+	p, err := seen(ctx, r, func(v View) (Proof, error) {
 		_, leaf, err := readLeaf(v, t, Releases, index)
 		if err == nil && leaf == nil {
 			err = ErrNotFound
 		}
-		if err == nil {
-			p, err = r.prove(v, t, Releases, index, bytes.Clone(leaf))
+		if err != nil {
+			return Proof{}, err
 		}
-		return err
+		return r.prove(v, t, Releases, index, bytes.Clone(leaf))
 	})
 	if err != nil {
 		return Proof{}, fmt.Errorf("proving statement %d: %w", index, err)
@@ -134,22 +134,22 @@ func proveIn(v View, t tenant.ID, h Head, index int64, leaf []byte) (tlog.Record
 }
 
 // Logs lists the newest heads of all logs of a tenant: closed months first, in order, then the growing ones.
-func (r *Reader) Logs(ctx context.Context, t tenant.ID) (heads []Head, err error) {
-	err = r.view(ctx, func(v View) error {
+func (r *Reader) Logs(ctx context.Context, t tenant.ID) ([]Head, error) {
+	heads, err := seen(ctx, r, func(v View) (heads []Head, err error) {
 		keys, err := headKeys(v, t)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, k := range keys {
 			h, _, ok, err := r.head(v, t, k)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if ok {
 				heads = append(heads, h)
 			}
 		}
-		return nil
+		return heads, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing logs: %w", err)
@@ -170,16 +170,12 @@ func headKeys(v View, t tenant.ID) (keys []string, err error) {
 }
 
 // Checkpoint is the newest signed head of a log, as a C2SP signed note.
-func (r *Reader) Checkpoint(ctx context.Context, t tenant.ID, log LogName) (note []byte, err error) {
-	err = r.view(ctx, func(v View) error {
-		h, err := r.logHead(v, t, log)
-		note = h.Note
-		return err
-	})
+func (r *Reader) Checkpoint(ctx context.Context, t tenant.ID, log LogName) ([]byte, error) {
+	h, err := seen(ctx, r, func(v View) (Head, error) { return r.logHead(v, t, log) })
 	if err != nil {
 		return nil, fmt.Errorf("reading checkpoint: %w", err)
 	}
-	return note, nil
+	return h.Note, nil
 }
 
 // TileHeight is the height of tiles of C2SP tlog-tiles: 256 hashes.
@@ -188,20 +184,19 @@ const TileHeight = 8
 // Tile returns width hashes (1 to 256) of a log's tree, as C2SP tlog-tiles has them: level counts tiles from the
 // leaves up, n along. A tile that is not complete under the newest head is ErrNotFound.
 func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, n int64, width int,
-) (data []byte, err error) {
+) ([]byte, error) {
 	if level < 0 || level > 62/TileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<TileHeight {
 		return nil, fmt.Errorf("reading tile: %w", ErrNotFound)
 	}
-	err = r.view(ctx, func(v View) error {
+	data, err := seen(ctx, r, func(v View) ([]byte, error) {
 		h, err := r.logHead(v, t, log)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if n<<TileHeight+int64(width) > h.Size>>(level*TileHeight) {
-			return ErrNotFound
+			return nil, ErrNotFound
 		}
-		data, err = tlog.ReadTileData(tlog.Tile{H: TileHeight, L: level, N: n, W: width}, storedHashes{v, t, log})
-		return err
+		return tlog.ReadTileData(tlog.Tile{H: TileHeight, L: level, N: n, W: width}, storedHashes{v, t, log})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading tile: %w", err)

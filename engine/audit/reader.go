@@ -24,11 +24,12 @@ type Reader struct {
 	node   ed25519.PublicKey
 	sealer *sealer
 	failed func() error // of the log that writes; nil without
+	places places
 }
 
 // OpenReader prepares reading. An unused store has nothing to read and is refused with ErrNotFound.
 func OpenReader(ctx context.Context, c Config) (*Reader, error) {
-	r := &Reader{cfg: c, node: c.Node, sealer: newSealer()}
+	r := &Reader{cfg: c, node: c.Node, sealer: newSealer(), places: newPlaces()}
 	err := c.Store.View(ctx, func(v View) error {
 		b, err := v.Get(Meta, "", []byte("identity"))
 		if err != nil {
@@ -117,11 +118,7 @@ func (r *Reader) logHead(v View, t tenant.ID, log LogName) (Head, error) {
 
 // Tenants lists the tenants that have records, in order.
 func (r *Reader) Tenants(ctx context.Context) ([]tenant.ID, error) {
-	var ts []tenant.ID
-	err := r.view(ctx, func(v View) (err error) {
-		ts, err = listTenants(v)
-		return err
-	})
+	ts, err := seen(ctx, r, listTenants)
 	if err != nil {
 		return nil, fmt.Errorf("listing tenants: %w", err)
 	}
@@ -147,6 +144,21 @@ type Record struct {
 // Get reads one record and opens its body, checking both against each other. If the body's key was destroyed,
 // the error is ErrErased, and without keys available ErrFilter; the rest of the Record is good then.
 func (r *Reader) Get(ctx context.Context, t tenant.ID, id RecordID) (Record, error) {
+	type found struct {
+		rec Record
+		err error
+	}
+	f, err := apart(ctx, r.places, func(ctx context.Context) (found, error) {
+		rec, err := r.get(ctx, t, id)
+		return found{rec, err}, nil
+	})
+	if err != nil {
+		return Record{}, fmt.Errorf("reading record %s: %w", id, err)
+	}
+	return f.rec, f.err
+}
+
+func (r *Reader) get(ctx context.Context, t tenant.ID, id RecordID) (Record, error) {
 	var rec Record
 	var sealed []byte
 	b, err := id.bytes()
@@ -232,15 +244,24 @@ func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []by
 
 // ByCard finds the record that showed a card; ErrNotFound if there is none.
 func (r *Reader) ByCard(ctx context.Context, t tenant.ID, card string) (id RecordID, err error) {
-	keys, err := r.keys(ctx, t)
-	if err != nil {
-		return "", fmt.Errorf("looking up record by card: %w", err)
-	}
-	return r.lookup(ctx, t, keys.Tag(tagCard, card), "card")
+	return r.lookup(ctx, t, tagCard, card, "card")
 }
 
 // lookup reads where a tag leads to.
-func (r *Reader) lookup(ctx context.Context, t tenant.ID, tag keyring.Tag, by string) (id RecordID, err error) {
+func (r *Reader) lookup(ctx context.Context, t tenant.ID, kind, value, by string) (RecordID, error) {
+	id, err := apart(ctx, r.places, func(ctx context.Context) (RecordID, error) { return r.led(ctx, t, kind, value) })
+	if err != nil {
+		return "", fmt.Errorf("looking up record by %s: %w", by, err)
+	}
+	return id, nil
+}
+
+func (r *Reader) led(ctx context.Context, t tenant.ID, kind, value string) (id RecordID, err error) {
+	keys, err := r.keys(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	tag := keys.Tag(kind, value)
 	err = r.view(ctx, func(v View) error {
 		b, err := v.Get(Lookups, t, tag[:])
 		if err == nil && b == nil {
@@ -251,27 +272,28 @@ func (r *Reader) lookup(ctx context.Context, t tenant.ID, tag keyring.Tag, by st
 		}
 		return err
 	})
-	if err != nil {
-		return "", fmt.Errorf("looking up record by %s: %w", by, err)
-	}
-	return id, nil
+	return id, err
 }
 
 // ByIdem finds the newest record stored with the same idempotency bytes, or [ErrNotFound]. It is a look-up, which
 // proves nothing: hold the record against the call before it is taken for a repeat.
 func (r *Reader) ByIdem(ctx context.Context, t tenant.ID, idem []byte) (id RecordID, err error) {
-	keys, err := r.keys(ctx, t)
-	if err != nil {
-		return "", fmt.Errorf("looking up record by call: %w", err)
-	}
-	return r.lookup(ctx, t, keys.Tag(tagIdem, string(idem)), "call")
+	return r.lookup(ctx, t, tagIdem, string(idem), "call")
 }
 
 // Receipt is the receipt of a stored record under the newest head of its log, as for a repeat.
-func (r *Reader) Receipt(ctx context.Context, t tenant.ID, id RecordID) (rc Receipt, err error) {
+func (r *Reader) Receipt(ctx context.Context, t tenant.ID, id RecordID) (Receipt, error) {
+	rc, err := apart(ctx, r.places, func(ctx context.Context) (Receipt, error) { return r.receipt(ctx, t, id) })
+	if err != nil {
+		return Receipt{}, fmt.Errorf("making receipt of record %s: %w", id, err)
+	}
+	return rc, nil
+}
+
+func (r *Reader) receipt(ctx context.Context, t tenant.ID, id RecordID) (rc Receipt, err error) {
 	b, err := id.bytes()
 	if err != nil {
-		return rc, fmt.Errorf("making receipt: %w", ErrNotFound)
+		return rc, ErrNotFound
 	}
 	err = r.view(ctx, func(v View) error {
 		rec, index, err := r.record(v, t, b[:])
@@ -283,10 +305,7 @@ func (r *Reader) Receipt(ctx context.Context, t tenant.ID, id RecordID) (rc Rece
 			Note: h.Note, Repeated: true}
 		return err
 	})
-	if err != nil {
-		return Receipt{}, fmt.Errorf("making receipt of record %s: %w", id, err)
-	}
-	return rc, nil
+	return rc, err
 }
 
 func (r *Reader) keys(ctx context.Context, t tenant.ID) (*keyring.Tenant, error) {

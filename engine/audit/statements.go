@@ -24,19 +24,19 @@ type ReleaseStatement struct {
 // tenant without release log has no statements.
 func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.Seq2[ReleaseStatement, error] {
 	return func(yield func(ReleaseStatement, error) bool) {
-		var h Head
-		err := r.view(ctx, func(v View) (err error) {
-			if h, _, _, err = r.head(v, t, streamReleases); err == nil && h.Size > 0 {
+		h, err := seen(ctx, r, func(v View) (Head, error) {
+			h, _, _, err := r.head(v, t, streamReleases)
+			if err == nil && h.Size > 0 {
 				err = checkEdge(v, t, h)
 			}
-			return err
+			return h, err
 		})
 		if err != nil {
 			yield(ReleaseStatement{}, fmt.Errorf("reading release log: %w", err))
 			return
 		}
 		for i := max(from, 0); i < h.Size; i++ {
-			s, err := r.statement(ctx, t, h, i)
+			s, err := seen(ctx, r, func(v View) (ReleaseStatement, error) { return r.statement(v, t, h, i) })
 			if err != nil {
 				yield(ReleaseStatement{}, fmt.Errorf("reading release log at %d: %w", i, err))
 				return
@@ -49,29 +49,26 @@ func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.S
 }
 
 // statement reads one entry and proves that it is in the tree of h.
-func (r *Reader) statement(ctx context.Context, t tenant.ID, h Head, index int64) (s ReleaseStatement, err error) {
-	err = r.view(ctx, func(v View) error {
-		_, data, err := readLeaf(v, t, Releases, index)
-		if err != nil {
-			return err
-		}
-		if _, err := proveIn(v, t, h, index, data); err != nil {
-			return err
-		}
-		s = ReleaseStatement{Index: index, Envelope: bytes.Clone(data)}
-		id, err := v.Get(Lookups, t, statementKey(index))
-		if err != nil || id == nil {
-			return err
-		}
-		rec, _, err := r.record(v, t, id)
-		if err != nil {
-			return err
-		}
-		if rec.Leaf.Statement != Digest(sha256.Sum256(data)) || rec.Leaf.ReleaseIndex != index {
-			return fmt.Errorf("%w: its record is about another statement", ErrCorrupt)
-		}
-		s.Record, s.Decided = rec.Leaf.RecordID, rec.Leaf.Decided
-		return nil
-	})
-	return s, err
+func (r *Reader) statement(v View, t tenant.ID, h Head, index int64) (s ReleaseStatement, err error) {
+	_, data, err := readLeaf(v, t, Releases, index)
+	if err != nil {
+		return s, err
+	}
+	if _, err := proveIn(v, t, h, index, data); err != nil {
+		return s, err
+	}
+	s = ReleaseStatement{Index: index, Envelope: bytes.Clone(data)}
+	id, err := v.Get(Lookups, t, statementKey(index))
+	if err != nil || id == nil {
+		return s, err
+	}
+	rec, _, err := r.record(v, t, id)
+	if err != nil {
+		return s, err
+	}
+	if rec.Leaf.Statement != Digest(sha256.Sum256(data)) || rec.Leaf.ReleaseIndex != index {
+		return s, fmt.Errorf("%w: its record is about another statement", ErrCorrupt)
+	}
+	s.Record, s.Decided = rec.Leaf.RecordID, rec.Leaf.Decided
+	return s, nil
 }

@@ -17,6 +17,8 @@ const (
 	// maxConflicts is how often the entries of one tenant are planned in vain, because other nodes write to the
 	// same tenant, before they are answered with ErrBusy.
 	maxConflicts = 64
+	// urgentPlaces is how many entries that remove power may wait, whatever else waits.
+	urgentPlaces = 256
 )
 
 // errSuperseded tells Append that an entry was sealed with a key that the store does not have: seal it again.
@@ -28,13 +30,47 @@ func (l *Log) write() {
 	var parts []*part
 	for open := true; open; {
 		if parts, open = l.gather(parts); open {
+			l.health.busy.begin(l.ticks())
 			parts = l.store(parts)
+			l.health.busy.end()
+		}
+	}
+}
+
+// take returns a request, those first that remove power. If none is there it waits, or returns nil; waiting, it returns
+// nil when none is there and none will come.
+func (l *Log) take(wait bool) *request {
+	for {
+		select {
+		case r := <-l.urgent:
+			return r
+		default:
+		}
+		select {
+		case r := <-l.queue:
+			return r
+		default:
+		}
+		if !wait {
+			return nil
+		}
+		select {
+		case r := <-l.urgent:
+			return r
+		case r := <-l.queue:
+			return r
+		case <-l.nudge:
+			l.health.busy.begin(l.ticks())
+			_ = l.mendMark() // noted there
+			l.health.busy.end()
+		case <-l.closing:
+			wait = false // nothing more is sent, so one more look is enough
 		}
 	}
 }
 
 // gather adds what waits in the queue to what was left of the batch before, one part per tenant, and waits only if
-// nothing was left. It returns false when the queue is closed and everything is stored.
+// nothing was left. It returns false when the log is closed and everything is stored.
 func (l *Log) gather(left []*part) (parts []*part, open bool) {
 	clear(l.parts)
 	for _, p := range left {
@@ -43,8 +79,8 @@ func (l *Log) gather(left []*part) (parts []*part, open bool) {
 	parts = left
 	size := 0
 	if len(parts) == 0 {
-		first, ok := <-l.queue
-		if !ok {
+		first := l.take(true)
+		if first == nil {
 			return nil, false
 		}
 		// Let those who are about to ask ask: on a busy machine they come into this transaction, on an idle one
@@ -53,16 +89,12 @@ func (l *Log) gather(left []*part) (parts []*part, open bool) {
 		parts, size = l.join(parts, first), first.size()
 	}
 	for n := 1; n < maxBatch && size < maxBatchBytes; n++ {
-		select {
-		case r, ok := <-l.queue:
-			if !ok {
-				return parts, true
-			}
-			parts = l.join(parts, r)
-			size += r.size()
-		default:
-			return parts, true
+		r := l.take(false)
+		if r == nil {
+			break
 		}
+		parts = l.join(parts, r)
+		size += r.size()
 	}
 	return parts, true
 }
@@ -93,6 +125,11 @@ func (l *Log) store(parts []*part) (contended []*part) {
 		return nil
 	}
 	l.arena = l.arena[:0]
+	size := 0
+	for _, p := range parts {
+		size += p.size
+	}
+	l.openGates(int64(size))
 	again := func(p *part) bool { return p.conflicts > 1 && !p.planned }
 	var hot []*part
 	for _, p := range parts {
@@ -187,15 +224,17 @@ func (l *Log) commit(parts []*part) error {
 		return nil
 	}
 	if err := l.nameLogs(parts); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotApplied, err)
-	}
-	if err := l.outcome(&l.batch, l.cfg.Store.Commit(context.Background(), &l.batch)); err != nil {
 		return err
 	}
-	if err := l.writeMark(parts); err != nil {
-		return l.poison(err)
+	began := l.ticks()
+	err := l.outcome(&l.batch, l.cfg.Store.Commit(context.Background(), &l.batch))
+	l.health.mu.Lock()
+	l.health.commits.add(l.ticks() - began)
+	l.health.mu.Unlock()
+	if err == nil {
+		l.writeMark(parts)
 	}
-	return nil
+	return err
 }
 
 // nameLogs has the mark name the logs that the batch begins, before they are in the store: a log that is there and that
@@ -219,7 +258,7 @@ func (l *Log) nameLogs(parts []*part) error {
 	if fresh == nil {
 		return nil
 	}
-	if err := l.mark.Store(context.Background(), fresh); err != nil {
+	if err := l.storeMark(fresh); err != nil {
 		return err
 	}
 	for _, h := range fresh {
@@ -228,9 +267,11 @@ func (l *Log) nameLogs(parts []*part) error {
 	return nil
 }
 
-func (l *Log) writeMark(parts []*part) error {
+// writeMark has the mark know of what was stored. If it cannot be written, what was stored is stored and is answered; but
+// nothing more is, other than what removes power, before the mark is what it should be.
+func (l *Log) writeMark(parts []*part) {
 	if l.mark == nil {
-		return nil
+		return
 	}
 	var heads []MarkedHead
 	for _, p := range parts {
@@ -243,7 +284,12 @@ func (l *Log) writeMark(parts []*part) error {
 			}
 		}
 	}
-	return l.mark.Store(context.Background(), heads)
+	if len(l.behind) == 0 && l.storeMark(heads) == nil {
+		return
+	}
+	for _, h := range heads {
+		l.behind[h.key()] = h
+	}
 }
 
 // settle answers everybody after a successful commit.

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -56,13 +57,18 @@ type Store struct {
 	audit.Followers
 	db   *bbolt.DB
 	path string
+	file *os.File // bbolt's, to ask for sizes
+	most int64    // bytes that the file may grow to; 0 means no limit
 
 	commit  sync.Mutex   // held while a transaction is committed
 	durable atomic.Int64 // newest transaction that is known to be on the disk
 	broken  atomic.Value // error: a write or sync failed
 }
 
-var _ audit.Store = (*Store)(nil)
+var (
+	_ audit.Store = (*Store)(nil)
+	_ audit.Meter = (*Store)(nil)
+)
 
 // Options change how a store is opened. The zero value is right for a server.
 type Options struct {
@@ -72,9 +78,14 @@ type Options struct {
 
 // Open opens a store, making the file (mode 0600) if there is none and it may be written.
 func Open(path string, o Options) (*Store, error) {
+	s := &Store{path: path, most: int64(o.MaxSize)}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: lockWait, ReadOnly: o.ReadOnly, FreelistType: bbolt.FreelistMapType,
-		InitialMmapSize: mapSize, MaxSize: o.MaxSize, NoStatistics: true, OpenFile: openFile,
+		InitialMmapSize: mapSize, MaxSize: o.MaxSize, NoStatistics: true,
+		OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			s.file, err = openFile(path, flag, mode)
+			return s.file, err
+		},
 	})
 	switch {
 	case errors.Is(err, errLocked), errors.Is(err, bbolterr.ErrTimeout):
@@ -85,7 +96,7 @@ func Open(path string, o Options) (*Store, error) {
 	case err != nil:
 		return nil, fmt.Errorf("opening audit store %s: %w", path, err)
 	}
-	s := &Store{db: db, path: path}
+	s.db = db
 	if err := s.prepare(o.ReadOnly); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening audit store %s: %w", path, err), db.Close())
 	}
@@ -172,6 +183,21 @@ func (s *Store) Close() error {
 		return fmt.Errorf("closing audit store %s: %w", s.path, err)
 	}
 	return nil
+}
+
+// Room implements [audit.Meter]. Free pages within the file are not counted as free.
+func (s *Store) Room() (r audit.Room, err error) {
+	if r.Free, r.Total, err = volume(s.file); err != nil {
+		return r, err
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return r, fmt.Errorf("asking for the size of the store: %w", err)
+	}
+	if r.Used = info.Size(); s.most > 0 {
+		r.Free, r.Total = min(r.Free, s.most-r.Used), min(r.Total, s.most)
+	}
+	return r, nil
 }
 
 // View implements [audit.Store].
@@ -318,12 +344,12 @@ func (s *Store) apply(b *audit.Batch) error {
 // that before its meta page was written. The pages it had written are free ones, which nothing refers to. An error
 // of a sync is none of these, though it may say that the disk is full: what it did not write is marked as written.
 func (s *Store) refused(id int64, err error) bool {
-	if errors.Is(err, bbolterr.ErrMaxSizeReached) {
-		return true
+	if errors.Is(err, bbolterr.ErrMaxSizeReached) || strings.HasPrefix(err.Error(), "file resize error: ") {
+		return true // before anything was written; bbolt does not wrap what made it so
 	}
 	var write *fs.PathError
-	full := errors.As(err, &write) && write.Op == "write" &&
-		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+	full := errors.As(err, &write) && write.Op == "write" && (errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG))
 	return full && s.shown() < id
 }
 

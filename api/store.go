@@ -1,0 +1,41 @@
+package api
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/precept-cds/precept/engine/audit"
+)
+
+// storeMetrics are the figures of the audit log and its store, read when they are asked for.
+type storeMetrics struct{ stats func() audit.Stats }
+
+var (
+	storeCommit = prometheus.NewDesc("precept_store_commit_seconds", "Time of one commit of the store.", nil, nil)
+	storeAge    = prometheus.NewDesc("precept_store_commit_age_seconds",
+		"Age of the commit that is under way; 0 if none is.", nil, nil)
+	storeWaiting = prometheus.NewDesc("precept_store_waiting_records", "Records that wait to be stored.", nil, nil)
+	storeFree    = prometheus.NewDesc("precept_store_free_bytes", "Bytes that the store may still grow by.", nil, nil)
+	storeSize    = prometheus.NewDesc("precept_store_bytes", "Bytes that the store takes.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (m storeMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{storeCommit, storeAge, storeWaiting, storeFree, storeSize} {
+		to <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m storeMetrics) Collect(to chan<- prometheus.Metric) {
+	s := m.stats()
+	gauge := func(d *prometheus.Desc, value float64) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
+	to <- prometheus.MustNewConstHistogram(storeCommit, s.Commits.Count, s.Commits.Sum, s.Commits.Below)
+	gauge(storeAge, s.UnderWay.Seconds())
+	gauge(storeWaiting, float64(s.Waiting))
+	if s.Metered {
+		gauge(storeFree, float64(s.Room.Free))
+		gauge(storeSize, float64(s.Room.Used))
+	}
+}
