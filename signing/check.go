@@ -91,6 +91,11 @@ func (e entry) admit() (*State, error) {
 		return e.resumption(p)
 	case statement.Revocation:
 		return e.revocation(p)
+	case statement.Placement:
+		return e.placement(p)
+	case statement.RegionCertificate:
+		return nil, fmt.Errorf("kind is %w in a log; sign a placement that holds the certificate",
+			statement.ErrUnsupported)
 	default:
 		return nil, fmt.Errorf("kind is %w", statement.ErrUnsupported)
 	}

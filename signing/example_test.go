@@ -44,6 +44,7 @@ func Example() {
 			trust.Approver:  one("amy@north.example"),
 			trust.RootAdmin: one("amy@north.example"),
 		},
+		Regions: []string{"us-east"},
 	}
 
 	// Sign: one payload, one bundle for each signer.

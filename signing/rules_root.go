@@ -76,10 +76,10 @@ func (e entry) succeed(old *root, p trust.Root) (*root, error) {
 	if err := e.notAhead(p.IssuedAt, "issuedAt"); err != nil {
 		return nil, err
 	}
-	for id := range e.state.nodes {
+	for id := range e.state.regionKeys {
 		if _, taken := accepted.keys[id]; taken {
-			// Otherwise a node could act as that person.
-			return nil, fmt.Errorf("%w: key %s belongs to a node; give the person a key of their own",
+			// Otherwise the region could act as that person.
+			return nil, fmt.Errorf("%w: key %s belongs to a region; give the person a key of their own",
 				statement.ErrMalformed, id)
 		}
 	}
@@ -145,6 +145,21 @@ func (e entry) tenantPolicy(p statement.TenantPolicy) (*State, error) {
 	if err := e.unexpired(e.state.root); err != nil {
 		return nil, err
 	}
+	if _, err := e.operatorAndApprover(); err != nil {
+		return nil, err
+	}
+	if p.Seq != e.state.policy.Seq+1 {
+		return nil, fmt.Errorf("%w: policy %d cannot follow %d; make it again from the current one",
+			ErrSequence, p.Seq, e.state.policy.Seq)
+	}
+	next := *e.state
+	next.policy = Policy{Raw: p.Policy, Seq: p.Seq, Digest: e.digest}
+	return &next, nil
+}
+
+// operatorAndApprover returns the votes for what decides how the tenant is served: the
+// thresholds of both roles, and two persons.
+func (e entry) operatorAndApprover() ([]vote, error) {
 	found, err := e.signers(e.state.root)
 	if err != nil {
 		return nil, err
@@ -157,16 +172,11 @@ func (e entry) tenantPolicy(p statement.TenantPolicy) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(persons(append(operators, approvers...))) < 2 {
+	votes := slices.Concat(operators, approvers)
+	if len(persons(votes)) < 2 {
 		return nil, fmt.Errorf("%w: operator and approver must be two persons", ErrThreshold)
 	}
-	if p.Seq != e.state.policy.Seq+1 {
-		return nil, fmt.Errorf("%w: policy %d cannot follow %d; make it again from the current one",
-			ErrSequence, p.Seq, e.state.policy.Seq)
-	}
-	next := *e.state
-	next.policy = Policy{Raw: p.Policy, Seq: p.Seq, Digest: e.digest}
-	return &next, nil
+	return votes, nil
 }
 
 // changed returns a copy of m to write to: the old one belongs to earlier states.

@@ -64,8 +64,9 @@ func (s *State) SuspendByNode(node keys.Private, pack statement.Pack, rule, reas
 // nodeMaySuspend accepts a key of the region for what is in service. Two nodes that see the
 // same rule fail suspend it once, and one resumption lifts that.
 func (s *State) nodeMaySuspend(key keys.ID, pack statement.Pack, rule string) error {
-	if _, ok := s.nodes[key]; !ok {
-		return fmt.Errorf("%w: key %s is none of the region's", ErrUntrustedSigner, key)
+	if _, ok := s.nodeKey(key); !ok {
+		return fmt.Errorf("%w: key %s is none that the placement in force pins; sign one that does",
+			ErrUntrustedSigner, key)
 	}
 	if s.outOfService(keyTarget(key)) {
 		return fmt.Errorf("%w: node key %s; use another key", ErrRevoked, key)
@@ -79,7 +80,7 @@ func (s *State) nodeMaySuspend(key keys.ID, pack statement.Pack, rule string) er
 // maySuspend accepts a node's own key, alone, or one remover.
 func (e entry) maySuspend(p statement.Suspension) error {
 	if b := e.env.bundles[0]; len(e.env.bundles) == 1 {
-		if key, ok := e.state.nodes[b.key]; ok {
+		if key, ok := e.state.nodeKey(b.key); ok {
 			if err := e.state.nodeMaySuspend(b.key, p.Pack, p.Rule); err != nil {
 				return err
 			}
@@ -223,7 +224,7 @@ func (s *State) knows(t statement.Target) bool {
 	if t.Type == statement.TargetDigest {
 		return s.releases[trust.Digest(t.Value)] != nil
 	}
-	if _, node := s.nodes[keys.ID(t.Value)]; node {
+	if s.regionKeys[keys.ID(t.Value)] {
 		return true
 	}
 	name := t.Value
@@ -264,7 +265,7 @@ func (s *State) canRotate(e entry) bool {
 }
 
 // withdraw takes out everything that rests on a void vote: releases by their authors,
-// reviews, and activations by anyone in their chain. What would remain might still
+// reviews, the placement, and activations by anyone in their chain. What would remain might still
 // meet a threshold, but nobody approved that remainder.
 func (s *State) withdraw(void func(vote) bool) {
 	s.releases = changed(s.releases)
@@ -276,6 +277,9 @@ func (s *State) withdraw(void func(vote) bool) {
 		kept := *r
 		kept.reviews = slices.DeleteFunc(slices.Clone(r.reviews), func(v reviewVote) bool { return void(v.vote) })
 		s.releases[digest] = &kept
+	}
+	if s.home != nil && slices.ContainsFunc(s.home.rests, void) {
+		s.home = nil
 	}
 	s.endActivations(func(a *activation) bool { return slices.ContainsFunc(a.rests, void) })
 }

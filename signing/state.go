@@ -20,12 +20,14 @@ type State struct {
 	tenant statement.Tenant
 	region statement.Region
 	pin    trust.Digest
-	nodes  map[keys.ID]keys.Public
 
 	size        uint64
 	root        *root // nil before the first entry
 	publishers  map[trust.Publisher]*root
 	policy      Policy
+	home        *home                     // by the newest placement; nil when there is none, or it was withdrawn
+	epoch       uint64                    // of the newest placement
+	regionKeys  map[keys.ID]bool          // that any placement pinned: none may become a person's
 	releases    map[trust.Digest]*release // by SHA-256 of pack.tar
 	packs       map[statement.Pack]packLine
 	activations map[statement.Pack]succession
@@ -115,10 +117,9 @@ type Activated struct {
 }
 
 // NewState returns the state of an empty log. Root is the payload digest of the
-// tenant's first trust root, received out of band. NodeKeys are all keys, past and
-// present, with which nodes of the region sign suspensions. A name or digest that is not
-// spelled as one is [statement.ErrMalformed].
-func NewState(t statement.Tenant, r statement.Region, root trust.Digest, nodeKeys ...keys.Public) (*State, error) {
+// tenant's first trust root, received out of band. A name or digest that is not spelled as
+// one is [statement.ErrMalformed].
+func NewState(t statement.Tenant, r statement.Region, root trust.Digest) (*State, error) {
 	var c strict.Checker
 	c.Match(string(t), strict.Name, "tenant")
 	c.Match(string(r), strict.Name, "region")
@@ -126,11 +127,7 @@ func NewState(t statement.Tenant, r statement.Region, root trust.Digest, nodeKey
 	if err := c.Err(); err != nil {
 		return nil, fmt.Errorf("starting release state: %w: %w", statement.ErrMalformed, err)
 	}
-	nodes := map[keys.ID]keys.Public{}
-	for _, key := range nodeKeys {
-		nodes[key.ID()] = key
-	}
-	return &State{tenant: t, region: r, pin: root, nodes: nodes}, nil
+	return &State{tenant: t, region: r, pin: root}, nil
 }
 
 // Size returns how many entries were applied.

@@ -40,7 +40,7 @@ func TestLife(t *testing.T) {
 		t.Fatal("off")
 	}
 
-	s, err := signing.NewState(tenant, region, w.log[0].Digest(), key(t, "node").Public())
+	s, err := signing.NewState(tenant, region, w.log[0].Digest())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func BenchmarkFold(b *testing.B) {
 		leaves = append(leaves, env.Bytes())
 	}
 	for b.Loop() {
-		s, err := signing.NewState(tenant, region, w.log[0].Digest(), key(b, "node").Public())
+		s, err := signing.NewState(tenant, region, w.log[0].Digest())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -100,6 +100,7 @@ func tenantRoot(t testing.TB, publisher trust.Digest) trust.Root {
 			trust.RootAdmin: role(2, "rosa@north.example", "rudy@north.example", "rick@north.example"),
 		},
 		TrustedPublishers: []trust.TrustedPublisher{{Name: vendor, Root: publisher}},
+		Regions:           []string{string(region), "us-west"},
 	}
 }
 
@@ -189,6 +190,22 @@ func policy(seq uint64) statement.TenantPolicy {
 	return statement.TenantPolicy{Tenant: tenant, Region: region, Seq: seq, Policy: []byte(`{"services":[]}`)}
 }
 
+// certificate is that of a region whose node has the key of this name.
+func certificate(t testing.TB, r statement.Region, node string) statement.RegionCertificate {
+	t.Helper()
+	heads, err := keys.Generate(keys.Ed25519, rand.NewChaCha8(sha256.Sum256([]byte("heads of "+node))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statement.RegionCertificate{Region: r, Seq: 1, CheckpointKeyPEM: string(heads.Public().PEM()),
+		NodeKeysPEM: []string{string(key(t, node).Public().PEM())}}
+}
+
+func place(t testing.TB, epoch uint64, r statement.Region, node string) statement.Placement {
+	t.Helper()
+	return statement.Placement{Tenant: tenant, Epoch: epoch, Certificate: certificate(t, r, node), PlacedAt: noon}
+}
+
 // world is a log under construction.
 type world struct {
 	testing.TB
@@ -197,7 +214,7 @@ type world struct {
 	log []*signing.Envelope
 }
 
-// newWorld has the tenant's and the publisher's root.
+// newWorld has the tenant's and the publisher's root, and is the tenant's home.
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	return newWorldOf(t, nil, publisherRoot(t))
@@ -221,13 +238,16 @@ func newWorldOf(t testing.TB, change func(*trust.Root), publishers ...trust.Root
 		change(&root)
 	}
 	first := say(t, root, "rosa", "rudy")
-	s, err := signing.NewState(tenant, region, first.Digest(), key(t, "node").Public())
+	s, err := signing.NewState(tenant, region, first.Digest())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{TB: t, State: s, at: noon}
 	for _, env := range append([]*signing.Envelope{first}, entries...) {
 		w.accept(env)
+	}
+	if _, ok := root.Roles[trust.Approver]; ok {
+		w.accept(say(t, place(t, 1, region, "node"), "otto", "amy", "abe"))
 	}
 	return w
 }

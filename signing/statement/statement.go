@@ -75,6 +75,8 @@ const (
 	kindSuspension     Kind = "suspension"
 	kindResumption     Kind = "resumption"
 	kindRevocation     Kind = "revocation"
+	kindCertificate    Kind = "region-certificate"
+	kindPlacement      Kind = "placement"
 
 	// The design fixes what these will mean; this version neither makes nor takes them.
 	kindTestResult   Kind = "test-result"
@@ -90,7 +92,8 @@ func (k Kind) AboutPack() bool {
 }
 
 // Predicate is what a statement says: a [trust.Root], [TenantPolicy], [PackRelease],
-// [ClinicalReview], [Activation], [Suspension], [Resumption] or [Revocation], by value.
+// [ClinicalReview], [Activation], [Suspension], [Resumption], [Revocation],
+// [RegionCertificate] or [Placement], by value.
 type Predicate interface {
 	// Check returns what makes it unfit to be signed, or nil.
 	Check() error
@@ -155,6 +158,10 @@ func (s Statement) Kind() Kind {
 		return kindResumption
 	case Revocation:
 		return kindRevocation
+	case RegionCertificate:
+		return kindCertificate
+	case Placement:
+		return kindPlacement
 	default:
 		return ""
 	}
@@ -298,6 +305,10 @@ func decode(predicateType string, raw jsontext.Value) (Predicate, error) {
 		return decodeInto[Resumption](raw)
 	case kindRevocation:
 		return decodeInto[Revocation](raw)
+	case kindCertificate:
+		return decodeInto[RegionCertificate](raw)
+	case kindPlacement:
+		return decodeInto[Placement](raw)
 	case kindTestResult, kindKeyOperation, kindHold, kindErasure, kindRetention:
 		return nil, fmt.Errorf("kind %s is %w; it is reserved", kind, ErrUnsupported)
 	default:

@@ -27,6 +27,7 @@ var storedKinds = map[string]statement.Kind{
 	"trust-root": "trust-root", "trust-root-tenant": "trust-root", "tenant-policy": "tenant-policy",
 	"pack-release": "pack-release", "clinical-review": "clinical-review", "activation": "activation",
 	"suspension": "suspension", "resumption": "resumption", "revocation": "revocation",
+	"region-certificate": "region-certificate", "placement": "placement",
 }
 
 // TestStored holds the format: what was signed once is read for as long as logs are.

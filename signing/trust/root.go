@@ -72,6 +72,9 @@ type Root struct {
 	// reviewers have a say about the packs of others, too: their rejection blocks, and
 	// their approval is one more, never one of those that the pack's own publisher needs.
 	ReviewsFrom []Publisher `json:"reviewsFrom,omitempty"`
+	// Regions is for tenant roots only. It names the regions in which the tenant may be
+	// placed; those signed before there was a choice have none, and place nobody.
+	Regions []string `json:"regions,omitempty"`
 }
 
 // RootKind tells the two kinds of trust root apart.
@@ -159,22 +162,22 @@ func NewPersonKey(key keys.Public, from, until time.Time) PersonKey {
 
 // Check returns what makes r unfit to be signed, or nil: a field missing or out of range,
 // a role nobody could fill, persons that could be counted twice, an identity in a spelling
-// that is not [Canonical].
+// that is not [Canonical], a tenant that may be nowhere.
 func (r Root) Check() error {
 	c := &strict.Checker{}
 	r.check(c, true)
 	return c.Err()
 }
 
-// CheckStored is Check for what may have been signed before identities had one spelling.
-// They are compared in it all the same.
+// CheckStored is Check for what may have been signed before identities had one spelling,
+// in which they are compared all the same, and before roots named regions.
 func (r Root) CheckStored() error {
 	c := &strict.Checker{}
 	r.check(c, false)
 	return c.Err()
 }
 
-func (r Root) check(c *strict.Checker, canonical bool) {
+func (r Root) check(c *strict.Checker, now bool) {
 	c.That(r.RootKind == PublisherRoot || r.RootKind == TenantRoot, "kind", "expected publisher or tenant")
 	c.Match(r.Name, strict.Name, "name")
 	c.Seq(r.Version, "version")
@@ -184,7 +187,7 @@ func (r Root) check(c *strict.Checker, canonical bool) {
 	if c.Err() != nil {
 		return
 	}
-	r.checkPersons(c, canonical)
+	r.checkPersons(c, now)
 	r.checkRoles(c)
 	c.Len(len(r.TrustedPublishers), "trustedPublishers")
 	c.That(r.RootKind == TenantRoot || len(r.TrustedPublishers) == 0, "trustedPublishers",
@@ -201,11 +204,19 @@ func (r Root) check(c *strict.Checker, canonical bool) {
 	for _, name := range r.ReviewsFrom {
 		c.That(slices.Contains(names, name), "reviewsFrom", "names a publisher that is not in trustedPublishers")
 	}
+	c.Len(len(r.Regions), "regions")
+	c.That(strict.Distinct(r.Regions), "regions", "each region once")
+	c.That(r.RootKind == TenantRoot || len(r.Regions) == 0, "regions", "only a tenant root names regions")
+	c.That(!now || r.RootKind == PublisherRoot || len(r.Regions) > 0, "regions",
+		"name the regions in which the tenant may be placed")
+	for i, name := range r.Regions {
+		c.Match(name, strict.Name, fmt.Sprintf("regions[%d]", i))
+	}
 }
 
 // checkPersons makes sure that counting persons cannot be fooled inside one root: no
 // id, identity or key belongs to two of them.
-func (r Root) checkPersons(c *strict.Checker, canonical bool) {
+func (r Root) checkPersons(c *strict.Checker, now bool) {
 	owner := map[string]int{}
 	for i, p := range r.Persons {
 		at := fmt.Sprintf("persons[%d]", i)
@@ -213,7 +224,7 @@ func (r Root) checkPersons(c *strict.Checker, canonical bool) {
 		if c.Err() != nil {
 			return
 		}
-		if canonical {
+		if now {
 			c.Wrap(at+".id", p.ID.Check())
 			for _, identity := range p.Identities {
 				c.Wrap(at+".identities", checkSpelling(identity))

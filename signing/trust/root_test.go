@@ -55,6 +55,7 @@ func tenantRoot(t testing.TB) trust.Root {
 			trust.Auditor: role(1, ann), trust.RootAdmin: role(1, ann),
 		},
 		TrustedPublishers: []trust.TrustedPublisher{{Name: "heartland", Root: trust.DigestOf(nil)}},
+		Regions:           []string{"us-east", "us-west"},
 	}
 }
 
@@ -111,6 +112,7 @@ func TestRootVectors(t *testing.T) {
 		"publisher that trusts": {"trustedPublishers", func(r *root) {
 			r.TrustedPublishers = []trust.TrustedPublisher{{Name: "x1", Root: trust.DigestOf(nil)}}
 		}},
+		"publisher in a region":   {"regions", func(r *root) { r.Regions = []string{"us-east"} }},
 		"expires when it begins":  {"expires", func(r *root) { r.Expires = r.IssuedAt }},
 		"not issued":              {"issuedAt", func(r *root) { r.IssuedAt = time.Time{} }},
 		"version 0":               {"version", func(r *root) { r.Version = 0 }},
@@ -142,6 +144,22 @@ func TestRootVectors(t *testing.T) {
 			*r = tenantRoot(t)
 			r.ReviewsFrom = []trust.Publisher{"heartland", "heartland"}
 		}},
+		"tenant: no region": {"regions", func(r *root) {
+			*r = tenantRoot(t)
+			r.Regions = nil
+		}},
+		"tenant: one region twice": {"regions", func(r *root) {
+			*r = tenantRoot(t)
+			r.Regions[1] = r.Regions[0]
+		}},
+		"tenant: region with a path": {"regions[1]", func(r *root) {
+			*r = tenantRoot(t)
+			r.Regions[1] = "../us"
+		}},
+		"tenant: 501 regions": {"regions", func(r *root) {
+			*r = tenantRoot(t)
+			r.Regions = slices.Repeat(r.Regions, 251)
+		}},
 		"tenant: pin that is not a digest": {"trustedPublishers[0].root", func(r *root) {
 			r.RootKind, r.Roles = trust.TenantRoot, map[trust.Role]trust.RoleRule{trust.RootAdmin: role(1, ann)}
 			r.TrustedPublishers = []trust.TrustedPublisher{{Name: "heartland", Root: "latest"}}
@@ -154,5 +172,14 @@ func TestRootVectors(t *testing.T) {
 				t.Fatalf("got %v, want it to name field %s", err, row.field)
 			}
 		})
+	}
+}
+
+// TestStoredRootWithoutRegions: a root that was signed before roots named regions is read.
+func TestStoredRootWithoutRegions(t *testing.T) {
+	r := tenantRoot(t)
+	r.Regions = nil
+	if err := r.CheckStored(); err != nil {
+		t.Fatal(err)
 	}
 }
