@@ -27,6 +27,8 @@ func wireStatus(s *engine.Status) wire.Status {
 	return wire.Status{
 		Tenant: string(s.Tenant), Region: string(s.Region), Build: s.Build, Library: s.Library, OPA: s.OPA,
 		NodeKey: s.NodeKey, ReleaseLog: s.ReleaseLog, Policy: wire.PolicyStatus(s.Policy), Unused: s.Unused,
+		Home: wire.HomeStatus{Epoch: s.Home.Epoch, Region: string(s.Home.Region), Certificate: s.Home.Certificate,
+			Why: s.Home.Why}, Certificate: s.Certificate,
 		Packs:       list(s.Packs, func(p engine.PackStatus) wire.PackStatus { return wire.PackStatus(p) }),
 		Suspensions: list(s.Suspensions, func(x engine.SuspensionStatus) wire.SuspensionStatus { return wire.SuspensionStatus(x) }),
 	}

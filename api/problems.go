@@ -114,7 +114,7 @@ func problemTable() problems {
 		{is: engine.ErrUnknownTenant, status: 401, code: "unauthenticated", issue: fhir.IssueTypeLogin,
 			title: "Not authenticated."},
 		{is: tenant.ErrResidency, status: 421, code: "wrong-region", issue: fhir.IssueTypeNotFound,
-			title: "The tenant lives in another region.", hint: "Use the address of the tenant's own region."},
+			title: "The tenant does not live in this region.", hint: "Use the address of the tenant's own region."},
 		{is: engine.ErrForbidden, status: 403, code: "forbidden", issue: fhir.IssueTypeForbidden, detail: true,
 			title: "Not allowed.", hint: "Roles are given by the tenant's trust root."},
 		{is: engine.ErrPurpose, status: 400, code: "purpose", issue: fhir.IssueTypeRequired,

@@ -217,6 +217,7 @@ func (w *world) tenantRoot(id tenant.ID, publisher trust.Digest) trust.Root {
 		trust.Auditor: {"ada@north.example"}, trust.RootAdmin: {"rosa@north.example"},
 	})
 	r.TrustedPublishers = []trust.TrustedPublisher{{Name: "heartland", Root: publisher}}
+	r.Regions = []string{"us-east"}
 	return r
 }
 
@@ -316,6 +317,14 @@ func (w *world) populate(t tenant.ID, publisher *signing.Envelope) {
 	w.apply(t, publisher)
 	w.apply(t, w.say(statement.PackDigest{}, statement.TenantPolicy{Tenant: statement.Tenant(t), Region: "us-east", Seq: 1,
 		Policy: w.policy(t)}, "otto@north.example", "amy@north.example"))
+	status, err := w.as(t, "otto@north.example").Status(w.Context())
+	w.must(err)
+	env, err := signing.ReadEnvelope([]byte(status.Certificate))
+	w.must(err)
+	certificate, err := env.Certificate()
+	w.must(err)
+	w.apply(t, w.say(statement.PackDigest{}, statement.Placement{Tenant: statement.Tenant(t), Epoch: 1,
+		Certificate: certificate, PlacedAt: now()}, "otto@north.example", "amy@north.example"))
 }
 
 // release uploads packs and puts them to work, over HTTP.

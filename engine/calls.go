@@ -26,7 +26,7 @@ func (e *Engine) Call(ctx context.Context, c Caller, service string, body []byte
 // call answers under what is in force on this node now. The error is
 // [audit.ErrMoved], and nothing was recorded, if a statement came meanwhile.
 func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte) (*Answer, error) {
-	l, st, now, err := e.moment(ctx, c.Tenant)
+	l, st, now, err := e.serving(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
 	}

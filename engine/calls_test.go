@@ -416,6 +416,20 @@ func TestNotReady(t *testing.T) {
 	_, err = n.Feedback(t.Context(), ehr("north"), "orders", nil)
 	decidetest.WantError(t, err, ErrNotReady)
 	n.policy("north", decidetest.PolicyFor(t, "north"))
+	for _, do := range []func() error{
+		func() error { _, err := n.Call(t.Context(), ehr("north"), "orders", body); return err },
+		func() error { _, err := n.Policy("north"); return err },
+		func() error { _, err := n.Feedback(t.Context(), ehr("north"), "orders", nil); return err },
+	} {
+		err := n.unchanged("north", ErrNotReady, do)
+		if !strings.Contains(err.Error(), "no placement was applied yet; sign one with epoch 1") {
+			t.Errorf("the refusal does not say what to do: %v", err)
+		}
+	}
+	if n.Unready()["north"] == nil || n.Unready()["south"] != nil {
+		t.Errorf("unready: %v", n.Unready())
+	}
+	n.place("north")
 	// With no pack live an answer without cards would read as "nothing found".
 	_, err = n.Call(t.Context(), ehr("north"), "orders", body)
 	decidetest.WantError(t, err, ErrNotReady)

@@ -28,7 +28,9 @@ import (
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing"
 	"github.com/precept-cds/precept/signing/keys"
+	"github.com/precept-cds/precept/signing/statement"
 	"github.com/precept-cds/precept/signing/trust"
 )
 
@@ -41,8 +43,8 @@ type Config struct {
 	Clock  func() time.Time
 	Rand   io.Reader // safe for concurrent use
 	Roots  []Root    // the tenants of this node
-	// Node is the region's own key (see keyring.Node). It signs suspensions of rules that
-	// fail again and again, and nothing else.
+	// Node is the region's own key (see keyring.Node), by which tenants know the region. It
+	// signs suspensions of rules that fail again and again, and nothing else for them.
 	Node keys.Private
 	// Libraries are the versions of the clinical library that packs may run with,
 	// oldest first; default those of the program.
@@ -78,13 +80,15 @@ type Root struct {
 type Engine struct {
 	cfg       Config
 	materials *decide.Materials
-	tenants   map[tenant.ID]*served // not changed after Open
-	ceiling   atomic.Pointer[tenant.Limits]
-	uploads   sync.Mutex // held while an uploaded pack is unpacked and tried
-	unfollow  func()
-	watchdog  *watchdog
-	lane      *lane
-	refusals  refusals
+	// certificate is the region's: what placements have to hold.
+	certificate *signing.Envelope
+	tenants     map[tenant.ID]*served // not changed after Open
+	ceiling     atomic.Pointer[tenant.Limits]
+	uploads     sync.Mutex // held while an uploaded pack is unpacked and tried
+	unfollow    func()
+	watchdog    *watchdog
+	lane        *lane
+	refusals    refusals
 }
 
 // served is one tenant of this node. now is replaced whole; a call keeps the one it
@@ -108,6 +112,13 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{},
 		watchdog: newWatchdog(), lane: newLane(runtime.GOMAXPROCS(0) - 1)}
 	e.ceiling.Store(&cfg.Ceiling)
+	if cfg.Node.Crypto() == nil {
+		return nil, errors.New("opening engine: the region's own key is required; see keyring.Node")
+	}
+	var err error
+	if e.certificate, err = signing.NewCertificate(statement.Region(cfg.Region), cfg.Node); err != nil {
+		return nil, fmt.Errorf("making the region's certificate: %w", err)
+	}
 	for id, home := range cfg.Elsewhere {
 		if home == cfg.Region {
 			return nil, fmt.Errorf("opening tenant %s: it lives in this region, so it needs a trust root", id)
@@ -207,7 +218,7 @@ func (e *Engine) refresh(ctx context.Context, l *served) (*inForce, error) {
 
 // Policy returns the policy in force of a tenant.
 func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
-	_, st, err := e.current(context.Background(), id)
+	_, st, _, err := e.serving(context.Background(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -218,14 +229,19 @@ func (e *Engine) Policy(id tenant.ID) (*tenant.Policy, error) {
 }
 
 // Unready says, for each tenant that cannot be served as its statements say, why:
-// its policy cannot be read, packs in force cannot be run here, or the node could
-// not keep up with the release log, or not log that a rule is out of service.
+// its policy cannot be read, packs in force cannot be run here, the node could
+// not keep up with the release log, or not log that a rule is out of service, or the
+// tenant was placed nowhere, or in a region of this name with other keys. That it lives
+// elsewhere is no fault.
 func (e *Engine) Unready() map[tenant.ID]error {
 	m := e.watchdog.failures()
 	for id, l := range e.tenants {
 		st := l.now.Load()
 		if st.why != nil {
 			m[id] = errors.Join(m[id], st.why)
+		}
+		if st.policy != nil && (errors.Is(st.home, ErrNotReady) || errors.Is(st.home, errPlacement)) {
+			m[id] = errors.Join(m[id], st.home)
 		}
 		if lag := l.lag.Load(); lag != nil {
 			m[id] = errors.Join(m[id], *lag)

@@ -37,7 +37,7 @@ func (n *node) beside(store audit.Store, poll time.Duration) *node {
 	decidetest.Must(n, err)
 	other.Engine, err = Open(n.Context(),
 		Config{Region: testRegion, Build: "test", Log: other.log, Clock: n.clock.now, Rand: rand.Reader,
-			Roots: n.roots, Poll: poll, Libraries: n.libs})
+			Roots: n.roots, Poll: poll, Libraries: n.libs, Node: n.cfg.Node})
 	decidetest.Must(n, err)
 	n.Cleanup(func() {
 		other.Engine.Close()

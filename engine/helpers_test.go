@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -59,6 +60,7 @@ type node struct {
 	libs  []*clinical.Library           // if not those of the program
 	top   tenant.Limits                 // the operator's ceiling
 	again func(reason string)           // restarts
+	where tenant.Region                 // testRegion if empty
 	store audit.Store
 	log   *audit.Log
 }
@@ -77,9 +79,12 @@ func fixtureTime(t testing.TB) time.Time {
 }
 
 // newNode starts an empty region: both tenants have their trust root only.
-func newNode(t testing.TB) *node {
+func newNode(t testing.TB, change ...func(*node)) *node {
 	t.Helper()
 	n := &node{TB: t, dir: t.TempDir(), clock: &clock{}}
+	for _, f := range change {
+		f(n)
+	}
 	n.clock.ms.Store(fixtureTime(t).UnixMilli())
 	_, err := keyring.CreateFileKMS(filepath.Join(n.dir, "region.key"))
 	decidetest.Must(t, err)
@@ -91,6 +96,8 @@ func newNode(t testing.TB) *node {
 	t.Cleanup(n.close)
 	return n
 }
+
+func (n *node) region() tenant.Region { return cmp.Or(n.where, testRegion) }
 
 func (n *node) open() {
 	n.Helper()
@@ -110,12 +117,12 @@ func (n *node) tryOpen() error {
 	if n.wrap != nil {
 		n.store = n.wrap(file)
 	}
-	c := audit.Config{Store: n.store, Prefix: "audit.example", Region: testRegion, Clock: n.clock.now,
+	c := audit.Config{Store: n.store, Prefix: "audit.example", Region: n.region(), Clock: n.clock.now,
 		Rand: rand.Reader}
 	if n.mark {
 		c.Mark = audit.MarkFile(filepath.Join(n.dir, "mark"))
 	}
-	if c.Ring, err = keyring.New(keyring.Config{Region: string(testRegion), KMS: kms, Lookup: audit.KeyLookup(n.store),
+	if c.Ring, err = keyring.New(keyring.Config{Region: string(n.region()), KMS: kms, Lookup: audit.KeyLookup(n.store),
 		Rand: rand.Reader}); err != nil {
 		return errors.Join(err, file.Close())
 	}
@@ -131,7 +138,7 @@ func (n *node) tryOpen() error {
 		return err
 	}
 	n.Engine, err = Open(n.Context(),
-		Config{Node: signer, Region: testRegion, Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader,
+		Config{Node: signer, Region: n.region(), Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader,
 			Roots: n.roots, Libraries: n.libs, Ceiling: n.top, Restart: n.again})
 	if err != nil {
 		n.close()
@@ -208,6 +215,7 @@ func (n *node) setUp(id tenant.ID) {
 	n.Helper()
 	n.say(id, publisherRoot(n), "pat@heartland.example")
 	n.policy(id, decidetest.PolicyFor(n, id))
+	n.place(id)
 	for _, name := range append([]string{terms}, decidetest.ReferencePacks...) {
 		n.activate(id, decidetest.ReferencePack(n, name))
 	}
@@ -278,6 +286,7 @@ func tenantRoot(t testing.TB, id tenant.ID) trust.Root {
 			{Name: publisher, Root: sign(t, statement.PackDigest{}, publisherRoot(t), "pat@heartland.example").
 				Digest()},
 		},
+		Regions: []string{string(testRegion), "us-west"},
 	}
 }
 
@@ -331,10 +340,13 @@ func (n *node) trust(id tenant.ID) *signing.State { return n.tenants[id].now.Loa
 func (n *node) policyEnvelope(id tenant.ID, p tenant.Policy,
 	change ...func(*statement.TenantPolicy)) *signing.Envelope {
 	n.Helper()
+	if n.where != "" {
+		p.Region = n.where
+	}
 	raw, err := jsonv2.Marshal(p, jsonv2.Deterministic(true))
 	decidetest.Must(n, err)
 	now, _ := n.trust(id).Policy()
-	s := statement.TenantPolicy{Tenant: statement.Tenant(id), Region: statement.Region(testRegion), Seq: now.Seq + 1,
+	s := statement.TenantPolicy{Tenant: statement.Tenant(id), Region: statement.Region(n.region()), Seq: now.Seq + 1,
 		Policy: raw}
 	for _, f := range change {
 		f(&s)
@@ -346,6 +358,26 @@ func (n *node) policy(id tenant.ID, p tenant.Policy) {
 	n.Helper()
 	_, err := n.apply(id, n.policyEnvelope(id, p))
 	decidetest.Must(n, err)
+}
+
+// placement names this region as the tenant's home.
+func (n *node) placement(id tenant.ID, change ...func(*statement.Placement)) *signing.Envelope {
+	n.Helper()
+	c, err := n.certificate.Certificate()
+	decidetest.Must(n, err)
+	p := statement.Placement{Tenant: statement.Tenant(id), Epoch: n.trust(id).Epoch() + 1, Certificate: c,
+		PlacedAt: n.clock.now()}
+	for _, f := range change {
+		f(&p)
+	}
+	return sign(n, statement.PackDigest{}, p, "olga@"+string(id), "amy@"+string(id))
+}
+
+func (n *node) place(id tenant.ID, change ...func(*statement.Placement)) *Applied {
+	n.Helper()
+	a, err := n.apply(id, n.placement(id, change...))
+	decidetest.Must(n, err)
+	return a
 }
 
 func about(p *rulepacks.Pack) statement.PackDigest {
@@ -375,7 +407,7 @@ func (n *node) reviewOf(p *rulepacks.Pack) statement.ClinicalReview {
 
 func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) statement.Activation {
 	seq, previous := n.trust(id).Succession(statement.Pack(p.Manifest.Name))
-	a := statement.Activation{Tenant: statement.Tenant(id), Region: statement.Region(testRegion),
+	a := statement.Activation{Tenant: statement.Tenant(id), Region: statement.Region(n.region()),
 		Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version,
 		Seq: seq + 1, Previous: previous, Mode: statement.Active, InputsUnknown: []string{}}
 	if p.Manifest.Kind != manifest.KindTerminology {

@@ -31,12 +31,13 @@ type inForce struct {
 	until    time.Time             // when an activation ends by itself; zero for never
 	why      error                 // why there is no snapshot although there is a policy
 	gone     chan struct{}         // closed when something newer is in force
+	home     error                 // why EHRs are not answered here; nil where the tenant lives
 }
 
 // fold rebuilds what is in force from the tenant's release log. It is how a node
 // starts, and nothing else is kept of it.
 func (e *Engine) fold(ctx context.Context, l *served) (*inForce, error) {
-	trust, err := signing.NewState(statement.Tenant(l.id), statement.Region(e.cfg.Region), l.pin, e.cfg.Node.Public())
+	trust, err := signing.NewState(statement.Tenant(l.id), statement.Region(e.cfg.Region), l.pin)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (e *Engine) fold(ctx context.Context, l *served) (*inForce, error) {
 // pure but for reading packs by their digests; the error is that of the store, or
 // of ctx.
 func (e *Engine) prepare(ctx context.Context, trust *signing.State) (*inForce, error) {
-	st := &inForce{trust: trust, gone: make(chan struct{})}
+	st := &inForce{trust: trust, home: e.atHome(trust), gone: make(chan struct{})}
 	pol, ok := trust.Policy()
 	if !ok {
 		return st, nil

@@ -278,7 +278,7 @@ func (e *Engine) Tile(ctx context.Context, c Caller, log string, level, n, width
 // Feedback records what became of cards. Each entry is sealed with the record
 // of its card, so that erasing the patient erases it too.
 func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []byte) (*Answer, error) {
-	l, st, err := e.current(ctx, c.Tenant)
+	l, st, _, err := e.serving(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -393,8 +393,12 @@ type Status struct {
 	NodeKey    []byte        `json:"node_key"`    // Ed25519, signs heads and so receipts
 	ReleaseLog int64         `json:"release_log"` // statements so far
 	Policy     PolicyStatus  `json:"policy"`
-	Packs      []PackStatus  `json:"packs"`
-	Unused     []string      `json:"unused_parameters,omitempty"`
+	Home       HomeStatus    `json:"home"`
+	// Certificate is this region's, signed: what a placement has to hold for the tenant to
+	// live here.
+	Certificate string       `json:"certificate"`
+	Packs       []PackStatus `json:"packs"`
+	Unused      []string     `json:"unused_parameters,omitempty"`
 	// Suspensions are open: what each takes out of service stays so until a
 	// resumption names its digest.
 	Suspensions []SuspensionStatus `json:"suspensions,omitempty"`
@@ -408,6 +412,29 @@ type SuspensionStatus struct {
 	Rule   string `json:"rule,omitempty"`
 	Type   string `json:"type,omitempty"` // of the target
 	Value  string `json:"value,omitempty"`
+}
+
+// HomeStatus says where the tenant lives.
+type HomeStatus struct {
+	// Epoch is that of the newest placement; 0 if there is none. The next one is above it.
+	Epoch uint64 `json:"epoch"`
+	// Region and Certificate, the digest of its certificate, are of the placement in force.
+	Region      tenant.Region `json:"region,omitempty"`
+	Certificate string        `json:"certificate,omitempty"`
+	// Why says why this region does not answer EHRs; empty if it does, or may.
+	Why string `json:"why,omitempty"`
+}
+
+// homeStatus says where a tenant lives.
+func (st *inForce) homeStatus() HomeStatus {
+	s := HomeStatus{Epoch: st.trust.Epoch()}
+	if h, err := st.trust.Home(); err == nil {
+		s.Region, s.Certificate = tenant.Region(h.Certificate.Region), string(h.Certificate.Digest())
+	}
+	if st.home != nil {
+		s.Why = st.home.Error()
+	}
+	return s
 }
 
 // PolicyStatus says which policy is in force.
@@ -444,7 +471,8 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 	}
 	s := &Status{Tenant: c.Tenant, Region: e.cfg.Region, Build: e.cfg.Build, Library: e.materials.Newest().Version(),
 		OPA: decide.OPAVersion, NodeKey: e.cfg.Log.NodeKey(),
-		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}}
+		ReleaseLog: int64(st.trust.Size()), Packs: []PackStatus{}, Home: st.homeStatus(),
+		Certificate: string(e.certificate.Bytes())}
 	for _, x := range st.trust.OpenSuspensions() {
 		s.Suspensions = append(s.Suspensions,
 			SuspensionStatus{Digest: string(x.Digest), Pack: string(x.Pack), Rule: x.Rule,

@@ -127,7 +127,7 @@ func (e *Engine) recordRefusals(ctx context.Context, all bool) {
 
 // Refuse records that the door refused a call of an authenticated client.
 func (e *Engine) Refuse(ctx context.Context, c Caller, r Refusal) error {
-	_, st, err := e.current(ctx, c.Tenant)
+	_, st, _, err := e.serving(ctx, c.Tenant)
 	if err != nil {
 		return err
 	}

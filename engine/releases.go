@@ -168,6 +168,13 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 			return fmt.Errorf("applying release: pack, version, kind, library or dirHash1 "+
 				"are not those of the archive %s: %w", pack.Digest, ErrStatement)
 		}
+	case statement.Placement:
+		if tenant.Region(p.Certificate.Region) != e.cfg.Region {
+			return nil // it is gone from here
+		}
+		if err := e.identifies(p); err != nil {
+			return fmt.Errorf("applying placement: %w (%w)", err, ErrStatement)
+		}
 	case statement.Activation:
 		return e.admitActivation(ctx, st, s, p, now)
 	case statement.Suspension:

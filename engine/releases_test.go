@@ -543,7 +543,8 @@ const slowCase = `cases:
 func TestAnotherNodeWasFirst(t *testing.T) {
 	n := newRegion(t)
 	other, err := Open(t.Context(),
-		Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots})
+		Config{Region: testRegion, Build: "other", Log: n.log, Clock: n.clock.now, Rand: n.cfg.Rand, Roots: n.roots,
+			Node: n.cfg.Node})
 	decidetest.Must(t, err)
 	defer other.Close()
 	_, err = other.Apply(t.Context(), person("north", "rick"),

@@ -226,9 +226,11 @@ func TestReleaseLogIsNotBelieved(t *testing.T) {
 		{"another root", func(a *away) { a.pin = a.roots[1].Digest }, signing.ErrUntrustedRoot},
 		{"log of the other tenant", func(a *away) { a.statements = n.away("south").statements },
 			signing.ErrWrongTenant},
-		{"a statement left out", func(a *away) { a.statements = slices.Delete(slices.Clone(a.statements), 4, 5) },
+		{"a statement left out", func(a *away) { a.statements = slices.Delete(slices.Clone(a.statements), 5, 6) },
 			signing.ErrUnreviewed},
-		{"two swapped", func(a *away) { s := a.statements; s[3], s[4] = s[4], s[3] }, signing.ErrUnknown},
+		{"the placement left out", func(a *away) { a.statements = slices.Delete(slices.Clone(a.statements), 3, 4) },
+			decide.ErrNotLive},
+		{"two swapped", func(a *away) { s := a.statements; s[4], s[5] = s[5], s[4] }, signing.ErrUnknown},
 		{"one twice", func(a *away) { a.statements = append(a.statements, *last(a)) }, signing.ErrSequence},
 		{"a signature broken", func(a *away) {
 			last(a).Envelope = string(swapPayload(t, []byte(last(a).Envelope),

@@ -43,8 +43,11 @@ type Status struct {
 	NodeKey    []byte       `json:"node_key"`    // Ed25519; signs heads and so receipts
 	ReleaseLog int64        `json:"release_log"` // statements so far
 	Policy     PolicyStatus `json:"policy"`
-	Packs      []PackStatus `json:"packs"`
-	Unused     []string     `json:"unused_parameters,omitempty"` // parameters of the policy that no pack has
+	Home       HomeStatus   `json:"home"`
+	// Certificate is this region's, signed, one line for each key.
+	Certificate string       `json:"certificate"`
+	Packs       []PackStatus `json:"packs"`
+	Unused      []string     `json:"unused_parameters,omitempty"` // parameters of the policy that no pack has
 
 	// Suspensions are open: a resumption lifts one by its digest.
 	Suspensions []SuspensionStatus `json:"suspensions,omitempty"`
@@ -58,6 +61,14 @@ type SuspensionStatus struct {
 	Rule   string `json:"rule,omitempty"`
 	Type   string `json:"type,omitempty"` // of the target: digest, key or person
 	Value  string `json:"value,omitempty"`
+}
+
+// HomeStatus says where the tenant lives.
+type HomeStatus struct {
+	Epoch       uint64 `json:"epoch"`                 // of the newest placement, 0 if there is none; the next one is above it
+	Region      string `json:"region,omitempty"`      // of the placement in force
+	Certificate string `json:"certificate,omitempty"` // SHA-256 of the certificate that it holds
+	Why         string `json:"why,omitempty"`         // why this region does not answer EHRs
 }
 
 // PolicyStatus says which policy is in force.

@@ -99,6 +99,10 @@ func (h *history) confirm(ctx context.Context, m *Materials, in *decision.Inputs
 		return fmt.Errorf("%w: tenant policy %d was not in force after statement %d", ErrNotLive, in.Policy.Seq,
 			in.Release.Size-1)
 	}
+	if home, err := trust.Home(); err != nil || tenant.Region(home.Certificate.Region) != in.Region {
+		return fmt.Errorf("%w: after statement %d the tenant did not live in region %s", ErrNotLive, in.Release.Size-1,
+			in.Region)
+	}
 	policy, err := m.AddPolicy(string(pol.Digest), pol.Raw)
 	if err != nil {
 		return err

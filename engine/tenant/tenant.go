@@ -28,7 +28,7 @@ var ErrName = errors.New("name must be 2 to 63 lower-case letters, digits or das
 
 // ErrResidency says that a tenant does not live in this region. Nothing of it
 // may be read, decided or stored here; send the caller to the tenant's region.
-var ErrResidency = errors.New("tenant lives in another region")
+var ErrResidency = errors.New("tenant does not live in this region")
 
 // ErrPolicy says that a tenant policy contradicts itself or is incomplete.
 var ErrPolicy = errors.New("tenant policy is not usable")
