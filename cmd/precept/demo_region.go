@@ -71,7 +71,7 @@ func makeDemoRegion(ctx context.Context, dir string, out io.Writer, wanted ...st
 	}
 	for _, step := range []func(context.Context) error{
 		d.makeFolder, d.makeKeys, d.makeRoots, d.makeConfig, d.makePacks,
-		d.start, d.applyPolicies, d.release, d.activate,
+		d.start, d.applyPolicies, d.place, d.release, d.activate,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, d.stop())
@@ -178,7 +178,8 @@ func (d *demoRegion) makeRoots(context.Context) error {
 			Roles: map[trust.Role]trust.RoleRule{trust.Operator: one(operator), trust.Approver: one(approver),
 				trust.Revoker: one(approver, operator), trust.Auditor: one(auditor),
 				trust.RootAdmin: both(operator, approver)},
-			TrustedPublishers: []trust.TrustedPublisher{{Name: demoPublisher, Root: env.Digest()}}}
+			TrustedPublishers: []trust.TrustedPublisher{{Name: demoPublisher, Root: env.Digest()}},
+			Regions:           []string{demoRegionID}}
 		if _, err := d.sign("roots/"+string(t), statement.Statement{Predicate: root}, operator, approver); err != nil {
 			return err
 		}

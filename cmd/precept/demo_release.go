@@ -15,6 +15,7 @@ import (
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/signing"
 	"github.com/precept-cds/precept/signing/statement"
 	"github.com/precept-cds/precept/signing/trust"
 )
@@ -102,6 +103,44 @@ func (d *demoRegion) applyPolicies(ctx context.Context) error {
 		}
 	}
 	d.say("applied the policies of both tenants, each signed by its operator and its approver")
+	return nil
+}
+
+// place gives both tenants their home: this region, by the certificate of its keys.
+func (d *demoRegion) place(ctx context.Context) error {
+	var certificate statement.RegionCertificate
+	for _, t := range demoTenants {
+		operator, approver, _ := demoPersons(t)
+		c, err := d.as(t, operator, "")
+		if err != nil {
+			return err
+		}
+		status, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		env, err := signing.ReadEnvelope([]byte(status.Certificate))
+		if err != nil {
+			return err
+		}
+		if certificate, err = env.Certificate(); err != nil {
+			return err
+		}
+		if err := os.WriteFile(d.statementFile("statements/region-certificate"), env.Bytes(), 0o600); err != nil {
+			return err
+		}
+		placement, err := d.sign("statements/placement-"+string(t),
+			statement.Statement{Predicate: statement.Placement{Tenant: statement.Tenant(t), Epoch: 1,
+				Certificate: certificate, PlacedAt: d.now}}, operator, approver)
+		if err != nil {
+			return err
+		}
+		if err := d.apply(ctx, t, operator, placement.Bytes()); err != nil {
+			return err
+		}
+	}
+	d.say("placed both tenants in %s, by the keys of its certificate  sha256 %.16s…", certificate.Region,
+		certificate.Digest())
 	return nil
 }
 

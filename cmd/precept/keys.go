@@ -19,7 +19,7 @@ func keysCommand() *cobra.Command {
 		Long: `Keys makes private keys and shows their public part. A private key is a PKCS #8
 PEM file readable by its owner only. Whoever has it signs as that person.`,
 	}
-	return group(c, keysNew(), keysShow(), keysRegion())
+	return group(c, keysNew(), keysShow(), keysRegion(), keysCertificate())
 }
 
 // publicPart is what others need to know of a key.

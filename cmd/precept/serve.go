@@ -23,6 +23,7 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/signing/keys"
 )
 
 func serveCommand() *cobra.Command {
@@ -118,6 +119,7 @@ type region struct {
 	store           audit.Store
 	closeStore      func() error
 	audit           *audit.Log
+	node            keys.Private // the region's own key
 	engine          *engine.Engine
 	server          *api.Server
 	public, private net.Listener
@@ -143,6 +145,24 @@ func openRegion(ctx context.Context, cfg *config, logTo io.Writer) (*region, err
 // open makes the parts, each from those before it. What was made when an error
 // comes is for close.
 func (r *region) open(ctx context.Context) error {
+	if err := r.openLog(ctx); err != nil {
+		return err
+	}
+	cfg := r.cfg
+	roots, err := cfg.roots()
+	if err != nil {
+		return err
+	}
+	if r.engine, err = engine.Open(ctx, engine.Config{Region: tenant.Region(cfg.Region), Build: build, Log: r.audit,
+		Clock: time.Now, Rand: rand.Reader, Roots: roots, Node: r.node, Ceiling: cfg.Ceiling.limits(),
+		Overruns: cfg.Overruns, Restart: r.restart, Elsewhere: cfg.foreign()}); err != nil {
+		return err
+	}
+	return r.listen()
+}
+
+// openLog opens the store with the keys of the region; what is new is made.
+func (r *region) openLog(ctx context.Context) error {
 	cfg := r.cfg
 	id, err := tenant.ParseRegion(cfg.Region)
 	if err != nil {
@@ -174,20 +194,8 @@ func (r *region) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	signer, err := node.Key()
-	if err != nil {
-		return err
-	}
-	roots, err := cfg.roots()
-	if err != nil {
-		return err
-	}
-	if r.engine, err = engine.Open(ctx, engine.Config{Region: id, Build: build, Log: r.audit, Clock: time.Now,
-		Rand: rand.Reader, Roots: roots, Node: signer, Ceiling: cfg.Ceiling.limits(), Overruns: cfg.Overruns,
-		Restart: r.restart, Elsewhere: cfg.foreign()}); err != nil {
-		return err
-	}
-	return r.listen()
+	r.node, err = node.Key()
+	return err
 }
 
 func (r *region) listen() (err error) {

@@ -27,7 +27,7 @@ statement that needs several persons is signed by the first, passed on, and
 signed by the others with "precept sign add".`,
 	}
 	return group(c, signRoot().command(), signPolicy().command(), signRelease().command(), signReview().command(),
-		signActivation().command(), signSuspension().command(), signResumption().command(), signRevocation().command(),
+		signActivation().command(), signPlacement().command(), signSuspension().command(), signResumption().command(), signRevocation().command(),
 		signAdd(), signShow())
 }
 

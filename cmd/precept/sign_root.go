@@ -35,6 +35,8 @@ type rootFile struct {
 	Trusted map[trust.Publisher]string `yaml:"trustedPublishers"` // digest of its first root, or its file
 	// ReviewsFrom are those of them whose reviews of other publishers' packs are heard.
 	ReviewsFrom []trust.Publisher `yaml:"reviewsFrom"`
+	// Regions are those in which the tenant may be placed.
+	Regions []string `yaml:"regions"`
 }
 
 type rootPerson struct {
@@ -102,7 +104,7 @@ func yamlError(err error) error {
 // root fills in what follows. Paths are relative to dir.
 func (r *rootFile) root(dir string, now time.Time) (*trust.Root, error) {
 	root := &trust.Root{RootKind: r.Kind, Name: r.Name, Version: r.Version, IssuedAt: now,
-		Roles: map[trust.Role]trust.RoleRule{}, ReviewsFrom: r.ReviewsFrom}
+		Roles: map[trust.Role]trust.RoleRule{}, ReviewsFrom: r.ReviewsFrom, Regions: r.Regions}
 	var err error
 	if r.IssuedAt != "" {
 		if root.IssuedAt, err = until("issuedAt", r.IssuedAt, now); err != nil {

@@ -210,6 +210,7 @@ and how many of them must sign. Its digest is what others pin. FILE is YAML:
   trustedPublishers:
     content: publisher.jsonl    # its signed root, or the digest of it
   reviewsFrom: []               # of these, whose rejections of others' packs block, too
+  regions: [us-east, us-west]   # in which a placement may name the tenant's home
 
 A person may have identities: other names of the same person, such as another
 address, orcid:0000-0002-1825-0097 or a page. Each has one spelling, which the
@@ -260,6 +261,39 @@ the tenant's root, two persons. FILE is YAML or JSON, for example
 		make: func(path string, _ time.Time) (_ statement.Statement, err error) {
 			if p.Policy, err = readPolicy(path, p); err != nil {
 				return statement.Statement{}, fmt.Errorf("reading policy %s: %w", path, err)
+			}
+			return statement.Statement{Predicate: p}, nil
+		},
+	}
+}
+
+func signPlacement() signStatement {
+	var p statement.Placement
+	return signStatement{
+		use: "placement CERTIFICATE", short: "sign where a tenant lives, by the certificate of the region",
+		long: `Placement signs which region is the tenant's home. It needs an operator and an
+approver of the tenant's root, two persons, and the root must allow the region. The
+certificate is the region's (precept keys region-certificate); compare its digest with
+the one that the operator of the region tells you by another way.
+
+Epochs count a tenant's placements in all regions: precept status shows the newest that
+a region knows. To move, apply the placement to the region that the tenant leaves first,
+then to the one that it moves to. A region that was not shown it does not know.`,
+		example: `  precept sign placement us-east.jsonl --tenant north --epoch 1 --key olga.pem --key amir.pem \
+    -o placement.jsonl`,
+		required: []string{"tenant", "epoch"},
+		flags: func(fl *pflag.FlagSet) {
+			fl.StringVar((*string)(&p.Tenant), "tenant", "", "tenant that the statement is for")
+			fl.Uint64Var(&p.Epoch, "epoch", 0, "1 for the tenant's first placement, then a higher one each time")
+		},
+		make: func(path string, now time.Time) (statement.Statement, error) {
+			env, err := readEnvelope(path)
+			if err != nil {
+				return statement.Statement{}, err
+			}
+			p.PlacedAt = now
+			if p.Certificate, err = env.Certificate(); err != nil {
+				return statement.Statement{}, fmt.Errorf("reading %s: %w", path, err)
 			}
 			return statement.Statement{Predicate: p}, nil
 		},

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/precept-cds/precept/api/wire"
+	"github.com/precept-cds/precept/signing"
 )
 
 func statusCommand() *cobra.Command {
@@ -14,8 +15,8 @@ func statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "show what is in force for a tenant",
-		Long: `Status prints the policy and the packs that are in force for a tenant, with the
-numbers that the next policy and the next activations must follow.`,
+		Long: `Status prints where a tenant lives, and the policy and the packs that are in force
+for it, with the numbers that the next placement, policy and activations must follow.`,
 		Example: "  precept status --tenant north --person olga@north.example --key olga.pem",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,11 +38,30 @@ numbers that the next policy and the next activations must follow.`,
 	return c
 }
 
+// home says where the tenant lives, and whether that is here.
+func home(t *printer, s *wire.Status) {
+	if env, err := signing.ReadEnvelope([]byte(s.Certificate)); err == nil {
+		t.line("certificate\tof this region, sha256 %s", env.Digest())
+	}
+	switch {
+	case s.Home.Epoch == 0:
+		t.line("home\tnone; apply a placement with --epoch 1")
+	case s.Home.Region == "":
+		t.line("home\tnone in force, epoch %d", s.Home.Epoch)
+	default:
+		t.line("home\t%s, epoch %d, certificate sha256 %s", s.Home.Region, s.Home.Epoch, s.Home.Certificate)
+	}
+	if s.Home.Why != "" && s.Home.Epoch > 0 {
+		t.line("not served\t%s", s.Home.Why)
+	}
+}
+
 func printStatus(w *printer, s *wire.Status) error {
 	return w.table(func(t *printer) {
 		t.line("tenant\t%s in region %s", s.Tenant, s.Region)
 		t.line("engine\tprecept %s, library %s, opa %s", s.Build, s.Library, s.OPA)
 		t.line("node key\t%s", base64.StdEncoding.EncodeToString(s.NodeKey))
+		home(t, s)
 		t.line("log\t%s", plural(int(s.ReleaseLog), "statement"))
 		if s.Policy.Seq == 0 {
 			t.line("policy\tnone; apply one with --seq 1")
