@@ -615,7 +615,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		count++
 	}
-	populated := 2*2 + 4*4 // statements and packs that made the tenants live
+	populated := 2*4 + 4*4 // looks at the status, statements and packs that made the tenants live
 	if want := populated + requests + 1 + len(page.Records); count != want {
 		t.Errorf("%d events for %d requests", count, want)
 	}

@@ -24,12 +24,13 @@ func TestManagement(t *testing.T) {
 	otto := w.as("north", "otto@north.example")
 	status, err := otto.Status(t.Context())
 	w.must(err)
-	if status.Tenant != "north" || len(status.Packs) != 4 || status.Policy.Seq != 1 || status.ReleaseLog != 15 {
+	if status.Tenant != "north" || len(status.Packs) != 4 || status.Policy.Seq != 1 || status.ReleaseLog != 16 ||
+		status.Home.Region != "us-east" || status.Home.Epoch != 1 || status.Home.Why != "" {
 		t.Errorf("%+v", status)
 	}
 	statements, err := otto.Statements(t.Context())
 	w.must(err)
-	if len(statements) != 15 || statements[14].Index != 14 || statements[0].Envelope == "" {
+	if len(statements) != 16 || statements[15].Index != 15 || statements[0].Envelope == "" {
 		t.Errorf("%d statements", len(statements))
 	}
 	pack := w.pack("renal_dosing")
