@@ -340,7 +340,41 @@ func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest trust.Diges
 	if errors.As(err, &not) {
 		return fmt.Errorf("making pack %s live: %w (%w)", p.Pack, not.Err, ErrStatement)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.checkShown(next.trust, ref, terms)
+}
+
+// maxUnshown is how many rules a refusal names.
+const maxUnshown = 20
+
+// checkShown refuses a pack whose golden cases, which have just held here, do not show each
+// of its rules true, false and unknown, unless its reviewers waive what they do not show.
+// The author's word that there are cases is not asked for.
+func (e *Engine) checkShown(state *signing.State, ref decision.Ref, terms *decision.Ref) error {
+	unshown, err := e.materials.Unshown(ref, terms)
+	if err != nil {
+		return err
+	}
+	waived := state.Waived(trust.Digest(ref.Digest), e.now())
+	var missing []string
+	for _, x := range unshown {
+		left := slices.DeleteFunc(x.States, func(s string) bool { return slices.Contains(waived[x.Rule], s) })
+		if len(left) > 0 {
+			missing = append(missing, "rule "+x.Rule+" "+strings.Join(left, ", "))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	more := ""
+	if n := len(missing) - maxUnshown; n > 0 {
+		missing, more = missing[:maxUnshown], fmt.Sprintf("; and %d more rules", n)
+	}
+	return fmt.Errorf("making pack %s live: no golden case shows %s%s: %w; write cases that do, or have the pack's own "+
+		"clinical reviewers waive each by name (precept sign review --waive RULE:STATE:REASON)", ref.Name,
+		strings.Join(missing, "; "), more, ErrStatement)
 }
 
 func noTerminology(pack string) error {

@@ -288,14 +288,7 @@ func (e entry) inPeriod(p statement.Activation, effective statement.Period) erro
 // counts is an author, so at least two persons are behind whatever is live. It returns
 // all votes that the activation rests on.
 func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
-	judges := e.state.judges(r)
-	k := newKin(append(slices.Collect(maps.Values(judges)), e.state.root)...)
-	k.add(r.authors)
-	for _, v := range r.reviews {
-		if judges[v.publisher] != nil {
-			k.add([]vote{v.vote})
-		}
-	}
+	judges, k := e.state.behind(r)
 	if v, rejected := e.state.rejected(r, judges, k); rejected {
 		return nil, fmt.Errorf("%w: %s of publisher %q rejected it; release a new version or obtain a later review by them",
 			ErrUnreviewed, v.person, v.publisher)
@@ -309,6 +302,52 @@ func (e entry) chain(r *release, approvers []vote) ([]vote, error) {
 			ErrSelfReview)
 	}
 	return slices.Concat(r.authors, reviewers, approvers), nil
+}
+
+// behind returns who judges a release, and who of all that are behind it is one person.
+func (s *State) behind(r *release) (map[trust.Publisher]*root, kin) {
+	judges := s.judges(r)
+	k := newKin(append(slices.Collect(maps.Values(judges)), s.root)...)
+	k.add(r.authors)
+	for _, v := range r.reviews {
+		if judges[v.publisher] != nil {
+			k.add([]vote{v.vote})
+		}
+	}
+	return judges, k
+}
+
+// Waived returns what a release may lack at this time: for each rule the states ("true",
+// "false", "unknown") that no golden case need show. As many reviewers waive each by name
+// as it takes to approve the release, and they are among those who do.
+func (s *State) Waived(pack trust.Digest, at time.Time) map[string][]string {
+	r := s.releases[pack]
+	if r == nil {
+		return nil
+	}
+	judges, k := s.behind(r)
+	own := judges[r.Publisher]
+	if own == nil {
+		return nil
+	}
+	type state struct{ rule, state string }
+	by := map[state][]reviewVote{}
+	for _, v := range r.reviews {
+		for _, w := range v.review.Waives {
+			for _, name := range w.States {
+				by[state{w.Rule, name}] = append(by[state{w.Rule, name}], v)
+			}
+		}
+	}
+	waived := map[string][]string{}
+	for x, reviews := range by {
+		waiving := *r
+		waiving.reviews = reviews
+		if _, err := waiving.approved(own, k, at); err == nil {
+			waived[x.rule] = append(waived[x.rule], x.state)
+		}
+	}
+	return waived
 }
 
 // judges returns the roots whose clinical reviewers have a say about a release: that of its

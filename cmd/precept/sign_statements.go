@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -43,12 +44,17 @@ pack is read from the pack itself. Another person reviews it.`,
 func signReview() signStatement {
 	p := statement.ClinicalReview{Conditions: []string{}}
 	var validUntil, valid string
+	var waive []string
 	return signStatement{
 		use: "review PACK", short: "sign a clinical judgement of exactly these bytes of a pack",
 		long: `Review signs that a clinician approves or rejects a pack. The reviewer must
 not have signed the release. Approvals count if the reviewer is of the pack's own
 publisher. One rejection in force blocks every activation; it is in force while the
-reviewer has the role, at that publisher or at one that the tenant's root hears.`,
+reviewer has the role, at that publisher or at one that the tenant's root hears.
+
+A server runs the golden cases itself and refuses a pack with a rule that they do not
+show true, false and unknown each. With --waive a reviewer accepts that, by name; it
+takes as many reviewers as an approval does. precept pack check lists what is not shown.`,
 		example: `  precept pack show renal_dosing.tar.gz
   precept sign review renal_dosing.tar.gz --decision approve --role "clinical pharmacist" \
     --valid P365D --key rosa.pem -o review.jsonl`,
@@ -60,6 +66,8 @@ reviewer has the role, at that publisher or at one that the tenant's root hears.
 			fl.StringVar(&valid, "valid", "", "the same as a duration from now, e.g. P365D")
 			fl.StringArrayVar(&p.Conditions, "condition", p.Conditions,
 				"a condition of the approval; repeat it for several")
+			fl.StringArrayVar(&waive, "waive", nil,
+				"RULE:STATE[,STATE]:REASON, what no golden case need show; repeat it for several rules")
 		},
 		make: ofPack(func(m *manifest.Manifest, now time.Time) (_ statement.Predicate, err error) {
 			flag, end := "--valid-until", validUntil
@@ -67,10 +75,30 @@ reviewer has the role, at that publisher or at one that the tenant's root hears.
 				flag, end = "--valid", valid
 			}
 			p.Pack, p.Version, p.ReviewedAt = statement.Pack(m.Name), m.Version, now
-			p.ValidUntil, err = until(flag, end, now)
-			return p, err
+			if p.ValidUntil, err = until(flag, end, now); err != nil {
+				return nil, err
+			}
+			for _, text := range waive {
+				w, err := waiver(text)
+				if err != nil {
+					return nil, err
+				}
+				p.Waives = append(p.Waives, w)
+			}
+			return p, nil
 		}),
 	}
+}
+
+// waiver reads RULE:STATE,STATE:REASON. What the parts may be, the statement checks.
+func waiver(text string) (statement.Waiver, error) {
+	rule, rest, _ := strings.Cut(text, ":")
+	states, reason, ok := strings.Cut(rest, ":")
+	if !ok {
+		return statement.Waiver{}, fmt.Errorf("--waive %q: want RULE:STATE,STATE:REASON, such as "+
+			`"egfr-needed:unknown:reads nothing that can be missing"`, text)
+	}
+	return statement.Waiver{Rule: rule, States: strings.Split(states, ","), Reason: strings.TrimSpace(reason)}, nil
 }
 
 func signActivation() signStatement {

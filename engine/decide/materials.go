@@ -33,7 +33,7 @@ type Materials struct {
 	programs map[build]*Program
 	terms    map[rulepacks.Digest]*clinical.Terminology
 	policies map[string]*tenant.Policy
-	verdicts map[verdict]error // of golden cases
+	verdicts map[verdict]judged // of golden cases
 
 	snapshots *lru.Cache[string, *Snapshot]
 	history   *history // nil unless made from a release log; not changed
@@ -51,6 +51,12 @@ type verdict struct {
 	terms rulepacks.Digest
 }
 
+// judged is what running the cases of a pack came to.
+type judged struct {
+	err   error
+	shown map[wanted]bool
+}
+
 // maxSnapshots bounds the cache of snapshots that replays go through.
 const maxSnapshots = 64
 
@@ -66,7 +72,7 @@ func NewMaterials(libraries ...*clinical.Library) *Materials {
 	}
 	return &Materials{libraries: libraries, outlines: map[rulepacks.Digest]*outline{}, programs: map[build]*Program{},
 		terms: map[rulepacks.Digest]*clinical.Terminology{}, policies: map[string]*tenant.Policy{},
-		verdicts: map[verdict]error{}, snapshots: snapshots}
+		verdicts: map[verdict]judged{}, snapshots: snapshots}
 }
 
 // AddPack takes in a pack or a terminology, unless it is there. A pack is not
@@ -235,10 +241,10 @@ func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string
 func (m *Materials) holds(ctx context.Context, pack *rulepacks.Pack, library string, terms *rulepacks.Pack) error {
 	key := verdict{build{pack.Digest, library}, terms.Digest}
 	m.mu.RLock()
-	err, known := m.verdicts[key]
+	was, known := m.verdicts[key]
 	m.mu.RUnlock()
 	if known {
-		return err
+		return was.err
 	}
 	results, err := runCases(ctx, m.with(pack, terms), pack, library, terms)
 	if err == nil {
@@ -249,7 +255,7 @@ func (m *Materials) holds(ctx context.Context, pack *rulepacks.Pack, library str
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.verdicts[key] = err
+	m.verdicts[key] = judged{err, shownBy(results)}
 	return err
 }
 

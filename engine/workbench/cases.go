@@ -43,6 +43,9 @@ func (n Counts) missing() []string {
 	return list
 }
 
+// unshown is what comes of a state that no case shows.
+const unshown = "a server activates the pack only if its clinical reviewers waive that by name (sign review --waive)"
+
 // cases asks for a case of each rule in each state, and for cases about rules
 // that exist.
 func (c *check) cases() {
@@ -55,10 +58,10 @@ func (c *check) cases() {
 		switch len(missing) {
 		case 0:
 		case 3:
-			c.add(casefile.ErrCase, r.File, r.Line, "write cases that want it true, false and unknown",
+			c.add(casefile.ErrCase, r.File, r.Line, "write cases that want it true, false and unknown; "+unshown,
 				"no case asks the rule %s", id)
 		default:
-			c.add(casefile.ErrCase, r.File, r.Line, "write one", "no case wants the rule %s %s", id,
+			c.add(casefile.ErrCase, r.File, r.Line, "write one; "+unshown, "no case wants the rule %s %s", id,
 				strings.Join(missing, " or "))
 		}
 	}

@@ -113,6 +113,28 @@ type ClinicalReview struct {
 	// ValidUntil ends the approval for new activations, not for live ones.
 	ValidUntil time.Time `json:"validUntil"`
 	Conditions []string  `json:"conditions"`
+	// Waives names what no golden case of the pack shows, and the reviewer accepts all the
+	// same. Only an approval waives.
+	Waives []Waiver `json:"waives,omitempty"`
+}
+
+// Waiver accepts that no golden case shows a rule in some states.
+type Waiver struct {
+	// Rule is the id of the rule within the pack.
+	Rule string `json:"rule"`
+	// States are of "true", "false" and "unknown", each once.
+	States []string `json:"states"`
+	Reason string   `json:"reason"`
+}
+
+func (w Waiver) check(c *strict.Checker, at string) {
+	c.Match(w.Rule, strict.Rule, at+".rule")
+	c.That(len(w.States) > 0, at+".states", "name at least one of true, false, unknown")
+	c.That(strict.Distinct(w.States), at+".states", "name each state once")
+	for _, state := range w.States {
+		c.That(state == "true" || state == "false" || state == "unknown", at+".states", "expected true, false or unknown")
+	}
+	c.Text(w.Reason, at+".reason")
 }
 
 // Decision is the outcome of a review.
@@ -139,6 +161,14 @@ func (p ClinicalReview) Check() error {
 	c.Len(len(p.Conditions), "conditions")
 	for i, condition := range p.Conditions {
 		c.Text(condition, fmt.Sprintf("conditions[%d]", i))
+	}
+	c.Len(len(p.Waives), "waives")
+	c.That(p.Decision == Approve || len(p.Waives) == 0, "waives", "only an approval waives; leave them out")
+	rules := map[string]bool{}
+	for i, w := range p.Waives {
+		w.check(&c, fmt.Sprintf("waives[%d]", i))
+		c.That(!rules[w.Rule], fmt.Sprintf("waives[%d].rule", i), "name each rule once")
+		rules[w.Rule] = true
 	}
 	return c.Err()
 }
