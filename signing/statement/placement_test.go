@@ -71,6 +71,40 @@ func TestPlacementVectors(t *testing.T) {
 	}
 }
 
+// TestWaiverVectors are waivers that would leave open what is waived.
+func TestWaiverVectors(t *testing.T) {
+	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	good := statement.Waiver{Rule: "egfr-needed", States: []string{"unknown"}, Reason: "reads nothing that can be missing"}
+	for name, row := range map[string]struct {
+		field  string
+		change func(*statement.ClinicalReview)
+	}{
+		"none":            {"", func(r *statement.ClinicalReview) { r.Waives = nil }},
+		"one":             {"", func(*statement.ClinicalReview) {}},
+		"no rule":         {"waives[0].rule", func(r *statement.ClinicalReview) { r.Waives[0].Rule = "" }},
+		"every rule":      {"waives[0].rule", func(r *statement.ClinicalReview) { r.Waives[0].Rule = "*" }},
+		"rule with pack":  {"waives[0].rule", func(r *statement.ClinicalReview) { r.Waives[0].Rule = "renal_dosing/egfr-needed" }},
+		"one rule twice":  {"waives[1].rule", func(r *statement.ClinicalReview) { r.Waives = append(r.Waives, good) }},
+		"no state":        {"waives[0].states", func(r *statement.ClinicalReview) { r.Waives[0].States = nil }},
+		"another state":   {"waives[0].states", func(r *statement.ClinicalReview) { r.Waives[0].States = []string{"error"} }},
+		"one state twice": {"waives[0].states", func(r *statement.ClinicalReview) { r.Waives[0].States = []string{"true", "true"} }},
+		"no reason":       {"waives[0].reason", func(r *statement.ClinicalReview) { r.Waives[0].Reason = " " }},
+		"in a rejection":  {"waives", func(r *statement.ClinicalReview) { r.Decision = statement.Reject }},
+		"501":             {"waives", func(r *statement.ClinicalReview) { r.Waives = make([]statement.Waiver, 501) }},
+	} {
+		w := good
+		w.States = []string{"unknown"}
+		r := statement.ClinicalReview{Pack: "renal_dosing", Version: "1.0.0", Decision: statement.Approve, Role: "pharmacist",
+			ReviewedAt: at, ValidUntil: at.AddDate(1, 0, 0), Conditions: []string{}, Waives: []statement.Waiver{w}}
+		row.change(&r)
+		err := r.Check()
+		if row.field == "" && err != nil ||
+			row.field != "" && (err == nil || !strings.HasPrefix(err.Error(), "field "+row.field+":")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func many(t testing.TB, n int) (list []string) {
 	for i := range n {
 		list = append(list, newKey(t, keys.Ed25519, strconv.Itoa(i)))
