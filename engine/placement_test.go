@@ -33,10 +33,13 @@ func (n *node) closedTo(why error, words string) {
 	n.Helper()
 	body := decidetest.Patient(n, "metformin-egfr-27")
 	for name, do := range map[string]func() error{
-		"call":     func() error { _, err := n.Call(n.Context(), ehr("north"), "orders", body); return err },
-		"feedback": func() error { _, err := n.Feedback(n.Context(), ehr("north"), "orders", []byte(`{}`)); return err },
-		"door":     func() error { return n.Refuse(n.Context(), ehr("north"), Refusal{Code: "x"}) },
-		"policy":   func() error { _, err := n.Policy("north"); return err },
+		"call": func() error { _, err := n.Call(n.Context(), ehr("north"), "orders", body); return err },
+		"feedback": func() error {
+			_, err := n.Feedback(n.Context(), ehr("north"), "orders", []byte(`{}`))
+			return err
+		},
+		"door":   func() error { return n.Refuse(n.Context(), ehr("north"), Refusal{Code: "x"}) },
+		"policy": func() error { _, err := n.Policy("north"); return err },
 	} {
 		before := n.records("north", "")
 		err := do()
@@ -166,7 +169,8 @@ func TestOtherKeysThanPinned(t *testing.T) {
 	n.Engine, err = Open(t.Context(), cfg)
 	decidetest.Must(t, err)
 	n.closedTo(tenant.ErrResidency, "placement 1 of tenant north in us-east pins the certificate")
-	if why := n.Unready()["north"]; why == nil || !strings.Contains(why.Error(), "sign a placement with a higher epoch") {
+	if why := n.Unready()["north"]; why == nil ||
+		!strings.Contains(why.Error(), "sign a placement with a higher epoch") {
 		t.Errorf("unready: %v", why)
 	}
 	// The tenant's people can mend it.

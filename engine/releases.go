@@ -372,8 +372,8 @@ func (e *Engine) checkShown(state *signing.State, ref decision.Ref, terms *decis
 	if n := len(missing) - maxUnshown; n > 0 {
 		missing, more = missing[:maxUnshown], fmt.Sprintf("; and %d more rules", n)
 	}
-	return fmt.Errorf("making pack %s live: no golden case shows %s%s: %w; write cases that do, or have the pack's own "+
-		"clinical reviewers waive each by name (precept sign review --waive RULE:STATE:REASON)", ref.Name,
+	return fmt.Errorf("making pack %s live: no golden case shows %s%s: %w; write cases that do, or have the pack's "+
+		"own clinical reviewers waive each by name (precept sign review --waive RULE:STATE:REASON)", ref.Name,
 		strings.Join(missing, "; "), more, ErrStatement)
 }
 

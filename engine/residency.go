@@ -42,8 +42,8 @@ func (e *Engine) identifies(p statement.Placement) error {
 	if pinned, own := p.Certificate.Digest(), e.certificate.Digest(); pinned != own {
 		return fmt.Errorf("placement %d of tenant %s in %s pins the certificate %s, this region has %s: %w; "+
 			"if the tenant is to live here, its operator and approver sign a placement with a higher epoch and the "+
-			"certificate that precept keys region-certificate makes; if not, it was shown to the wrong region, or this "+
-			"one runs without its own store or region key", p.Epoch, p.Tenant, e.cfg.Region, pinned, own, errPlacement)
+			"certificate that precept keys region-certificate makes; if not, it was shown to the wrong region, or "+
+			"this one runs without its own store or region key", p.Epoch, p.Tenant, e.cfg.Region, pinned, own, errPlacement)
 	}
 	return nil
 }

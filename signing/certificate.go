@@ -30,8 +30,8 @@ func NewCertificate(region statement.Region, node keys.Private) (*Envelope, erro
 func (e *Envelope) Certificate() (statement.RegionCertificate, error) {
 	c, ok := e.said.Predicate.(statement.RegionCertificate)
 	if !ok {
-		return c, fmt.Errorf("reading region certificate: %w: it is a %s; make one with precept keys region-certificate",
-			ErrMismatch, e.said.Kind())
+		return c, fmt.Errorf("reading region certificate: %w: it is a %s; "+
+			"make one with precept keys region-certificate", ErrMismatch, e.said.Kind())
 	}
 	checkpoint, nodes, err := c.Keys()
 	if err != nil {
@@ -44,7 +44,8 @@ func (e *Envelope) Certificate() (statement.RegionCertificate, error) {
 	for _, b := range e.bundles {
 		key, ok := listed[b.key]
 		if !ok {
-			return c, fmt.Errorf("reading region certificate: %w: key %s signs it and is not in it", ErrSignature, b.key)
+			return c, fmt.Errorf("reading region certificate: %w: key %s signs it and is not in it", ErrSignature,
+				b.key)
 		}
 		if err := b.Verify(key); err != nil {
 			return c, fmt.Errorf("reading region certificate: %w", err)

@@ -31,7 +31,8 @@ func (w *world) waived(want ...string) {
 // waive as it takes to approve it, in their latest reviews that are in force.
 func TestWaivers(t *testing.T) {
 	two := publisherRoot(t)
-	two.Roles[trust.ClinicalReviewer] = role(2, "rex@heartland.example", "ria@heartland.example", "ann@heartland.example")
+	two.Roles[trust.ClinicalReviewer] = role(2, "rex@heartland.example", "ria@heartland.example",
+		"ann@heartland.example")
 	w := newWorldOf(t, heard(nil), two, society(t, person(t, "sue@society.example", nil, "sue")))
 	w.accept(sayOf(t, archive(1), release(1, 1, ""), "ann"))
 	w.waived()

@@ -65,7 +65,7 @@ type SuspensionStatus struct {
 
 // HomeStatus says where the tenant lives.
 type HomeStatus struct {
-	Epoch       uint64 `json:"epoch"`                 // of the newest placement, 0 if there is none; the next one is above it
+	Epoch       uint64 `json:"epoch"`                 // of the newest placement, 0 if none; the next is above it
 	Region      string `json:"region,omitempty"`      // of the placement in force
 	Certificate string `json:"certificate,omitempty"` // SHA-256 of the certificate that it holds
 	Why         string `json:"why,omitempty"`         // why this region does not answer EHRs

@@ -27,8 +27,8 @@ statement that needs several persons is signed by the first, passed on, and
 signed by the others with "precept sign add".`,
 	}
 	return group(c, signRoot().command(), signPolicy().command(), signRelease().command(), signReview().command(),
-		signActivation().command(), signPlacement().command(), signSuspension().command(), signResumption().command(), signRevocation().command(),
-		signAdd(), signShow())
+		signActivation().command(), signPlacement().command(), signSuspension().command(), signResumption().command(),
+		signRevocation().command(), signAdd(), signShow())
 }
 
 // signStatement is a command that signs statements of one kind.

@@ -53,7 +53,9 @@ func TestPlacementVectors(t *testing.T) {
 		"one node key twice": {"certificate.keys", func(x *p) {
 			x.Certificate.NodeKeysPEM[1] = x.Certificate.NodeKeysPEM[0]
 		}},
-		"more node keys than signers": {"certificate.nodeKeysPem", func(x *p) { x.Certificate.NodeKeysPEM = many(t, 16) }},
+		"more node keys than signers": {"certificate.nodeKeysPem", func(x *p) {
+			x.Certificate.NodeKeysPEM = many(t, 16)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := placement(t)
@@ -64,7 +66,8 @@ func TestPlacementVectors(t *testing.T) {
 			if _, err := (statement.Statement{Predicate: x}).Payload(); !errors.Is(err, statement.ErrMalformed) {
 				t.Fatalf("written: %v", err)
 			}
-			if c := x.Certificate; strings.HasPrefix(row.field, "certificate") && (c.Check() == nil || c.Digest() != "") {
+			c := x.Certificate
+			if strings.HasPrefix(row.field, "certificate") && (c.Check() == nil || c.Digest() != "") {
 				t.Fatal("the certificate is taken for a good one")
 			}
 		})
@@ -73,28 +76,29 @@ func TestPlacementVectors(t *testing.T) {
 
 // TestWaiverVectors are waivers that would leave open what is waived.
 func TestWaiverVectors(t *testing.T) {
+	type review = statement.ClinicalReview
 	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
-	good := statement.Waiver{Rule: "egfr-needed", States: []string{"unknown"}, Reason: "reads nothing that can be missing"}
+	good := statement.Waiver{Rule: "egfr-needed", States: []string{"unknown"}, Reason: "cannot be missing"}
 	for name, row := range map[string]struct {
 		field  string
-		change func(*statement.ClinicalReview)
+		change func(*review)
 	}{
-		"none":            {"", func(r *statement.ClinicalReview) { r.Waives = nil }},
-		"one":             {"", func(*statement.ClinicalReview) {}},
-		"no rule":         {"waives[0].rule", func(r *statement.ClinicalReview) { r.Waives[0].Rule = "" }},
-		"every rule":      {"waives[0].rule", func(r *statement.ClinicalReview) { r.Waives[0].Rule = "*" }},
-		"rule with pack":  {"waives[0].rule", func(r *statement.ClinicalReview) { r.Waives[0].Rule = "renal_dosing/egfr-needed" }},
-		"one rule twice":  {"waives[1].rule", func(r *statement.ClinicalReview) { r.Waives = append(r.Waives, good) }},
-		"no state":        {"waives[0].states", func(r *statement.ClinicalReview) { r.Waives[0].States = nil }},
-		"another state":   {"waives[0].states", func(r *statement.ClinicalReview) { r.Waives[0].States = []string{"error"} }},
-		"one state twice": {"waives[0].states", func(r *statement.ClinicalReview) { r.Waives[0].States = []string{"true", "true"} }},
-		"no reason":       {"waives[0].reason", func(r *statement.ClinicalReview) { r.Waives[0].Reason = " " }},
-		"in a rejection":  {"waives", func(r *statement.ClinicalReview) { r.Decision = statement.Reject }},
-		"501":             {"waives", func(r *statement.ClinicalReview) { r.Waives = make([]statement.Waiver, 501) }},
+		"none":            {"", func(r *review) { r.Waives = nil }},
+		"one":             {"", func(*review) {}},
+		"no rule":         {"waives[0].rule", func(r *review) { r.Waives[0].Rule = "" }},
+		"every rule":      {"waives[0].rule", func(r *review) { r.Waives[0].Rule = "*" }},
+		"rule with pack":  {"waives[0].rule", func(r *review) { r.Waives[0].Rule = "renal_dosing/egfr-needed" }},
+		"one rule twice":  {"waives[1].rule", func(r *review) { r.Waives = append(r.Waives, good) }},
+		"no state":        {"waives[0].states", func(r *review) { r.Waives[0].States = nil }},
+		"another state":   {"waives[0].states", func(r *review) { r.Waives[0].States = []string{"error"} }},
+		"one state twice": {"waives[0].states", func(r *review) { r.Waives[0].States = []string{"true", "true"} }},
+		"no reason":       {"waives[0].reason", func(r *review) { r.Waives[0].Reason = " " }},
+		"in a rejection":  {"waives", func(r *review) { r.Decision = statement.Reject }},
+		"501":             {"waives", func(r *review) { r.Waives = make([]statement.Waiver, 501) }},
 	} {
 		w := good
 		w.States = []string{"unknown"}
-		r := statement.ClinicalReview{Pack: "renal_dosing", Version: "1.0.0", Decision: statement.Approve, Role: "pharmacist",
+		r := review{Pack: "renal_dosing", Version: "1.0.0", Decision: statement.Approve, Role: "pharmacist",
 			ReviewedAt: at, ValidUntil: at.AddDate(1, 0, 0), Conditions: []string{}, Waives: []statement.Waiver{w}}
 		row.change(&r)
 		err := r.Check()

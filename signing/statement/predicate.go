@@ -132,7 +132,8 @@ func (w Waiver) check(c *strict.Checker, at string) {
 	c.That(len(w.States) > 0, at+".states", "name at least one of true, false, unknown")
 	c.That(strict.Distinct(w.States), at+".states", "name each state once")
 	for _, state := range w.States {
-		c.That(state == "true" || state == "false" || state == "unknown", at+".states", "expected true, false or unknown")
+		c.That(state == "true" || state == "false" || state == "unknown", at+".states",
+			"expected true, false or unknown")
 	}
 	c.Text(w.Reason, at+".reason")
 }
