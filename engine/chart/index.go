@@ -88,6 +88,9 @@ func (c *Chart) Resources(typ string) []*Resource {
 	return idx.all
 }
 
+// Count returns how many [Chart.Resources] there are of a type.
+func (c *Chart) Count(typ string) int { return len(c.index(typ).list) }
+
 // Find returns the resources of a type that carry one of the codes, in the
 // order of Resources. The systems of the codes must be canonical.
 func (c *Chart) Find(typ string, codes ...Coding) []*Resource {

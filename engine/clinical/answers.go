@@ -9,10 +9,12 @@ import (
 // to: a list, because a query evaluates a dozen of them and a look-up then
 // costs less than building the evaluator's own tree of maps.
 type answers struct {
-	list   []cached
-	terms  []*ast.Term // of the references of list
-	frames []int       // where the frames below the active one begin
-	begin  int         // of the active frame
+	session *Session // told of every rule; may be nil
+	list    []cached
+	terms   []*ast.Term    // of the references of list
+	frames  []int          // where the frames below the active one begin
+	begin   int            // of the active frame
+	byHash  map[uint64]int // the newest of list with a hash; nil while list is short
 }
 
 var _ topdown.VirtualCache = (*answers)(nil)
@@ -22,12 +24,16 @@ type cached struct {
 	from, to  int // its reference, in terms
 	value     *ast.Term
 	undefined bool
+	before    int // one before it with the same hash, or -1
 }
+
+// maxList is the length up to which looking through a list is cheaper than hashing.
+const maxList = 64
 
 func (a *answers) reset() {
 	clear(a.list)
 	clear(a.terms)
-	a.list, a.terms, a.frames, a.begin = a.list[:0], a.terms[:0], a.frames[:0], 0
+	a.list, a.terms, a.frames, a.begin, a.byHash = a.list[:0], a.terms[:0], a.frames[:0], 0, nil
 }
 
 // Push begins a new frame: nothing of the frames below is seen in it.
@@ -42,7 +48,7 @@ func (a *answers) Pop() {
 	if a.begin < len(a.list) {
 		a.terms = a.terms[:a.list[a.begin].from]
 	}
-	a.list = a.list[:a.begin]
+	a.list, a.byHash = a.list[:a.begin], nil
 	a.begin, a.frames = a.frames[last], a.frames[:last]
 }
 
@@ -68,6 +74,12 @@ func (a *answers) Put(ref ast.Ref, value *ast.Term) {
 		a.terms = append(a.terms, ref...)
 		a.list = append(a.list, cached{from: from, to: len(a.terms)})
 		c = &a.list[len(a.list)-1]
+		if a.byHash != nil {
+			a.hash(len(a.list) - 1)
+		}
+		if a.session != nil {
+			a.session.useRule(ref, value)
+		}
 	}
 	if value != nil {
 		c.value = value
@@ -88,16 +100,42 @@ func (a *answers) Keys() []ast.Ref {
 }
 
 func (a *answers) find(ref ast.Ref) *cached {
-	for i := len(a.list) - 1; i >= a.begin; i-- {
-		if c := &a.list[i]; same(a.terms[c.from:c.to], ref) {
+	if len(a.list)-a.begin <= maxList {
+		for i := len(a.list) - 1; i >= a.begin; i-- {
+			if c := &a.list[i]; sameRef(a.terms[c.from:c.to], ref) {
+				return c
+			}
+		}
+		return nil
+	}
+	if a.byHash == nil {
+		a.byHash = make(map[uint64]int, 4*maxList)
+		for i := range a.list {
+			a.hash(i)
+		}
+	}
+	i, ok := a.byHash[hashOf(0, ref)]
+	for ; ok && i >= a.begin; i = a.list[i].before {
+		if c := &a.list[i]; sameRef(a.terms[c.from:c.to], ref) {
 			return c
 		}
 	}
 	return nil
 }
 
-// same compares from the end, where references differ.
-func same(a, b []*ast.Term) bool {
+// hash puts an entry where it can be found by the hash of its reference.
+func (a *answers) hash(i int) {
+	c := &a.list[i]
+	h := hashOf(0, a.terms[c.from:c.to])
+	c.before = -1
+	if j, ok := a.byHash[h]; ok {
+		c.before = j
+	}
+	a.byHash[h] = i
+}
+
+// sameRef compares from the end, where references differ.
+func sameRef(a, b []*ast.Term) bool {
 	if len(a) != len(b) {
 		return false
 	}

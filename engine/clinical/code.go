@@ -48,7 +48,9 @@ func (l *Library) ReadCode(pack *rulepacks.Pack) (*Code, error) {
 			return nil, r.problems
 		}
 	}
-	l.shorten(r.code.Compiler)
+	if err := l.bind(r.code.Compiler); err != nil {
+		return nil, Problems{{Text: err.Error()}}
+	}
 	return r.code, nil
 }
 

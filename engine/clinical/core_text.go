@@ -90,6 +90,10 @@ var coreCounts = map[string]map[string]map[plural.Form]string{
 			plural.One:   "1 verordnetes Arzneimittel konnte nicht erkannt werden: es wurde nicht geprüft",
 			plural.Other: "{n} verordnete Arzneimittel konnten nicht erkannt werden: sie wurden nicht geprüft",
 		},
+		"{list} and {n} more": {
+			plural.One:   "{list} und 1 weiteres",
+			plural.Other: "{list} und {n} weitere",
+		},
 		"{n} safety checks were not done": {
 			plural.One:   "1 Sicherheitsprüfung wurde nicht durchgeführt",
 			plural.Other: "{n} Sicherheitsprüfungen wurden nicht durchgeführt",

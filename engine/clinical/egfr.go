@@ -57,7 +57,7 @@ func egfr(s *Session, c *Call) (*ast.Term, error) {
 		s.lib.egfrs[maxAge] = v
 	}
 	copied := *v // each call has a place of its own
-	return s.newValue(c, &copied), nil
+	return s.newValue(&copied)
 }
 
 func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
@@ -80,12 +80,12 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 		// more than an eGFR that does not.
 		if !onlyGaps(scr) {
 			return &fact.Value{Name: "eGFR", Unit: units.Renal, Reasons: scr.Reasons,
-				Evidence: append(reported.Evidence, scr.Evidence...)}
+				Evidence: append(reported.Evidence, scr.Evidence...), More: reported.More + scr.More}
 		}
 		if reported.State == fact.Absent && scr.State != fact.Absent {
 			reported.State, reported.Reasons = fact.PresenceUnknown, []fact.Reason{{Code: fact.Stale, What: "eGFR"}}
 		}
-		reported.Evidence = append(reported.Evidence, scr.Evidence...)
+		reported.Evidence, reported.More = append(reported.Evidence, scr.Evidence...), reported.More+scr.More
 		return reported
 	}
 	return s.ckdEPI(scr, age)
@@ -133,7 +133,7 @@ func onlyGaps(v *fact.Value) bool {
 // interval are those of its arguments.
 func (s *Session) ckdEPI(scr, age *fact.Value) *fact.Value {
 	v := &fact.Value{Name: "eGFR", Unit: units.Renal, When: scr.When, Method: "CKD-EPI 2021 from creatinine",
-		Evidence: append(append([]fact.Evidence{}, scr.Evidence...), age.Evidence...)}
+		Evidence: append(append([]fact.Evidence{}, scr.Evidence...), age.Evidence...), More: scr.More}
 	if age.State != fact.Known {
 		v.Reasons = age.Reasons
 		return v

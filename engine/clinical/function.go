@@ -222,9 +222,10 @@ func (o *Option) problem(before []Option) string {
 // function is a Function of a library, and what is made of it once.
 type function struct {
 	Function
-	keys []*ast.Term // of the options
-	decl *ast.Builtin
-	op   *ast.Term // see Library.shorten
+	index int         // in the library
+	keys  []*ast.Term // of the options
+	decl  *ast.Builtin
+	op    *ast.Term // see Library.bind
 }
 
 func newFunction(f Function) *function {

@@ -125,17 +125,31 @@ func (s *Session) blank() *fact.Fact {
 	return f
 }
 
-func (s *Session) newFact(c *Call, f *fact.Fact) *ast.Term {
+func (s *Session) newFact(c *Call, f *fact.Fact) (*ast.Term, error) {
 	f.Op = c.function.Name
 	f.At = s.at()
+	if err := s.useFact(); err != nil {
+		return nil, err
+	}
+	if err := s.useText(f.Size()); err != nil {
+		return nil, err
+	}
 	s.facts = append(s.facts, f)
-	return s.factTable.give(len(s.facts) - 1)
+	s.made = s.factTable.give(len(s.facts) - 1)
+	return s.made, nil
 }
 
-func (s *Session) newValue(c *Call, v *fact.Value) *ast.Term {
+func (s *Session) newValue(v *fact.Value) (*ast.Term, error) {
 	v.At = s.at()
+	if err := s.useFact(); err != nil {
+		return nil, err
+	}
+	if err := s.useText(v.Size()); err != nil {
+		return nil, err
+	}
 	s.values = append(s.values, v)
-	return s.valueTable.give(len(s.values) - 1)
+	s.made = s.valueTable.give(len(s.values) - 1)
+	return s.made, nil
 }
 
 func (s *Session) fact(t *ast.Term) (*fact.Fact, error) {
@@ -169,10 +183,16 @@ func (s *Session) factList(t *ast.Term) ([]*fact.Fact, error) {
 	if !ok {
 		return nil, fmt.Errorf("want an array of facts")
 	}
+	if err := s.useCost(arr.Len()); err != nil {
+		return nil, err
+	}
 	list := make([]*fact.Fact, arr.Len())
 	for i := range list {
 		f, err := s.fact(arr.Elem(i))
 		if err != nil {
+			return nil, err
+		}
+		if err := s.useCost(len(f.Reasons)); err != nil {
 			return nil, err
 		}
 		list[i] = f

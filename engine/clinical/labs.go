@@ -17,7 +17,7 @@ import (
 // lab returns the newest valid result of a value set.
 func lab(s *Session, c *Call) (*ast.Term, error) {
 	set := c.set("set")
-	return s.newValue(c, s.newest(set.title, set.codings, c.text("unit"), c.duration("max_age"))), nil
+	return s.newValue(s.newest(set.title, set.codings, c.text("unit"), c.duration("max_age")))
 }
 
 // reading is one result that may count.
@@ -43,7 +43,7 @@ func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge 
 	complete, gaps := s.chart.complete("Observation")
 	top := possiblyNewest(readings)
 	for _, r := range top {
-		v.Evidence = append(v.Evidence, r.Evidence())
+		v.Evidence, v.More = fact.Keep(v.Evidence, v.More, r.Evidence(), s.lib.library.bounds.Evidence)
 	}
 	switch {
 	case !complete:

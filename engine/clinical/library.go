@@ -16,11 +16,12 @@ type Library struct {
 	version   string
 	functions []*function          // in the order of the documentation
 	byName    map[string]*function // the same
+	bounds    Bounds
 }
 
 // libraries makes the libraries of this program, oldest first.
 var libraries = sync.OnceValue(func() []*Library {
-	l, err := newLibrary("1.0.0", functions())
+	l, err := newLibrary("1.0.0", standardBounds, functions())
 	if err != nil {
 		panic("clinical: " + err.Error()) // a slip in this package's tables, which its tests find
 	}
@@ -43,12 +44,12 @@ func NewestOf(major string) (*Library, bool) {
 	return nil, false
 }
 
-func newLibrary(version string, list []Function) (*Library, error) {
+func newLibrary(version string, bounds Bounds, list []Function) (*Library, error) {
 	if v := "v" + version; semver.Canonical(v) != v {
 		return nil, fmt.Errorf("making clinical library %q: the version must be a semantic one, such as 1.0.0",
 			version)
 	}
-	l := &Library{version: version, byName: make(map[string]*function, len(list))}
+	l := &Library{version: version, bounds: bounds, byName: make(map[string]*function, len(list))}
 	for i := range list {
 		why := list[i].problem()
 		if l.byName[list[i].Name] != nil {
@@ -58,6 +59,7 @@ func newLibrary(version string, list []Function) (*Library, error) {
 			return nil, fmt.Errorf("making clinical library %s: function %q: %s", version, list[i].Name, why)
 		}
 		f := newFunction(clone(list[i]))
+		f.index = len(l.functions)
 		l.functions = append(l.functions, f)
 		l.byName[f.Name] = f
 	}
@@ -91,7 +93,17 @@ func (l *Library) With(version string, functions ...Function) (*Library, error) 
 			list = append(list, f)
 		}
 	}
-	return newLibrary(version, list)
+	return newLibrary(version, l.bounds, list)
+}
+
+// WithBounds makes another library, of another version, whose pairs of rule and
+// subject may use other amounts.
+func (l *Library) WithBounds(version string, bounds Bounds) (*Library, error) {
+	other, err := l.With(version)
+	if err == nil {
+		other.bounds = bounds
+	}
+	return other, err
 }
 
 // Version is the version of the library, such as 1.0.0: an activation names
@@ -130,7 +142,7 @@ func (l *Library) Capabilities() *ast.Capabilities {
 	stock := ast.CapabilitiesForThisVersion(ast.CapabilitiesRegoVersion(ast.RegoV1))
 	caps := &ast.Capabilities{FutureKeywords: stock.FutureKeywords, Features: stock.Features, AllowNet: []string{}}
 	for _, b := range stock.Builtins {
-		if allowed[b.Name] {
+		if _, ok := costs[b.Name]; ok {
 			caps.Builtins = append(caps.Builtins, b)
 		}
 	}
@@ -140,37 +152,10 @@ func (l *Library) Capabilities() *ast.Capabilities {
 	return caps
 }
 
-var allowed = set(
-	"eq", "assign", "equal", "neq", "lt", "lte", "gt", "gte", "plus", "minus", "mul", "div", "rem", "and", "or",
-	"count", "sum", "max", "min", "sort", "abs", "round", "ceil", "floor",
-	"array.concat", "array.slice", "array.reverse", "array.flatten",
-	"object.get", "object.keys", "object.union", "object.remove", "object.filter",
-	"union", "intersection", "concat", "contains", "startswith", "endswith", "lower", "upper", "split", "trim",
-	"trim_space", "trim_prefix", "trim_suffix", "replace", "substring", "format_int",
-	"is_string", "is_number", "is_boolean", "is_array", "is_object", "is_set", "is_null",
-	"internal.member_2", "internal.member_3", "internal.print", "time.now_ns",
-)
-
 func set(names ...string) map[string]bool {
 	m := map[string]bool{}
 	for _, n := range names {
 		m[n] = true
 	}
 	return m
-}
-
-// shorten returns every call of the library in compiled code an operator of one
-// part, "fhir.takes" for ["fhir", "takes"]: the evaluator then need not join
-// the parts at every call. Names stay what they are.
-func (l *Library) shorten(c *ast.Compiler) {
-	for _, m := range c.Modules {
-		ast.WalkExprs(m, func(x *ast.Expr) bool {
-			if terms, ok := x.Terms.([]*ast.Term); ok && len(terms) > 0 {
-				if f := l.byName[terms[0].String()]; f != nil {
-					terms[0] = f.op
-				}
-			}
-			return false
-		})
-	}
 }

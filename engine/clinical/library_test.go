@@ -109,7 +109,7 @@ func TestNothingIsForgotten(t *testing.T) {
 		}
 	}
 	f, _ := Newest().Function("fhir.lab")
-	if _, err := newLibrary("1.1.0", []Function{f, f}); err == nil ||
+	if _, err := newLibrary("1.1.0", standardBounds, []Function{f, f}); err == nil ||
 		!strings.Contains(err.Error(), "is there twice") {
 		t.Errorf("one function twice: %v", err)
 	}
@@ -251,7 +251,7 @@ func (c *Code) holds(ctx context.Context, s *Session, pack *Pack) (*fact.Fact, e
 	s.Ask(pack, nil)
 	answer, err := s.Run(ctx, topdown.NewQuery(body).WithQueryCompiler(qc).WithCompiler(c.Compiler).WithStore(store).
 		WithTransaction(txn).
-		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).WithTime(s.Now()))
+		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).WithTime(s.Now()), nil)
 	if err != nil {
 		return nil, err
 	}

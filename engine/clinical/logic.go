@@ -14,7 +14,7 @@ func all(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.newFact(c, fact.All(of...)), nil
+	return s.newFact(c, fact.All(of...))
 }
 
 func anyOf(s *Session, c *Call) (*ast.Term, error) {
@@ -22,7 +22,7 @@ func anyOf(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.newFact(c, fact.Any(of...)), nil
+	return s.newFact(c, fact.Any(of...))
 }
 
 func not(s *Session, c *Call) (*ast.Term, error) {
@@ -30,7 +30,7 @@ func not(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.newFact(c, fact.Not(f)), nil
+	return s.newFact(c, fact.Not(f))
 }
 
 func countAtLeast(s *Session, c *Call) (*ast.Term, error) {
@@ -45,7 +45,7 @@ func countAtLeast(s *Session, c *Call) (*ast.Term, error) {
 	}
 	f := fact.AtLeast(count, of...)
 	f.Limit = n.String()
-	return s.newFact(c, f), nil
+	return s.newFact(c, f)
 }
 
 // named wraps the fact rather than renaming it: a fact may stand in several
@@ -61,7 +61,7 @@ func named(s *Session, c *Call) (*ast.Term, error) {
 	}
 	n := s.blank()
 	n.State, n.Label, n.Reasons, n.Of = f.State, s.translate(label), f.Reasons, []*fact.Fact{f}
-	return s.newFact(c, n), nil
+	return s.newFact(c, n)
 }
 
 func compare(op fact.Comparison) implementation {
@@ -70,11 +70,11 @@ func compare(op fact.Comparison) implementation {
 		if err != nil {
 			return nil, err
 		}
-		limit, err := number(c.args[1])
+		limit, err := s.number(c.args[1])
 		if err != nil {
 			return nil, err
 		}
-		return s.newFact(c, fact.Compare(v, op, limit)), nil
+		return s.newFact(c, fact.Compare(v, op, limit))
 	}
 }
 
@@ -83,18 +83,18 @@ func within(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	low, err := number(c.args[1])
+	low, err := s.number(c.args[1])
 	if err != nil {
 		return nil, err
 	}
-	high, err := number(c.args[2])
+	high, err := s.number(c.args[2])
 	if err != nil {
 		return nil, err
 	}
 	if low.Cmp(high) >= 0 {
 		return nil, fmt.Errorf("the lower limit must be below the upper one")
 	}
-	return s.newFact(c, fact.Within(v, low, high)), nil
+	return s.newFact(c, fact.Within(v, low, high))
 }
 
 func lacking(s *Session, c *Call) (*ast.Term, error) {
@@ -102,7 +102,7 @@ func lacking(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.newFact(c, fact.Lacking(v)), nil
+	return s.newFact(c, fact.Lacking(v))
 }
 
 func is(s *Session, c *Call) (*ast.Term, error) {
@@ -142,10 +142,13 @@ func str(t *ast.Term) (string, error) {
 	return string(v), nil
 }
 
-func number(t *ast.Term) (*apd.Decimal, error) {
+func (s *Session) number(t *ast.Term) (*apd.Decimal, error) {
 	n, ok := t.Value.(ast.Number)
 	if !ok {
 		return nil, fmt.Errorf("want a number, have %s", ast.ValueName(t.Value))
+	}
+	if most := s.lib.library.bounds.Digits; digits(n) > most {
+		return nil, s.exceed("digits", most, "digits of a number", s.at())
 	}
 	d, _, err := apd.NewFromString(string(n))
 	if err != nil {

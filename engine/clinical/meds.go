@@ -34,7 +34,7 @@ func orderIn(s *Session, c *Call) (*ast.Term, error) {
 	default:
 		f.Reasons = []fact.Reason{s.subject.Reason}
 	}
-	return s.newFact(c, f), nil
+	return s.newFact(c, f)
 }
 
 func inSet(set *valueSet, codings []chart.Coding) bool {
@@ -60,7 +60,7 @@ func topical(s *Session, c *Call) (*ast.Term, error) {
 	if f.State == fact.Unknown {
 		f.Reasons = []fact.Reason{{Code: fact.NoData, What: "route or form of the ordered medication"}}
 	}
-	return s.newFact(c, f), nil
+	return s.newFact(c, f)
 }
 
 // local judges route and form. Routes that contradict each other, or the form,
@@ -122,7 +122,7 @@ func takes(s *Session, c *Call) (*ast.Term, error) {
 		}
 		s.weighExposure(f, e, q)
 	}
-	return s.newFact(c, s.closeSearch(f, exposureTypes...)), nil
+	return s.newFact(c, s.closeSearch(f, exposureTypes...))
 }
 
 // changes reports that an exposure is the order at hand, or one that it
@@ -152,13 +152,13 @@ func (s *Session) weighExposure(f *fact.Fact, e *chart.Exposure, q exposureQuery
 		return
 	}
 	if kind == fact.True && when == fact.True {
-		found(f, fact.True, e.Evidence())
+		s.found(f, fact.True, e.Evidence())
 		return
 	}
 	if when == fact.Unknown {
 		reasons = fact.Merge(reasons, why)
 	}
-	found(f, fact.Unknown, e.Evidence(), reasons...)
+	s.found(f, fact.Unknown, e.Evidence(), reasons...)
 }
 
 // matches asks whether the drug is one that counts.

@@ -16,6 +16,7 @@ import (
 // sets, translations and parameters. It is immutable and shared.
 type Pack struct {
 	library  *Library
+	code     *Code
 	messages map[string]rulepacks.Messages
 	params   map[string]*ast.Term
 	sets     map[string]*valueSet
@@ -35,7 +36,7 @@ type valueSet struct {
 // does not fit it or an option it stands for, is refused.
 func (c *Code) Bind(set map[string]jsontext.Value) (*Pack, error) {
 	pack := c.pack
-	p := &Pack{library: c.Library, messages: pack.Messages, params: map[string]*ast.Term{}, sets: valueSets(pack)}
+	p := &Pack{library: c.Library, code: c, messages: pack.Messages, params: map[string]*ast.Term{}, sets: valueSets(pack)}
 	for name := range set {
 		if _, ok := pack.Manifest.Parameters.Get(name); !ok {
 			return nil, fmt.Errorf("setting parameters of pack %s: it has no parameter %q", pack.Manifest.Name, name)

@@ -14,7 +14,7 @@ import (
 // age returns the completed years of the patient as an interval: one number if
 // the birth date is known to the day.
 func age(s *Session, c *Call) (*ast.Term, error) {
-	return s.newValue(c, s.age()), nil
+	return s.newValue(s.age())
 }
 
 func (s *Session) age() *fact.Value {
@@ -99,7 +99,7 @@ func condition(s *Session, c *Call) (*ast.Term, error) {
 			s.weighCondition(f, s.chart.condition(r), matches, ever)
 		}
 	}
-	return s.newFact(c, s.closeSearch(f, "Condition")), nil
+	return s.newFact(c, s.closeSearch(f, "Condition"))
 }
 
 // weighCondition adds what one condition says. One that is active and over at
@@ -113,29 +113,32 @@ func (s *Session) weighCondition(f *fact.Fact, d *chart.Condition, matches fact.
 	case !ever && (d.Clinical == "inactive" || d.Clinical == "remission" || d.Clinical == "resolved"):
 		return
 	case !ever && over && active:
-		found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.Ambiguous, What: "condition"})
+		s.found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.Ambiguous, What: "condition"})
 	case !ever && over:
 		return
 	case matches == fact.Unknown:
-		found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.TextOnly, What: "condition"})
+		s.found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.TextOnly, What: "condition"})
 	case d.Verification == "unconfirmed" || d.Verification == "provisional" || d.Verification == "differential":
-		found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.WrongStatus, What: "condition"})
+		s.found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.WrongStatus, What: "condition"})
 	default:
-		found(f, fact.True, d.Evidence())
+		s.found(f, fact.True, d.Evidence())
 	}
 }
 
 // found notes one match in a search: a certain one makes the fact true and
-// drops what was only possible.
-func found(f *fact.Fact, state fact.State, e fact.Evidence, reasons ...fact.Reason) {
+// drops what was only possible. Each by itself decides as much as the others do,
+// so of many the first are named and the rest counted.
+func (s *Session) found(f *fact.Fact, state fact.State, e fact.Evidence, reasons ...fact.Reason) {
 	switch {
 	case state == fact.True && f.State != fact.True:
-		f.State, f.Evidence, f.Reasons = fact.True, []fact.Evidence{e}, nil
-	case state == fact.True:
-		f.Evidence = append(f.Evidence, e)
-	case f.State != fact.True:
-		f.State, f.Evidence, f.Reasons = fact.Unknown, append(f.Evidence, e), fact.Merge(f.Reasons, reasons)
+		f.State, f.Evidence, f.Reasons, f.More = fact.True, []fact.Evidence{e}, nil, 0
+		return
+	case f.State == fact.True && state != fact.True:
+		return
+	case state != fact.True:
+		f.State, f.Reasons = fact.Unknown, fact.Merge(f.Reasons, reasons)
 	}
+	f.Evidence, f.More = fact.Keep(f.Evidence, f.More, e, s.lib.library.bounds.Evidence)
 }
 
 // closeSearch turns "nothing found" into unknown where the chart is not

@@ -30,6 +30,10 @@ type Session struct {
 	suggestions []Suggestion
 	mentioned   []*fact.Fact // that wording looked at
 	answers     answers
+	asked       memory
+	used        Used
+	exceeded    *LimitError // the bound that the pair hit, if any
+	made        *ast.Term   // the handle made last
 
 	factTable, valueTable, orderTable, suggestionTable table
 
@@ -38,6 +42,7 @@ type Session struct {
 	lib    *bound                          // that of pack; nil before Ask
 	take   func(topdown.QueryResult) error // keeps the result of a query
 	result *ast.Term
+	stop   stop
 	call   Call                     // the one under way: functions do not nest
 	places map[*ast.Location]string // of the calls, as records name them
 	names  map[string]*ast.Term     // of templates
@@ -49,6 +54,7 @@ type bound struct {
 	library   *Library
 	functions map[string]*topdown.Builtin
 	egfrs     map[dates.Duration]*fact.Value // by the greatest age; many rules ask for it
+	reads     []int                          // resources that each function may look into, and one; 0 if not counted yet
 }
 
 // Sessions makes sessions and uses them again. The zero value is ready, and
@@ -70,10 +76,12 @@ func (p *Sessions) Start(c *chart.Chart, language string) *Session {
 // answered stays valid.
 func (p *Sessions) End(s *Session) {
 	s.Ask(nil, nil)
-	s.chart.of, s.language, s.call, s.blanks, s.result = nil, "", Call{}, nil, nil
+	s.chart.of, s.language, s.call, s.blanks, s.result, s.stop.time = nil, "", Call{}, nil, nil, nil
 	for _, b := range s.libs {
 		clear(b.egfrs)
+		clear(b.reads)
 	}
+	s.asked.clear()
 	p.pool.Put(s)
 }
 
@@ -81,6 +89,7 @@ func newSession() *Session {
 	s := &Session{libs: map[*Library]*bound{}, places: map[*ast.Location]string{}, names: map[string]*ast.Term{},
 		factTable: table{handles: factHandles}, valueTable: table{handles: valueHandles},
 		orderTable: table{handles: orderHandles}, suggestionTable: table{handles: suggestionHandles}}
+	s.stop.session, s.answers.session = s, s
 	s.take = func(r topdown.QueryResult) error {
 		s.result = r[Answer]
 		return nil
@@ -96,20 +105,36 @@ func (s *Session) use(l *Library) {
 	if s.lib = s.libs[l]; s.lib != nil {
 		return
 	}
-	s.lib = &bound{library: l, functions: make(map[string]*topdown.Builtin, len(l.functions)),
-		egfrs: map[dates.Duration]*fact.Value{}}
+	s.lib = &bound{library: l, functions: make(map[string]*topdown.Builtin, len(l.functions)+len(builtins)),
+		egfrs: map[dates.Duration]*fact.Value{}, reads: make([]int, len(l.functions))}
 	s.libs[l] = s.lib
 	for _, f := range l.functions {
 		s.lib.functions[f.Name] = &topdown.Builtin{Decl: f.decl,
 			Func: func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
 				t, err := s.run(f, bctx.Location, args[:f.decl.Decl.Arity()])
 				if err != nil {
-					return &topdown.Error{Code: topdown.BuiltinErr, Message: f.Name + ": " + err.Error(),
-						Location: bctx.Location}
+					return s.failed(f.Name, bctx.Location, err)
 				}
 				return iter(t)
 			}}
 	}
+	for _, b := range builtins {
+		s.lib.functions[b.decl.Name] = &topdown.Builtin{Decl: b.decl,
+			Func: func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
+				if err := s.allow(b, bctx.Location, args[:b.decl.Decl.Arity()]); err != nil {
+					return topdown.Halt{Err: err}
+				}
+				return b.run(bctx, args, iter)
+			}}
+	}
+}
+
+// failed makes an error of a call one at its place. A bound ends the evaluation.
+func (s *Session) failed(name string, loc *ast.Location, err error) error {
+	if s.exceeded != nil {
+		return topdown.Halt{Err: s.exceeded}
+	}
+	return &topdown.Error{Code: topdown.BuiltinErr, Message: name + ": " + err.Error(), Location: loc}
 }
 
 // run answers one call of a rule. What goes wrong is an error at the place of
@@ -119,11 +144,29 @@ func (s *Session) run(f *function, loc *ast.Location, args []*ast.Term) (*ast.Te
 	if err := s.call.begin(s, f, loc, args); err != nil {
 		return nil, err
 	}
+	q, known := s.asked.find(f, loc, args)
+	if known && q.answer != nil {
+		return q.answer, nil
+	}
+	if err := s.useCall(); err != nil {
+		return nil, err
+	}
+	reads := &s.lib.reads[f.index]
+	if *reads == 0 {
+		*reads = 1 + s.chart.count(f.Reads)
+	}
+	if err := s.useCost(*reads); err != nil {
+		return nil, err
+	}
 	t, err := f.Run(s, &s.call)
 	if err != nil {
 		return nil, err
 	}
-	return t, s.chart.stray(&f.Function)
+	if err := s.chart.stray(&f.Function); err != nil {
+		return nil, err
+	}
+	q.answer = t
+	return t, nil
 }
 
 // Ask turns the session to one pair: a rule of pack asked about subject, nil
@@ -145,6 +188,8 @@ func (s *Session) Ask(pack *Pack, subject *chart.Order) {
 	s.valueTable.reset()
 	s.suggestionTable.reset()
 	s.answers.reset()
+	s.asked.forget()
+	s.used, s.exceeded, s.made = Used{}, nil, nil
 }
 
 // Now is the time of the call.
@@ -166,12 +211,19 @@ func (s *Session) Answers() topdown.VirtualCache { return &s.answers }
 // Answer is the variable that a query for Run binds.
 const Answer = ast.Var("answer")
 
-// Run runs a query and returns the value of Answer, nil if it is undefined.
-func (s *Session) Run(ctx context.Context, q *topdown.Query) (*ast.Term, error) {
-	s.result = nil
-	err := q.Iter(ctx, s.take)
+// Run runs a query until cancel says to stop, and returns the value of Answer, nil if
+// it is undefined. The error is a [*LimitError] if the pair hit a bound.
+func (s *Session) Run(ctx context.Context, q *topdown.Query, cancel topdown.Cancel) (*ast.Term, error) {
+	s.result, s.stop.time = nil, cancel
+	err := q.WithCancel(&s.stop).Iter(ctx, s.take)
+	if s.exceeded != nil {
+		return nil, s.exceeded
+	}
 	return s.result, err
 }
+
+// Used returns what the pair at hand has used of its bounds.
+func (s *Session) Used() Used { return s.used }
 
 // Fact returns the fact a rule's answer refers to.
 func (s *Session) Fact(t *ast.Term) (*fact.Fact, error) { return s.fact(t) }

@@ -32,9 +32,12 @@ func (s *Session) Suggestion(t *ast.Term) (Suggestion, error) {
 	return s.suggestions[i], nil
 }
 
-func (s *Session) suggest(x Suggestion) *ast.Term {
+func (s *Session) suggest(x Suggestion) (*ast.Term, error) {
+	if err := s.useText(len(x.Label) + len(x.Ref) + len(x.Resource)); err != nil {
+		return nil, err
+	}
 	s.suggestions = append(s.suggestions, x)
-	return s.suggestionTable.give(len(s.suggestions) - 1)
+	return s.suggestionTable.give(len(s.suggestions) - 1), nil
 }
 
 func remove(s *Session, c *Call) (*ast.Term, error) {
@@ -43,7 +46,7 @@ func remove(s *Session, c *Call) (*ast.Term, error) {
 		return nil, err
 	}
 	label := CoreText(s.language, "Remove the order for {drug}", "drug", Plain(o.Name()))
-	return s.suggest(Suggestion{Label: label, Action: "delete", Ref: o.Ref()}), nil
+	return s.suggest(Suggestion{Label: label, Action: "delete", Ref: o.Ref()})
 }
 
 // concept is the concept that the options of the creating suggestions name.
@@ -74,7 +77,7 @@ func (s *Session) create(label string, resource any) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.suggest(Suggestion{Label: label, Action: "create", Resource: tidied}), nil
+	return s.suggest(Suggestion{Label: label, Action: "create", Resource: tidied})
 }
 
 func (s *Session) patient() fhir.Reference {

@@ -124,12 +124,19 @@ func text(s *Session, c *Call) (*ast.Term, error) {
 		if t == nil {
 			return "", fmt.Errorf("the template names {%s}, which is not given", name)
 		}
-		return s.render(t)
+		text, err := s.render(t)
+		if err == nil { // before it is put in: one may be named many times
+			err = s.useText(len(text))
+		}
+		return text, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return ast.StringTerm(filled), nil
+	if most := s.lib.library.bounds.Value; len(filled)/textPart >= most {
+		return nil, s.exceed("value", most, "parts of one value", s.at())
+	}
+	return ast.StringTerm(filled), s.useText(len(template))
 }
 
 // translate returns the pack's wording of a source text in the language of the
@@ -153,7 +160,7 @@ func (s *Session) render(t *ast.Term) (string, error) {
 		}
 		if i, ok := s.factTable.find(t, len(s.facts)); ok {
 			s.mentioned = append(s.mentioned, s.facts[i])
-			return names(s.facts[i].Gather()), nil
+			return s.evidenceNames(s.facts[i])
 		}
 		if o, err := s.order(t); err == nil {
 			return Plain(o.Name()), nil
@@ -163,8 +170,14 @@ func (s *Session) render(t *ast.Term) (string, error) {
 		ast.ValueName(t.Value))
 }
 
-// names lists what the evidence is about, each once, in the order read.
-func names(evidence []fact.Evidence) string {
+// evidenceNames lists what the evidence of a fact is about, each once, in the order read.
+func (s *Session) evidenceNames(f *fact.Fact) (string, error) {
+	facts := 0
+	f.Walk(func(*fact.Fact) { facts++ })
+	evidence, more := f.Gather()
+	if err := s.useCost(facts + len(evidence)); err != nil {
+		return "", err
+	}
 	var list []string
 	seen := map[string]bool{}
 	for _, e := range evidence {
@@ -173,5 +186,9 @@ func names(evidence []fact.Evidence) string {
 			list = append(list, n)
 		}
 	}
-	return strings.Join(list, ", ")
+	text := strings.Join(list, ", ")
+	if more > 0 {
+		text = CoreCount(s.language, more, "{list} and 1 more", "{list} and {n} more", "list", text)
+	}
+	return text, nil
 }

@@ -47,6 +47,14 @@ func (v *view) stray(f *Function) error {
 	return nil
 }
 
+// count returns how many resources there are of some types.
+func (v *view) count(types []string) (n int) {
+	for _, t := range types {
+		n += v.of.Count(t)
+	}
+	return n
+}
+
 func (v *view) now() time.Time { return v.of.Now() }
 
 // patientID is that of the call, which needs no chart.

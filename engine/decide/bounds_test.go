@@ -108,20 +108,18 @@ func TestFactsAreAGraph(t *testing.T) {
 // TestComparingDoesNotEndTheProcess holds that nested values which are compared, in
 // each way that there is, do not go as deep into the stack as they have parts.
 func TestComparingDoesNotEndTheProcess(t *testing.T) {
-	const depth = 22
-	nested := func(id, last string) decidetest.Rule {
-		r := decidetest.RuleRunsOn(id, "warning", depth)
-		before, _, _ := strings.Cut(r.Body, "both :=")
-		r.Body = before + strings.NewReplacer("$a", fmt.Sprint("a", depth), "$b", fmt.Sprint("b", depth)).Replace(last) +
-			"\n\n" + `holds := fact.greater(fhir.age({"unit": "a"}), 0) if same` + "\n\n" + decidetest.PlainCard
-		return r
+	rules, body, x, y := decidetest.Nested(22)
+	nested := func(id, condition string) decidetest.Rule {
+		return decidetest.Rule{ID: id, Body: rules + "alike(x, y) if x == y\n\nsame if {\n" + body +
+			strings.NewReplacer("$a", x, "$b", y).Replace(condition) + "\n}\n\n" +
+			`holds := fact.greater(fhir.age({"unit": "a"}), 0) if same` + "\n\n" + decidetest.PlainCard}
 	}
 	b := decidetest.NewWith(t, []decidetest.Rule{
-		nested("compared", "same if $a == $b"),
-		nested("named", "same := x if { x := $a == $b }"),
-		nested("not-compared", "same if not $a == $b"),
-		nested("in-a-function", "alike(x, y) if x == y\n\nsame if alike($a, $b)"),
-		nested("in-a-list", "same if count([1 | some x in [$a]; x == $b]) == 1"),
+		nested("compared", "$a == $b"),
+		nested("named", "x := $a == $b\nx"),
+		nested("not-compared", "not $a == $b"),
+		nested("in-a-function", "alike($a, $b)"),
+		nested("in-a-list", "count([1 | some x in [$a]; x == $b]) == 1"),
 	})
 	in := b.Inputs(t, decidetest.Patient(t, "clean"))
 	snapshot, req := b.Snapshot(t, in)

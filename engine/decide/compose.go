@@ -87,8 +87,12 @@ func (c *composer) hideRepeated() {
 		if r.Outcome != decision.Fired || r.Hidden != nil || r.rule == nil || r.Fact == nil {
 			continue
 		}
+		evidence, more := r.Fact.Gather()
+		if more > 0 { // nobody can tell whether they are the same
+			continue
+		}
 		refs := []string{r.Subject}
-		for _, e := range r.Fact.Gather() {
+		for _, e := range evidence {
 			refs = append(refs, e.Ref)
 		}
 		slices.Sort(refs)

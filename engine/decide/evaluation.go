@@ -33,6 +33,7 @@ type evaluation struct {
 	settled  []result           // of the pairs so far, in their order
 	findings []decision.Finding // of settled
 	left     []string           // rules that were left behind
+	size     int                // of the facts of settled in a record, in bytes, about
 }
 
 // pairName names a pair.
@@ -216,6 +217,9 @@ func (e *evaluation) settle(p *pair, a answer, cause decision.CutReason) {
 	if p.subject != nil {
 		res.order = clinical.Plain(p.subject.Name())
 	}
+	if cause == "" && a.err == nil {
+		a.err = e.room(p, a.size)
+	}
 	switch {
 	case cause != "":
 		f.Outcome, f.Cut = decision.WasCut, cause
@@ -228,6 +232,17 @@ func (e *evaluation) settle(p *pair, a answer, cause decision.CutReason) {
 	if cause != "" && p.pack.cut() == "" && !e.recorded(f) {
 		e.decision.Cut = append(e.decision.Cut, decision.Cut{Rule: f.Rule, Subject: f.Subject, Cause: cause})
 	}
+}
+
+// room is an error if a record would hold too much with what a pair found. The urgent
+// ones come first.
+func (e *evaluation) room(p *pair, size int) *decision.RuleError {
+	if most := p.pack.program.code.Library.Bounds().Findings; e.size+size > most {
+		return ruleError(&clinical.LimitError{Bound: "findings", Most: most, Of: "bytes of findings in one call",
+			At: p.ruleOf().File})
+	}
+	e.size += size
+	return nil
 }
 
 // recorded reports whether the inputs have a pair's cut already.

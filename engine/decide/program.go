@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/metrics"
@@ -41,7 +43,10 @@ type Program struct {
 
 // compiledRule is what a rule is asked: its answer and, only if that is true,
 // its card.
-type compiledRule struct{ holds, card compiledQuery }
+type compiledRule struct {
+	holds, card compiledQuery
+	cardAt      string // file:line of its card
+}
 
 type compiledQuery struct {
 	body ast.Body
@@ -100,6 +105,9 @@ func (p *Program) prepare(r *clinical.Rule) (err error) {
 		return err
 	}
 	c.card, err = p.query(r.Package + ".card")
+	if rules := p.compiler.GetRulesWithPrefix(ast.MustParseRef("data." + r.Package + ".card")); len(rules) > 0 {
+		c.cardAt = rules[0].Location.File + ":" + strconv.Itoa(rules[0].Location.Row)
+	}
 	p.compiled = append(p.compiled, c)
 	return err
 }
@@ -122,6 +130,7 @@ type answer struct {
 	card *draft
 	err  *decision.RuleError
 	cut  bool
+	size int // about how many bytes the facts have in a record
 }
 
 // ask evaluates rule i about a subject, nil for the patient: whether it holds,
@@ -143,6 +152,7 @@ func (p *Program) ask(ctx context.Context, i int, s *clinical.Session, pack *cli
 		a.card, err = p.card(ctx, i, s, cancel)
 		a.also = s.Mentioned(a.fact)
 	}
+	a.size = s.Used().Text
 	switch {
 	case topdown.IsCancel(err):
 		return answer{cut: true}
@@ -162,7 +172,11 @@ func (p *Program) card(ctx context.Context, i int, s *clinical.Session, cancel t
 	case card == nil:
 		return nil, fmt.Errorf("card is undefined although the rule holds")
 	}
-	return readCard(s, card)
+	d, err := readCard(s, p.code.Library.Bounds(), card)
+	if limit := (*clinical.LimitError)(nil); errors.As(err, &limit) {
+		limit.At = p.compiled[i].cardAt
+	}
+	return d, err
 }
 
 // noDocuments is the evaluator's cache of base documents: there are none.
@@ -177,12 +191,16 @@ func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Sessio
 	return s.Run(ctx, topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).
 		WithTransaction(p.txn).
 		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).
-		WithBaseCache(noDocuments{}).WithTime(s.Now()).WithCancel(cancel).WithMetrics(metrics.NoOp()))
+		WithBaseCache(noDocuments{}).WithTime(s.Now()).WithMetrics(metrics.NoOp()), cancel)
 }
 
 // ruleError puts an evaluator's error into the words of the record. Messages
 // of the evaluator name types and places, never values of the chart.
 func ruleError(err error) *decision.RuleError {
+	var limit *clinical.LimitError
+	if errors.As(err, &limit) {
+		return &decision.RuleError{Code: "limit", Message: limit.Error(), At: limit.At}
+	}
 	var te *topdown.Error
 	if !errors.As(err, &te) {
 		return &decision.RuleError{Code: "card", Message: err.Error()}
@@ -207,44 +225,37 @@ type draft struct {
 	links           [][2]string // label, url
 }
 
-func readCard(s *clinical.Session, t *ast.Term) (*draft, error) {
+func readCard(s *clinical.Session, bounds clinical.Bounds, t *ast.Term) (*draft, error) {
 	obj, ok := t.Value.(ast.Object)
 	if !ok {
 		return nil, fmt.Errorf("card is not an object")
 	}
 	d := &draft{}
+	r := &cardReader{bounds: bounds, left: bounds.Card}
 	err := obj.Iter(func(k, v *ast.Term) error {
 		key, _ := k.Value.(ast.String)
 		switch key {
 		case "summary":
-			return readString(v, &d.summary)
+			return r.text(v, &d.summary, "summary", characters, bounds.Summary)
 		case "detail":
-			return readString(v, &d.detail)
+			return r.text(v, &d.detail, "detail", bytesOf, bounds.Detail)
 		case "suggestions":
-			return eachTerm(v, func(t *ast.Term) error {
+			return r.each(v, "suggestions", bounds.Suggestions, func(t *ast.Term) error {
 				sug, err := s.Suggestion(t)
+				if err == nil {
+					err = r.suggestion(&sug)
+				}
 				d.suggestions = append(d.suggestions, sug)
 				return err
 			})
 		case "links":
-			return eachTerm(v, func(t *ast.Term) error {
-				var link [2]string
-				o, ok := t.Value.(ast.Object)
-				if !ok || o.Len() != 2 || o.Get(ast.StringTerm("label")) == nil ||
-					o.Get(ast.StringTerm("url")) == nil {
-					return fmt.Errorf("a link has the members label and url")
-				}
-				if err := readString(o.Get(ast.StringTerm("label")), &link[0]); err != nil {
-					return err
-				}
-				if err := readString(o.Get(ast.StringTerm("url")), &link[1]); err != nil {
-					return err
-				}
+			return r.each(v, "links", bounds.Links, func(t *ast.Term) error {
+				link, err := r.link(t)
 				d.links = append(d.links, link)
-				return checkLink(link[0], link[1])
+				return err
 			})
 		}
-		return fmt.Errorf("card has no member %s; it has summary, detail, suggestions, links", k)
+		return fmt.Errorf("card has no member %.40q; it has summary, detail, suggestions, links", string(key))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading card: %w", err)
@@ -253,6 +264,72 @@ func readCard(s *clinical.Session, t *ast.Term) (*draft, error) {
 		return nil, fmt.Errorf("reading card: summary is required")
 	}
 	return d, nil
+}
+
+// cardReader reads a card within the bounds of the library.
+type cardReader struct {
+	bounds clinical.Bounds
+	left   int // bytes that the card may still have
+}
+
+// The ways to say how long a text is.
+const (
+	bytesOf    = "bytes"
+	characters = "characters"
+)
+
+// text reads a text of which there may not be more than most.
+func (r *cardReader) text(t *ast.Term, to *string, name, unit string, most int) error {
+	v, ok := t.Value.(ast.String)
+	if !ok {
+		return fmt.Errorf("want a string")
+	}
+	if len(v) > most && (unit == bytesOf || utf8.RuneCountInString(string(v)) > most) {
+		return &clinical.LimitError{Bound: name, Most: most, Of: unit}
+	}
+	*to = string(v)
+	return r.take(len(v))
+}
+
+// take takes bytes off what the card may still have.
+func (r *cardReader) take(n int) error {
+	if r.left -= n; r.left < 0 {
+		return &clinical.LimitError{Bound: "card", Most: r.bounds.Card, Of: "bytes of a card"}
+	}
+	return nil
+}
+
+// each reads a list of which there may not be more than most.
+func (r *cardReader) each(t *ast.Term, name string, most int, do func(*ast.Term) error) error {
+	arr, ok := t.Value.(*ast.Array)
+	if !ok {
+		return fmt.Errorf("want an array")
+	}
+	if arr.Len() > most {
+		return &clinical.LimitError{Bound: name, Most: most, Of: name + " of a card"}
+	}
+	return arr.Iter(do)
+}
+
+func (r *cardReader) suggestion(s *clinical.Suggestion) error {
+	if utf8.RuneCountInString(s.Label) > r.bounds.Label {
+		return &clinical.LimitError{Bound: "label", Most: r.bounds.Label, Of: "characters of a label"}
+	}
+	return r.take(2*len(s.Label) + len(s.Ref) + len(s.Resource)) // an action has the label, too
+}
+
+func (r *cardReader) link(t *ast.Term) (link [2]string, err error) {
+	o, ok := t.Value.(ast.Object)
+	if !ok || o.Len() != 2 || o.Get(ast.StringTerm("label")) == nil || o.Get(ast.StringTerm("url")) == nil {
+		return link, fmt.Errorf("a link has the members label and url")
+	}
+	if err := r.text(o.Get(ast.StringTerm("label")), &link[0], "label", characters, r.bounds.Label); err != nil {
+		return link, err
+	}
+	if err := r.text(o.Get(ast.StringTerm("url")), &link[1], "url", bytesOf, r.bounds.URL); err != nil {
+		return link, err
+	}
+	return link, checkLink(link[0], link[1])
 }
 
 // checkLink refuses what would make the whole answer unusable, or harmful.
@@ -264,21 +341,4 @@ func checkLink(label, to string) error {
 		return fmt.Errorf("the label of a link is required")
 	}
 	return nil
-}
-
-func readString(t *ast.Term, to *string) error {
-	v, ok := t.Value.(ast.String)
-	if !ok {
-		return fmt.Errorf("want a string")
-	}
-	*to = string(v)
-	return nil
-}
-
-func eachTerm(t *ast.Term, do func(*ast.Term) error) error {
-	arr, ok := t.Value.(*ast.Array)
-	if !ok {
-		return fmt.Errorf("want an array")
-	}
-	return arr.Iter(do)
 }

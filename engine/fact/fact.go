@@ -110,6 +110,7 @@ type Fact struct {
 	Limit    string     `json:"limit,omitempty"` // the number or window compared with
 	Reasons  []Reason   `json:"reasons,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`
+	More     int        `json:"more,omitzero"` // resources like those of Evidence that are not named
 	// The values compared and the facts combined. Whoever encodes a fact numbers
 	// them, because they may be shared.
 	Values []*Value `json:"-"`
@@ -172,6 +173,7 @@ type Value struct {
 	At       string       `json:"at,omitempty"`
 	Reasons  []Reason     `json:"reasons,omitempty"`
 	Evidence []Evidence   `json:"evidence,omitempty"`
+	More     int          `json:"more,omitzero"` // resources like those of Evidence that are not named
 }
 
 // String returns the interval and unit as shown on cards: "27.0 mL/min",

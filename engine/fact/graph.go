@@ -66,11 +66,13 @@ func (g *Graph) Has(f *Fact) bool {
 func (f *Fact) Walk(visit func(*Fact)) { new(Graph).Walk(f, visit) }
 
 // Gather collects the evidence of f and of all below it, each resource and value
-// once, in the order of reading.
-func (f *Fact) Gather() []Evidence {
+// once, in the order of reading. More counts what facts and values do not name; a
+// resource may be among it more than once.
+func (f *Fact) Gather() (list []Evidence, more int) {
 	var all Distinct[Evidence]
 	var values Distinct[*Value]
 	f.Walk(func(f *Fact) {
+		more += f.More
 		for _, e := range f.Evidence {
 			all.Add(e)
 		}
@@ -78,10 +80,41 @@ func (f *Fact) Gather() []Evidence {
 			if !values.Add(v) {
 				continue
 			}
+			more += v.More
 			for _, e := range v.Evidence {
 				all.Add(e)
 			}
 		}
 	})
-	return all.List
+	return all.List, more
+}
+
+// Keep appends e to a list of evidence, or counts it if the list has as many as it may.
+func Keep(list []Evidence, more int, e Evidence, most int) ([]Evidence, int) {
+	if len(list) >= most {
+		return list, more + 1
+	}
+	return append(list, e), more
+}
+
+// Size returns about how many bytes the fact takes in a record, without the facts and
+// values that it refers to.
+func (f *Fact) Size() int {
+	return 64 + len(f.Op) + len(f.Label) + len(f.At) + len(f.Limit) + 6*(len(f.Of)+len(f.Values)) +
+		sizeOf(f.Reasons, f.Evidence)
+}
+
+// Size returns about how many bytes the value takes in a record.
+func (v *Value) Size() int {
+	return 96 + len(v.Name) + len(v.Unit) + len(v.When) + len(v.Method) + len(v.At) + sizeOf(v.Reasons, v.Evidence)
+}
+
+func sizeOf(reasons []Reason, evidence []Evidence) (n int) {
+	for _, r := range reasons {
+		n += 24 + len(r.Code) + len(r.What)
+	}
+	for _, e := range evidence {
+		n += 64 + len(e.Ref) + len(e.What) + len(e.Value) + len(e.Unit) + len(e.When) + len(e.Source)
+	}
+	return n
 }

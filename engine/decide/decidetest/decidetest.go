@@ -116,18 +116,30 @@ var (
 	RuleLoops = Rule{ID: "a-loop", Severity: "critical", Body: loop}
 )
 
-// RuleRunsOn makes a set of two nested values of about 2^depth parts: in comparing
-// them the evaluator cannot be ended.
+// RuleRunsOn makes a set of two nested values: in comparing them the evaluator cannot
+// be ended.
 func RuleRunsOn(id, severity string, depth int) Rule {
-	var b strings.Builder
+	rules, body, a, b := Nested(depth)
+	return Rule{ID: id, Severity: severity, Body: fmt.Sprintf("%sboth := n if {\n%sn := count({%s, %s})\n}\n\n"+
+		"%s if both == 1\n\n%s", rules, body, a, b, AlwaysTrue, PlainCard)}
+}
+
+// Nested makes two values, a and b, that are the same, not shared, and of about 2^depth
+// parts. The values of rules must not be so large: with more than 2^12 parts they are
+// variables of the body of one.
+func Nested(depth int) (rules, body, a, b string) {
+	var lines, variables strings.Builder
 	for _, side := range []string{"a", "b"} {
-		fmt.Fprintf(&b, "%s0 := [x | some x in [1, 2]]\n\n", side)
-		for i := range depth {
-			fmt.Fprintf(&b, "%[1]s%[2]d := [x | some _ in [1, 2]; x := %[1]s%[3]d]\n\n", side, i+1, i)
+		fmt.Fprintf(&lines, "%s0 := [x | some x in [1, 2, 3, 4]]\n\n", side)
+		for i := range depth/2 - 1 {
+			to := &lines
+			if i >= 5 {
+				to = &variables
+			}
+			fmt.Fprintf(to, "%[1]s%[2]d := [x | some _ in [1, 2, 3, 4]; x := %[1]s%[3]d]\n\n", side, i+1, i)
 		}
 	}
-	fmt.Fprintf(&b, "both := {a%[1]d, b%[1]d}\n\n%s if count(both) == 1\n\n%s", depth, AlwaysTrue, PlainCard)
-	return Rule{ID: id, Severity: severity, Body: b.String()}
+	return lines.String(), variables.String(), fmt.Sprint("a", depth/2-1), fmt.Sprint("b", depth/2-1)
 }
 
 // baseBench holds the reference packs compiled once. Materials may be shared:
