@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,7 +14,8 @@ import (
 	"github.com/precept-cds/precept/signing/keys"
 )
 
-// How long a token may live, from iat to exp.
+// How long a token may live, from iat to exp: a client's as long as its policy says,
+// which is never longer than this.
 const (
 	ehrLife    = 24 * time.Hour
 	personLife = 10 * time.Minute
@@ -27,6 +29,7 @@ type doors struct{ byTenant sync.Map } // tenant.ID -> *registry
 type registry struct {
 	policy  *tenant.Policy
 	clients map[string]*ehr // by issuer
+	decoys  decoys
 }
 
 // ehr is a registered client with its keys at hand.
@@ -41,7 +44,8 @@ func (d *doors) registry(p *tenant.Policy) *registry {
 	if r, ok := d.byTenant.Load(p.Tenant); ok && r.(*registry).policy == p {
 		return r.(*registry)
 	}
-	r := &registry{policy: p, clients: make(map[string]*ehr, len(p.Clients))}
+	r := &registry{policy: p, clients: make(map[string]*ehr, len(p.Clients)),
+		decoys: decoys{}}
 	for _, c := range p.Clients {
 		e := &ehr{client: c}
 		for _, a := range c.Algorithms {
@@ -49,6 +53,7 @@ func (d *doors) registry(p *tenant.Policy) *registry {
 		}
 		e.keys, e.err = keySet(c.JWKS, e.algs)
 		r.clients[c.Issuer] = e
+		r.decoys.add(e.keys)
 	}
 	d.byTenant.Store(p.Tenant, r)
 	return r
@@ -60,40 +65,53 @@ func (s *Server) admitEHR(x *exchange) error {
 	if err != nil {
 		return deniedTenant
 	}
-	// The token is read first, so that the time does not tell a tenant that is not
-	// here from one that is.
-	t, malformed := parseToken(bearer(x.r.Header), ehrAlgorithms())
-	policy, err := s.engine.Policy(id)
+	// What is refused before a signature is looked at depends on nothing that is registered: the time does not tell
+	// a tenant, an issuer or a key that is here from one that is not.
+	t, err := parseToken(bearer(x.r.Header), ehrAlgorithms())
+	if err == nil {
+		err = t.valid(s.cfg.Clock(), ehrLife, s.audiences(x)...)
+	}
+	policy, missing := s.engine.Policy(id)
+	if errors.Is(missing, tenant.ErrResidency) {
+		return fmt.Errorf("finding tenant: %w", missing)
+	}
 	if err != nil {
-		return notServed(err)
-	}
-	if malformed != nil {
-		return malformed
-	}
-	client := s.doors.registry(policy).clients[t.claims.Issuer]
-	switch {
-	case client == nil:
-		return deniedIssuer
-	case client.err != nil:
-		return client.err
-	}
-	if err := client.check(t, s.cfg.Clock(), s.audiences(x)); err != nil {
 		return err
 	}
+	if missing != nil {
+		_ = s.proveToken(t, nil, nil)
+		return notServed(missing)
+	}
+	r := s.doors.registry(policy)
+	client := r.clients[t.claims.Issuer]
+	if err := s.proveToken(t, client.key(t), r.decoys); err != nil {
+		return client.denied(err)
+	}
+	if t.life() > client.client.TokenLife() {
+		return deniedLife
+	}
 	x.policy, x.token = policy, t.digest()
-	x.caller = engine.Caller{Tenant: id, Client: client.client.ID, Since: x.began}
+	x.caller = engine.Caller{Tenant: id, Client: client.client.ID}
 	return nil
 }
 
-func (e *ehr) check(t *token, now time.Time, audiences []string) error {
-	if err := t.valid(now, ehrLife, audiences...); err != nil {
-		return err
+// key is the one that a token says it is signed with; nil if there is none.
+func (e *ehr) key(t *token) any {
+	if e == nil {
+		return nil
 	}
-	key := e.keys[keyName{t.kid, t.alg}]
-	if key == nil {
-		return deniedKeyID
+	return e.keys[keyName{t.kid, t.alg}]
+}
+
+// denied is why a client has no key for a token, for the metrics.
+func (e *ehr) denied(err error) error {
+	switch {
+	case e == nil:
+		return deniedIssuer
+	case e.err != nil:
+		return e.err
 	}
-	return t.verify(key)
+	return err
 }
 
 // audiences are the URLs that a token for this call may name. For feedback the
@@ -134,20 +152,23 @@ func (s *Server) admitPerson(x *exchange) error {
 		return err
 	}
 	person, key, err := s.engine.PersonKey(id, keys.ID(t.kid), now)
+	var public any
 	switch {
 	case errors.Is(err, tenant.ErrResidency):
 		return fmt.Errorf("finding person: %w", err)
 	case errors.Is(err, engine.ErrUnknownTenant):
-		return deniedTenant
+		err = deniedTenant
 	case err != nil:
-		return deniedKeyID
+		err = deniedKeyID
 	case t.claims.Issuer != string(person.ID) || t.claims.Subject != string(person.ID):
-		return deniedIssuer
+		err = deniedIssuer
 	case (t.alg == jose.EdDSA) != (key.Algorithm() == keys.Ed25519):
-		return deniedAlgorithm
+		err = deniedAlgorithm
+	default:
+		public = key.Crypto()
 	}
-	if err := t.verify(key.Crypto()); err != nil {
-		return err
+	if bad := s.proveToken(t, public, nil); err != nil || bad != nil {
+		return cmp.Or(err, bad)
 	}
 	x.token = t.digest()
 	x.caller = engine.Caller{Tenant: id, Person: person.ID}

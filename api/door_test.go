@@ -191,7 +191,8 @@ func TestTokens(t *testing.T) {
 		es(with(good, "aud", w.url+"/t/south/cds-services/orders")))
 	check("basic", path, "", "Authorization", "Basic "+es(good))
 	expect[deniedTenant] += 2
-	expect[deniedIssuer] += 2
+	expect[deniedIssuer]++
+	expect[deniedAudience]++
 	expect[deniedHeader]++
 	if before != 0 {
 		t.Errorf("%d refusals counted before there was one", before)
@@ -361,8 +362,11 @@ func BenchmarkTokenCheck(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				e := w.server.doors.registry(p).clients[t.claims.Issuer]
-				if err := e.check(t, now(), []string{w.url + "/t/north/cds-services/orders"}); err != nil {
+				if err := t.valid(now(), ehrLife, w.url+"/t/north/cds-services/orders"); err != nil {
+					b.Fatal(err)
+				}
+				r := w.server.doors.registry(p)
+				if err := w.server.proveToken(t, r.clients[t.claims.Issuer].key(t), r.decoys); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -33,6 +33,7 @@ type metrics struct {
 	cut             *prometheus.CounterVec
 	capped          *prometheus.CounterVec
 	turned          *prometheus.CounterVec
+	verified        *prometheus.CounterVec
 
 	mu      sync.Mutex
 	tenants map[tenant.ID]bool
@@ -63,13 +64,15 @@ func newMetrics(build string, unready func() int) *metrics {
 			"Findings without a card because of the tenant's limit on cards.", "tenant"),
 		turned: counter("precept_connections_refused_total",
 			"Connections closed because of a limit, or not accepted, by listener and reason.", "listener", "why"),
+		verified: counter("precept_signatures_verified_total",
+			"Signatures of tokens that were verified, good or not, by algorithm.", "alg"),
 		tenants: map[tenant.ID]bool{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped,
-		m.turned, info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
+		m.turned, m.verified, info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
 			Help: "Tenants whose policy or packs in force cannot be used on this node, or whose statements it lacks."},
 			func() float64 { return float64(unready()) }), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -131,6 +131,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	case cfg.TLS != nil && len(cfg.TLS.Certificates) == 0 && cfg.TLS.GetCertificate == nil:
 		return nil, fmt.Errorf("reading TLS: %w: a certificate is required", ErrConfig)
 	}
+	_ = nobodys() // made now, so that the first stranger does not wait for them
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
 	s := &Server{cfg: cfg, engine: e, problems: problemTable(),
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}

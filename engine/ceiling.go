@@ -2,20 +2,19 @@ package engine
 
 import "github.com/precept-cds/precept/engine/tenant"
 
-// SetCeiling changes what the operator allows of any tenant's limits, see
-// [Config.Ceiling], from the next call on.
-func (e *Engine) SetCeiling(c tenant.Limits) { e.ceiling.Store(&c) }
+// SetCeiling changes what the operator allows of any tenant, see [Config.Ceiling], from
+// the next call on.
+func (e *Engine) SetCeiling(c tenant.Ceiling) { e.ceiling.Store(&c) }
 
-// capped returns what is in force with no limit above the operator's ceiling as it is
+// capped returns what is in force with nothing above the operator's ceiling as it is
 // now.
 func (e *Engine) capped(st *inForce) *inForce {
 	c := e.ceiling.Load()
 	if st.signed == nil || st.ceiling == c {
 		return st
 	}
-	next, policy := *st, *st.signed
-	policy.Limits = policy.Limits.Capped(*c)
-	next.policy, next.ceiling = &policy, c
+	next := *st
+	next.policy, next.ceiling = c.Cap(st.signed), c
 	return &next
 }
 

@@ -53,7 +53,7 @@ type Config struct {
 	// refused; one that was taken under a higher ceiling is held to it, but for the
 	// limits that decisions depend on (resources, cards): these a replay must find as
 	// they were signed. Zero members are no ceiling.
-	Ceiling tenant.Limits
+	Ceiling tenant.Ceiling
 	// Poll is how often the node looks for statements of other nodes, in case it was
 	// not told of them; default one second.
 	Poll time.Duration
@@ -83,7 +83,7 @@ type Engine struct {
 	// certificate is the region's: what placements have to hold.
 	certificate *signing.Envelope
 	tenants     map[tenant.ID]*served // not changed after Open
-	ceiling     atomic.Pointer[tenant.Limits]
+	ceiling     atomic.Pointer[tenant.Ceiling]
 	uploads     sync.Mutex // held while an uploaded pack is unpacked and tried
 	unfollow    func()
 	watchdog    *watchdog

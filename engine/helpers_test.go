@@ -141,7 +141,7 @@ func (n *node) tryOpen() error {
 	}
 	n.Engine, err = Open(n.Context(),
 		Config{Node: signer, Region: n.region(), Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader,
-			Roots: n.roots, Libraries: n.libs, Ceiling: n.top, Restart: n.again})
+			Roots: n.roots, Libraries: n.libs, Ceiling: tenant.Ceiling{Limits: n.top}, Restart: n.again})
 	if err != nil {
 		n.close()
 	}

@@ -23,7 +23,7 @@ import (
 type inForce struct {
 	trust    *signing.State
 	signed   *tenant.Policy        // as it was signed; nil while none can be used
-	ceiling  *tenant.Limits        // the one that policy is under
+	ceiling  *tenant.Ceiling       // the one that policy is under
 	policy   *tenant.Policy        // its limits capped by the operator's ceiling; nil while none can be used
 	snapshot *decide.Snapshot      // likewise nil
 	withheld []decision.Cut        // rules out of service

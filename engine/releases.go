@@ -142,7 +142,7 @@ func (e *Engine) admit(ctx context.Context, l *served, st *inForce, v signing.Ve
 			return fmt.Errorf("applying tenant policy: the policy names tenant %s in %s, the statement %s in %s: %w",
 				policy.Tenant, policy.Region, p.Tenant, p.Region, ErrStatement)
 		}
-		if err := policy.Limits.Under(*e.ceiling.Load()); err != nil {
+		if err := e.ceiling.Load().Allows(policy); err != nil {
 			return fmt.Errorf("applying tenant policy: %w", err)
 		}
 		for _, svc := range policy.Services {

@@ -68,7 +68,7 @@ const (
 	defaultPrivateListen = "127.0.0.1:8481"
 )
 
-// ceilingConfig has the members of a policy's limits.
+// ceilingConfig has the members of a policy's limits, and of its clients'.
 type ceilingConfig struct {
 	BodyBytes     int64 `yaml:"body_bytes"`
 	DeadlineMS    int   `yaml:"deadline_ms"`
@@ -77,11 +77,13 @@ type ceilingConfig struct {
 	Concurrency   int   `yaml:"concurrency"`
 	Cards         int   `yaml:"cards"`
 	RepeatSeconds int   `yaml:"repeat_seconds"`
+	TokenSeconds  int   `yaml:"token_seconds"`
 }
 
-func (c ceilingConfig) limits() tenant.Limits {
-	return tenant.Limits{BodyBytes: c.BodyBytes, DeadlineMS: c.DeadlineMS, RuleMS: c.RuleMS, Resources: c.Resources,
-		Concurrency: c.Concurrency, Cards: c.Cards, RepeatSeconds: c.RepeatSeconds}
+func (c ceilingConfig) limits() tenant.Ceiling {
+	return tenant.Ceiling{TokenSeconds: c.TokenSeconds, Limits: tenant.Limits{
+		BodyBytes: c.BodyBytes, DeadlineMS: c.DeadlineMS, RuleMS: c.RuleMS, Resources: c.Resources,
+		Concurrency: c.Concurrency, Cards: c.Cards, RepeatSeconds: c.RepeatSeconds}}
 }
 
 type tlsConfig struct {
@@ -149,8 +151,9 @@ func readConfig(path string) (*config, error) {
 	}
 	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen, Store: storeConfig{Kind: boltStore},
 		Timeouts: timeoutConfig{Drain: 5 * time.Second, Shutdown: 30 * time.Second}, LogLevel: "info", Overruns: 1,
-		path:    path,
-		Ceiling: ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100}}
+		path: path,
+		Ceiling: ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100,
+			TokenSeconds: 3600}}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil {

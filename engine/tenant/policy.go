@@ -64,7 +64,24 @@ type Client struct {
 	Dialect    Dialect        `json:"dialect,omitempty"`  // default 2.0
 	Services   []string       `json:"services,omitempty"` // allowed service ids; empty means all
 	HookID     string         `json:"hookInstance,omitempty"`
+	// TokenSeconds is the longest life of its tokens, from iat to exp; default 300, at most 86400.
+	TokenSeconds int   `json:"tokenSeconds,omitzero"`
+	Reuse        Reuse `json:"jti,omitempty"` // what comes of a token that is used for two calls; default observe
 }
+
+// Reuse says what comes of a token whose jti was used for another call. The same call
+// sent again with the same token is not another one.
+type Reuse string
+
+// The ways.
+const (
+	EnforceOnce  Reuse = "enforce" // it is not accepted
+	ObserveReuse Reuse = "observe" // it is counted and logged
+	AllowReuse   Reuse = "off"     // nobody looks
+)
+
+// TokenLife is the longest life of the client's tokens.
+func (c Client) TokenLife() time.Duration { return time.Duration(c.TokenSeconds) * time.Second }
 
 // Dialect is the version of CDS Hooks a client was built for. The protocol
 // does not negotiate one, so it is a property of the registered client.
@@ -169,6 +186,8 @@ func (p *Policy) defaults() {
 	for i := range p.Clients {
 		or(&p.Clients[i].Dialect, Dialect2)
 		or(&p.Clients[i].HookID, "strict")
+		or(&p.Clients[i].TokenSeconds, 300)
+		or(&p.Clients[i].Reuse, ObserveReuse)
 	}
 }
 
@@ -272,6 +291,12 @@ func (c Client) check() error {
 		return fmt.Errorf("algorithms is required: which signatures the client uses")
 	case c.HookID != "strict" && c.HookID != "lenient":
 		return fmt.Errorf("hookInstance must be strict or lenient")
+	}
+	if c.TokenSeconds < 1 || c.TokenSeconds > 86400 {
+		return fmt.Errorf("tokenSeconds must lie between 1 and 86400")
+	}
+	if c.Reuse != EnforceOnce && c.Reuse != ObserveReuse && c.Reuse != AllowReuse {
+		return fmt.Errorf("jti must be enforce, observe or off")
 	}
 	for _, a := range c.Algorithms {
 		if !slices.Contains(algorithms, a) {

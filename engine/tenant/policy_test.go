@@ -70,3 +70,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestCeiling(t *testing.T) {
+	p := &Policy{Limits: Limits{Cards: 20}, Clients: []Client{{ID: "a", TokenSeconds: 900}, {ID: "b", TokenSeconds: 60}}}
+	low := Ceiling{Limits: Limits{Cards: 10}, TokenSeconds: 300}
+	err := low.Allows(p)
+	if !errors.Is(err, ErrPolicy) || !strings.Contains(err.Error(), "cards 20") ||
+		!strings.Contains(err.Error(), `client "a": tokenSeconds 900`) || strings.Contains(err.Error(), `"b"`) {
+		t.Errorf("above the ceiling: %v", err)
+	}
+	c := low.Cap(p)
+	if c.Limits.Cards != 10 || c.Clients[0].TokenSeconds != 300 || c.Clients[1].TokenSeconds != 60 ||
+		p.Clients[0].TokenSeconds != 900 {
+		t.Errorf("capped: %+v of %+v", c, p)
+	}
+	if err := (Ceiling{}).Allows(p); err != nil {
+		t.Errorf("without a ceiling: %v", err)
+	}
+}
