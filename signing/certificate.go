@@ -8,7 +8,8 @@ import (
 )
 
 // NewCertificate makes and signs the certificate of a region whose one Ed25519 key signs
-// both heads and suspensions. The same key gives the same bytes.
+// both heads and suspensions. The same key gives the same bytes, in every version: tenants
+// pin their digest.
 func NewCertificate(region statement.Region, node keys.Private) (*Envelope, error) {
 	public := string(node.Public().PEM())
 	payload, err := statement.Statement{Predicate: statement.RegionCertificate{Region: region, Seq: 1,

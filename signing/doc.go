@@ -36,6 +36,8 @@
 //   - The author of a release neither reviews it nor activates it alone. Persons
 //     are equated across roots by person id, declared identity or common key,
 //     however they are spelled.
+//   - A tenant has one home: the region whose keys the newest placement pins, of those
+//     that the root allows. A node of it may suspend, and nothing else.
 //   - A pack is approved by the reviewers of its own publisher. Those of publishers that
 //     the tenant's root names besides may reject it, too; all others have no say.
 //   - Sequence numbers and digests make every statement usable once.
@@ -48,6 +50,7 @@
 // It does not keep a log, a clock or files, and it does not know whether a pack's bytes
 // are good: the caller rebuilds the archive and compares [statement.PackDigest]. It
 // believes the time it is given, which must be the log's own and never run backwards. It
-// cannot know that two persons are one if no root declares it. Keyless identities and
-// certificates are not supported.
+// cannot know that two persons are one if no root declares it, nor what the logs of other
+// regions were shown ([State.Home]). Keyless identities and X.509 certificates are not
+// supported.
 package signing

@@ -49,8 +49,8 @@ func ParseRegion(s string) (Region, error) {
 	return Region(s), nil
 }
 
-// Resides returns nil if a tenant whose policy names region home may be served
-// by a node of region here. It is asked at load, at the door and in the core.
+// Resides returns nil if a tenant whose policy or placement names region home may be
+// served by a node of region here. It is asked at load, at the door and in the core.
 func Resides(home, here Region) error {
 	if home == "" || home != here {
 		return fmt.Errorf("region %q asked of a node in region %q: %w", home, here, ErrResidency)

@@ -100,9 +100,9 @@ const (
 	// CI is reserved for the machine that will sign test results.
 	CI Role = "ci"
 
-	// Operator signs the tenant policy, together with the approvers.
+	// Operator signs the tenant policy and placements, together with the approvers.
 	Operator Role = "operator"
-	// Approver adds power: activations, resumptions, the tenant policy.
+	// Approver adds power: activations, resumptions, the tenant policy, placements.
 	Approver Role = "approver"
 	// Revoker removes power, alone; so may every approver.
 	Revoker Role = "revoker"
