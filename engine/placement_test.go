@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing"
@@ -191,21 +190,27 @@ func TestPlacementSignerRevoked(t *testing.T) {
 	n.call("south", decidetest.Patient(t, "clean"))
 }
 
-// TestPlacementAgainstCallsUnderWay: a decision made before the placement away is not
-// recorded after it.
+const accepted = `{"feedback":[{"card":"4e0a3a1e-3a1e-4e0a-8a3a-1e3a1e4e0a3a","outcome":"accepted",
+  "acceptedSuggestions":[{"id":"4e0a3a1e-3a1e-4e0a-8a3a-1e3a1e4e0a3b"}],"outcomeTimestamp":"2026-03-02T15:00:00Z"}]}`
+
+// TestPlacementAgainstCallsUnderWay: what was decided or said before the placement away is
+// not recorded after it, on a node that does not know of it yet.
 func TestPlacementAgainstCallsUnderWay(t *testing.T) {
 	n := newRegion(t)
 	b := n.beside(deaf{n.store}, never)
+	c := n.beside(deaf{n.store}, never)
 	n.place("north", func(p *statement.Placement) {
 		c, err := signing.NewCertificate(statement.Region(west), key(t, "some other region"))
 		decidetest.Must(t, err)
 		p.Certificate, err = c.Certificate()
 		decidetest.Must(t, err)
 	})
-	before := n.records("north", audit.Decision)
+	before := n.records("north", "")
 	_, err := b.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "clean"))
 	decidetest.WantError(t, err, tenant.ErrResidency)
-	if n.records("north", audit.Decision) != before {
-		t.Error("a decision was recorded after the tenant had left")
+	_, err = c.Feedback(t.Context(), ehr("north"), "orders", []byte(accepted))
+	decidetest.WantError(t, err, tenant.ErrResidency)
+	if n.records("north", "") != before {
+		t.Error("something was recorded after the tenant had left")
 	}
 }

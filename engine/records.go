@@ -305,7 +305,16 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 	}
 	a := &Answer{Refused: refused}
 	for _, entry := range entries {
-		if err := e.feedback(ctx, st, c, service, entry, a); err != nil {
+		if _, err := upToDate(ctx, e, c.Tenant, func() (*Answer, error) {
+			_, st, _, err := e.serving(ctx, c.Tenant)
+			switch {
+			case err != nil:
+				return nil, err
+			case st.policy == nil:
+				return nil, st.notReady("taking feedback")
+			}
+			return a, e.feedback(ctx, st, c, service, entry, a)
+		}); err != nil {
 			return nil, err
 		}
 	}

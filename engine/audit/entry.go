@@ -20,8 +20,9 @@ type Entry struct {
 	Decided  time.Time
 	Engine   string // build of the program; printable ASCII
 	Library  string // version of the clinical library
-	// Release is how many statements of the release log were in force; ignored for a statement. A decision is
-	// stored only while the release log has this size, and refused with ErrMoved otherwise.
+	// Release is how many statements of the release log were in force; ignored for a statement. A decision or
+	// feedback is stored only while the release log has this size, and refused with ErrMoved otherwise: the tenant may
+	// have moved away.
 	Release int64
 	Schema  string // layout of Body
 	// Body is sealed as the concatenation of its segments. It is read before Append returns and not kept.

@@ -17,7 +17,7 @@ func TestDecisionIsStoredUnderItsReleases(t *testing.T) {
 	l := r.open(t)
 	appendOK(t, l, r.statement("north", 0))
 	for kind, bound := range map[audit.Kind]bool{
-		audit.Decision: true, audit.Refusal: false, audit.Feedback: false, audit.Access: false, audit.Event: false,
+		audit.Decision: true, audit.Refusal: false, audit.Feedback: true, audit.Access: false, audit.Event: false,
 	} {
 		for release := range int64(3) {
 			e := r.entry("north", "p1")

@@ -282,8 +282,8 @@ func (p *part) check(r *request) error {
 	switch e := r.entry; {
 	case e.Kind == Statement && e.StatementIndex != n:
 		return fmt.Errorf("%w: it holds %d statements, this one was checked against %d", ErrMoved, n, e.StatementIndex)
-	case e.Kind == Decision && e.Release != n:
-		return fmt.Errorf("%w: it holds %d statements, this was decided under %d", ErrMoved, n, e.Release)
+	case (e.Kind == Decision || e.Kind == Feedback) && e.Release != n:
+		return fmt.Errorf("%w: it holds %d statements, this was made under %d", ErrMoved, n, e.Release)
 	}
 	return p.checkKeys(r)
 }
