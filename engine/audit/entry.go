@@ -34,6 +34,9 @@ type Entry struct {
 	// Replaces is the record that Idem led to when the caller looked: the entry is then no repeat of it, but takes its
 	// place for the next one. Empty means none.
 	Replaces RecordID
+	// Token came with the call and is remembered in the same transaction; nil for none. An entry that is a repeat does
+	// not use it.
+	Token *Token
 	// Statement is added to the tenant's release log in the same transaction; required for, and only for, kind
 	// Statement.
 	Statement []byte
@@ -138,6 +141,9 @@ type request struct {
 	marks   []byte
 	lookups []keyring.Tag
 	idem    keyring.Tag
+	token   *tokenTags  // nil for none
+	slot    int         // where its slot is among those that its part asks for
+	use     TokenUse    // what becomes of it
 	old     []byte      // record id that idem may lead to without making the entry a repeat; nil for none
 	names   int         // where its keys begin among those that its part asks for
 	done    chan result // buffered, one result
@@ -243,6 +249,7 @@ func (r *request) tag(keys *keyring.Tenant, subject keyring.Tag) {
 	if id, err := e.Replaces.bytes(); err == nil {
 		r.old = id[:]
 	}
+	r.token = e.Token.tags(keys)
 }
 
 // answer ends a request: the lease, the buffer, and the caller's wait.

@@ -31,6 +31,7 @@ type part struct {
 	keys    map[string][]byte     // new keys of this batch
 	seen    map[keyring.Tag]int   // idempotency tags of this batch
 	ids     map[[16]byte]struct{} // record ids of this batch
+	slots   map[string][]byte     // of tokens, as this batch leaves them
 	expects []Item
 	puts    []Item
 	stored  int64
@@ -139,6 +140,7 @@ func (p *part) ask(keys []Key) []Key {
 		if len(fresh) == 0 {
 			keys = append(keys, Key{Keys, p.tenant, []byte(keyring.NameKey(r.leaf.KeyRef))})
 		}
+		keys = r.askToken(keys, start, p.tenant)
 	}
 	return keys
 }
@@ -235,6 +237,9 @@ func (l *Log) compose(p *part, now time.Time) {
 		}
 		if res.err = p.check(r); res.err != nil {
 			continue // of this entry alone: nothing was changed for it
+		}
+		if res.err = l.useToken(p, r, now); res.err != nil {
+			continue
 		}
 		if p.err = l.add(p, i, r, now); p.err != nil {
 			break
@@ -345,7 +350,8 @@ func (l *Log) add(p *part, i int, r *request, now time.Time) error {
 	p.put(Bodies, key, r.sealed)
 	l.putIndexes(p, r)
 	p.stored++
-	p.results[i].receipt = Receipt{RecordID: r.entry.RecordID, Log: s.audit.origin, Index: r.leaf.Index, Leaf: hash}
+	p.results[i].receipt = Receipt{RecordID: r.entry.RecordID, Log: s.audit.origin, Index: r.leaf.Index, Leaf: hash,
+		Token: r.use}
 	return nil
 }
 

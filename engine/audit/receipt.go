@@ -22,6 +22,7 @@ type Receipt struct {
 	Size     int64     // of the signed head, greater than Index
 	Root     tlog.Hash // of the signed head
 	Note     []byte    // the signed head, a C2SP checkpoint
+	Token    TokenUse  // what became of the entry's token; stands in no text
 	Repeated bool      // the entry was stored before; this is the first one's place, under the newest head
 }
 

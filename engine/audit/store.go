@@ -28,6 +28,7 @@ const (
 	Lookups               // tag (16) -> record id (16): idempotency, cards; also statement index
 	Keys                  // name -> wrapped key (package keyring)
 	Blobs                 // SHA-256 (32) -> bytes (tenant ""), or 1 under each tenant that has shown them
+	Tokens                // tag of client (16) | slot (1) -> tokens that were used, see tokens.go
 	Spaces                // number of spaces
 )
 
@@ -41,7 +42,7 @@ func (s Space) String() string {
 	if s >= Spaces {
 		return "unknown"
 	}
-	return [...]string{"meta", "heads", "leaves", "bodies", "records", "patients", "lookups", "keys", "blobs"}[s]
+	return [...]string{"meta", "heads", "leaves", "bodies", "records", "patients", "lookups", "keys", "blobs", "tokens"}[s]
 }
 
 // ErrConflict is what a [ConflictError] is.
