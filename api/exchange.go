@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/tenant"
 )
 
@@ -32,6 +33,7 @@ type exchange struct {
 
 	service  string // only one that exists
 	token    string // digest of the token's id
+	tokenUse audit.TokenUse
 	record   string
 	cards    int // -1 if the call had none to give
 	cut      int // pairs of rule and subject that were not asked
@@ -143,6 +145,9 @@ func (s *Server) log(x *exchange, took time.Duration) {
 	}
 	if x.cut > 0 {
 		a = append(a, slog.Int("cut", x.cut))
+	}
+	if x.tokenUse == audit.TokenReused || x.tokenUse == audit.TokenFull {
+		a = append(a, slog.String("token_use", x.tokenUse.String()))
 	}
 	if x.repeated {
 		a = append(a, slog.Bool("repeated", true))

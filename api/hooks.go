@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 )
 
@@ -103,12 +105,22 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 	}
 	a, err := verb(x.r.Context(), x.caller, service, body)
 	if err != nil {
+		switch {
+		case errors.Is(err, audit.ErrTokenUsed):
+			s.metrics.token(x.caller.Tenant, audit.TokenReused)
+			err = fmt.Errorf("%w: %w", deniedUsed, err)
+		case errors.Is(err, audit.ErrTokensFull):
+			s.metrics.token(x.caller.Tenant, audit.TokenFull)
+			s.metrics.recorded(x.caller.Tenant, "refusal")
+			return nil, err
+		}
 		if status := s.problems.find(err).status; status < 500 && status != http.StatusTooManyRequests {
 			s.metrics.recorded(x.caller.Tenant, "refusal")
 		}
 		return nil, err
 	}
-	x.record = a.RecordID
+	x.record, x.tokenUse = a.RecordID, a.Token
+	s.metrics.token(x.caller.Tenant, a.Token)
 	x.Header().Set(wire.ReceiptHeader, a.Receipt)
 	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/tenant"
 )
@@ -34,6 +35,7 @@ type metrics struct {
 	capped          *prometheus.CounterVec
 	turned          *prometheus.CounterVec
 	verified        *prometheus.CounterVec
+	tokens          *prometheus.CounterVec
 
 	mu      sync.Mutex
 	tenants map[tenant.ID]bool
@@ -66,13 +68,16 @@ func newMetrics(build string, unready func() int) *metrics {
 			"Connections closed because of a limit, or not accepted, by listener and reason.", "listener", "why"),
 		verified: counter("precept_signatures_verified_total",
 			"Signatures of tokens that were verified, good or not, by algorithm.", "alg"),
+		tokens: counter("precept_tokens_total",
+			"Tokens of EHRs that came with calls, by what became of them; not of clients whose policy says off.",
+			"use", "tenant"),
 		tenants: map[tenant.ID]bool{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "precept_build_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped,
-		m.turned, m.verified, info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
+		m.turned, m.verified, m.tokens, info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
 			Help: "Tenants whose policy or packs in force cannot be used on this node, or whose statements it lacks."},
 			func() float64 { return float64(unready()) }), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -182,6 +187,13 @@ func (m *metrics) limit(p problem) {
 	switch p.code {
 	case "store-busy", "store-late", "store-stalled", "store-full", "deadline", "too-deep", "no-room":
 		m.limits.WithLabelValues(p.code).Inc()
+	}
+}
+
+// token counts the use of a token.
+func (m *metrics) token(t tenant.ID, use audit.TokenUse) {
+	if use != audit.TokenNone {
+		m.tokens.WithLabelValues(use.String(), m.label(t)).Inc()
 	}
 }
 

@@ -121,6 +121,10 @@ func problemTable() problems {
 			title: "A purpose is required to look at records.",
 			hint:  "Say why in the header " + wire.PurposeHeader + "."},
 
+		{is: audit.ErrTokensFull, status: 503, code: "tokens-full", issue: fhir.IssueTypeThrottled, retry: 60,
+			title: "Too many tokens of the client have not expired.",
+			hint:  "Use tokens that live shorter, or one token for the same call only; the operator can raise the limit."},
+
 		{is: errNoRoute, status: 404, code: "not-found", issue: fhir.IssueTypeNotFound,
 			title: "There is nothing at this address."},
 		{is: errMethod, status: 405, code: "method", issue: fhir.IssueTypeNotSupported,

@@ -11,9 +11,8 @@
 // holds patient data, a token or a query string.
 //
 // What it does not do: it decides nothing about roles, residency or records;
-// the engine does, for every caller. It does not refuse a token that is used
-// twice, because EHRs resend a call with the token of the first attempt: the
-// use is observed, by a digest of the token's id in the event of the request.
+// the engine does, for every caller, and whether a token that is used for two
+// calls is good for the second one.
 package api
 
 import (

@@ -38,6 +38,7 @@ const (
 	deniedID        denied = "jti"       // no jti
 	deniedKeys      denied = "keys"      // the client's registered key set is not readable
 	deniedSignature denied = "signature"
+	deniedUsed      denied = "used" // for another call, by a client whose tokens are good for one
 )
 
 // Error is for wrapping only; no caller sees it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/cdshooks"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -20,6 +21,13 @@ type Caller struct {
 	// Since is when the request began to come in: its deadline runs from then. Zero is
 	// now.
 	Since time.Time
+	Token Token // what an EHR proved itself with
+}
+
+// Token is what is known of the token of a call. A zero one is not looked at.
+type Token struct {
+	ID      string    // issuer and jti
+	Expires time.Time // when no node accepts it any more
 }
 
 // What the verbs of the engine refuse, one sentinel per fact.
@@ -56,5 +64,6 @@ type Answer struct {
 	Cut      int // pairs not evaluated
 	Capped   int // findings without a card because of the limit on cards
 	Took     time.Duration
+	Token    audit.TokenUse            // what became of the call's token
 	Refused  []*cdshooks.FeedbackError // entries of a feedback body that were not usable
 }

@@ -63,9 +63,19 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
 	call := idempotency(in, req)
+	token := tokenOf(st, c, call)
 	a, before, err := e.again(ctx, st, in, call)
-	if a != nil || err != nil {
-		return a, err
+	if a != nil && err == nil {
+		err = e.spend(ctx, token, a, in.Tenant)
+	}
+	if tokenRefused(err) {
+		return nil, e.refused(ctx, c, service, len(body), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if a != nil {
+		return a, nil
 	}
 	d, err := e.decideLive(ctx, l, st, in, req, place)
 	switch {
@@ -77,7 +87,10 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	case err != nil:
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
-	a, err = e.record(ctx, st, in, req, d, call, before)
+	a, err = e.record(ctx, st, in, req, d, call, before, token)
+	if tokenRefused(err) {
+		return nil, e.refused(ctx, c, service, len(body), err)
+	}
 	if errors.Is(err, audit.ErrEntry) { // what cannot be kept is not answered, and that is kept
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("%w (%w)", err, chart.ErrTooLarge))
 	}
@@ -170,7 +183,7 @@ func (l *served) without(withheld []decision.Cut) []decision.Cut {
 
 // record makes the decision durable and only then returns the answer.
 func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, req *chart.Request,
-	d *decision.Decision, call []byte, before audit.RecordID) (*Answer, error) {
+	d *decision.Decision, call []byte, before audit.RecordID, token *audit.Token) (*Answer, error) {
 	body, err := decision.Encode(in, d)
 	if err != nil {
 		return nil, err
@@ -179,14 +192,14 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 	entry := audit.Entry{
 		Kind: audit.Decision, Tenant: in.Tenant, RecordID: audit.RecordID(in.RecordID), Decided: in.Time,
 		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema,
-		Body: body, Indexed: ofDecision(client, req, d, call), Replaces: before,
+		Body: body, Indexed: ofDecision(client, req, d, call), Replaces: before, Token: token,
 	}
 	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards}
 	receipt, err := e.cfg.Log.Append(ctx, entry)
 	if err != nil {
 		return nil, fmt.Errorf("recording decision: %w", err)
 	}
-	a.Receipt = receipt.String()
+	a.Receipt, a.Token = receipt.String(), receipt.Token
 	if receipt.Repeated { // the same call was recorded meanwhile: look again
 		return nil, fmt.Errorf("recording decision: %w: the same call was decided meanwhile", audit.ErrMoved)
 	}

@@ -304,6 +304,11 @@ func (e *Engine) Feedback(ctx context.Context, c Caller, service string, body []
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("taking feedback: %w", err))
 	}
 	a := &Answer{Refused: refused}
+	if err := e.spendOnFeedback(ctx, st, c, service, body, a); tokenRefused(err) {
+		return nil, e.refused(ctx, c, service, len(body), err)
+	} else if err != nil {
+		return nil, err
+	}
 	for _, entry := range entries {
 		if _, err := upToDate(ctx, e, c.Tenant, func() (*Answer, error) {
 			_, st, _, err := e.serving(ctx, c.Tenant)

@@ -171,6 +171,7 @@ func refusalCode(err error) string {
 		{chart.ErrShape, "shape"},
 		{ErrUnknownService, "unknown-service"}, {decide.ErrHook, "hook"}, {ErrNotReady, "not-ready"},
 		{ErrForbidden, "forbidden"}, {ErrBusy, "busy"}, {tenant.ErrResidency, "residency"},
+		{audit.ErrTokenUsed, "token-used"}, {audit.ErrTokensFull, "tokens-full"},
 		{cdshooks.ErrCard, "card"}, {cdshooks.ErrFeedback, "feedback"}, {context.DeadlineExceeded, "deadline"},
 	} {
 		if errors.Is(err, known.is) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing/trust"
 )
@@ -54,6 +55,8 @@ type config struct {
 	Overruns int `yaml:"overruns"`
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
+	// Tokens of a client that are remembered until they expire.
+	Tokens int `yaml:"tokens"`
 	// Lowest level of events that are logged: debug, info, warn or error.
 	LogLevel string `yaml:"log_level,omitempty"`
 
@@ -179,6 +182,9 @@ func readConfig(path string) (*config, error) {
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return nil, fmt.Errorf("reading configuration %s: tls needs both cert and key (%w)", path, errConfig)
+	}
+	if c.Tokens != 0 && c.Tokens < audit.LeastTokens {
+		return nil, fmt.Errorf("reading configuration %s: tokens must be %d or more (%w)", path, audit.LeastTokens, errConfig)
 	}
 	if b := c.Limits.BodyBytes; b != 0 && b < leastBodyBytes {
 		return nil, fmt.Errorf("reading configuration %s: limits.body_bytes must be %d or more: half of it is what one "+

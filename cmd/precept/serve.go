@@ -186,7 +186,7 @@ func (r *region) openLog(ctx context.Context) error {
 	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
 		Mark: mark, AdoptMark: cfg.adoptHighWater, Build: build, Clock: time.Now, Rand: rand.Reader,
-		Queue: cfg.Queue, MinFree: cfg.Store.MinFreeBytes, Patience: cfg.Store.Patience})
+		Queue: cfg.Queue, Tokens: cfg.Tokens, MinFree: cfg.Store.MinFreeBytes, Patience: cfg.Store.Patience})
 	if err != nil {
 		return err
 	}
