@@ -184,7 +184,8 @@ func readConfig(path string) (*config, error) {
 		return nil, fmt.Errorf("reading configuration %s: tls needs both cert and key (%w)", path, errConfig)
 	}
 	if c.Tokens != 0 && c.Tokens < audit.LeastTokens {
-		return nil, fmt.Errorf("reading configuration %s: tokens must be %d or more (%w)", path, audit.LeastTokens, errConfig)
+		return nil, fmt.Errorf("reading configuration %s: tokens must be %d or more (%w)", path, audit.LeastTokens,
+			errConfig)
 	}
 	if b := c.Limits.BodyBytes; b != 0 && b < leastBodyBytes {
 		return nil, fmt.Errorf("reading configuration %s: limits.body_bytes must be %d or more: half of it is what one "+

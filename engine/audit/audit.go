@@ -119,7 +119,7 @@ type Config struct {
 	Clock     func() time.Time // required for a Log
 	Rand      io.Reader        // required for a Log; crypto/rand.Reader in production; safe for concurrent use
 	Queue     int              // entries that may wait to be stored; 0 means 4096
-	Tokens    int              // tokens of a client that are remembered at once; 0 means DefaultTokens, less means LeastTokens
+	Tokens    int              // tokens of a client that are remembered; 0 means DefaultTokens, at least LeastTokens
 	// Ticks is a clock that nobody sets: time since some moment in the past. Nil means the one of the process.
 	Ticks func() time.Duration
 	// Patience is how long a commit may take before the log says that it is not ready, and takes nothing more than what
