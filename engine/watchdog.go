@@ -25,7 +25,7 @@ import (
 const (
 	// soon is how long a rule that was left behind may take to end before it is
 	// suspended.
-	soon = 2 * time.Second
+	soon = 5 * time.Second
 	// strikes is how often a rule may be left behind and end soon, within struckFor,
 	// before it is suspended all the same.
 	strikes   = 3
@@ -148,7 +148,7 @@ func (w *watchdog) look(now time.Time, most int) (suspend map[watched]string, re
 	defer w.mu.Unlock()
 	lasting := 0
 	for o := range w.on {
-		if now.Sub(o.from) < w.soon {
+		if o.of.rule == "" || now.Sub(o.from) < w.soon { // composing is bounded by what it composes
 			continue
 		}
 		lasting++
