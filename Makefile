@@ -2,14 +2,16 @@
 #   make demo     build precept and go through its main job; ARGS=--once ends by itself
 #   make test     everything that must hold, with what it needs installed
 #   make bench    Precept beside a plain OPA server on this machine;
-#                 ARGS=--against=COMMIT beside the program of that commit
+#                 ARGS=--against=COMMIT beside the program of that commit,
+#                 ARGS=--neighbour a tenant alone and beside one that floods the region
+#   make soak     everything hostile at once for ten minutes; SOAK=1m for less
 #   make build    bin/precept
 SHELL := /bin/bash
 GO ?= go
 PACKS := rulepacks/renal_dosing rulepacks/nsaid_anticoagulant rulepacks/high_priority_ddi rulepacks/terminology_core
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: build demo test tools lint unit race machines packs bench fuzz clean
+.PHONY: build demo test tools lint unit race machines packs bench soak fuzz clean
 
 build:
 	$(GO) build -trimpath -ldflags "-X main.build=$(VERSION)" -o bin/precept ./cmd/precept
@@ -57,8 +59,12 @@ packs: build
 	bin/precept pack check $(PACKS)
 	bin/precept pack test $(PACKS)
 
-bench: build $(if $(findstring --against,$(ARGS)),,bin/opa)
+bench: build $(if $(findstring --against,$(ARGS))$(findstring --neighbour,$(ARGS)),,bin/opa)
 	bin/precept bench $(ARGS)
+
+SOAK ?= 10m
+soak: build
+	bin/precept bench --soak $(SOAK)
 
 bin/opa: go.mod
 	$(GO) build -o bin/opa github.com/open-policy-agent/opa

@@ -20,8 +20,8 @@ import (
 func benchCommand() *cobra.Command {
 	b := &bench{}
 	c := &cobra.Command{
-		Use:   "bench --opa FILE | --against COMMIT",
-		Short: "measure this program beside a plain OPA server, or beside an earlier version of itself",
+		Use:   "bench --opa FILE | --against COMMIT | --neighbour | --soak TIME",
+		Short: "measure this program beside a plain OPA server, an earlier version of itself, or a hostile tenant",
 		Long: `Bench starts, in turn and several times, the floor (a server that reads a body, checks it
 as strict JSON and hashes it), Precept with everything on, and a plain OPA server with and
 without decision logs. All get the same patients with the same clinical decisions to make, over
@@ -30,7 +30,13 @@ the same number of connections. Before it measures it checks that the decisions 
 With --against it builds the program of another commit of this repository and measures both, in
 turn and on the same requests, each with a region that it made for itself. The other program runs
 twice in every round: how far its two runs lie apart is the spread of the machine. The exit status
-is 1 if this program needs more time or CPU per call than the other by more than 5 % and that spread.`,
+is 1 if this program needs more time or CPU per call than the other by more than 5 % and that spread.
+
+With --neighbour it measures a well-behaved tenant alone and beside one that floods the region with
+rules, uploads, cases, connections and bodies made to use it up. The exit status is 1 if the slowest
+hundredth of calls takes more than 1.5 times as long, or the region more than 1 GiB of memory. With
+--soak the flood goes on for so long, a rule is suspended and resumed 1,000 times meanwhile, and then
+the log is verified; the exit status is 1 if a suspension took a second, or the memory was exceeded.`,
 		Example: "  precept bench --against HEAD~1 --rounds 9",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -39,8 +45,13 @@ is 1 if this program needs more time or CPU per call than the other by more than
 				return fmt.Errorf("making a folder for the benchmark: %w", err)
 			}
 			defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-			if b.against != "" {
+			switch {
+			case b.against != "":
 				return b.besideCommit(cmd.Context())
+			case b.neighbour:
+				return b.besideNeighbour(cmd.Context())
+			case b.soak > 0:
+				return b.soakRegion(cmd.Context())
 			}
 			return b.besideOPA(cmd.Context())
 		},
@@ -48,18 +59,21 @@ is 1 if this program needs more time or CPU per call than the other by more than
 	fl := c.Flags()
 	fl.StringVar(&b.opa, "opa", "bin/opa", "OPA program to measure against")
 	fl.StringVar(&b.against, "against", "", "commit of the repository in this folder to measure against")
+	fl.BoolVar(&b.neighbour, "neighbour", false, "measure beside a hostile tenant")
+	fl.DurationVar(&b.soak, "soak", 0, "how long to throw everything hostile at a region")
 	fl.IntVar(&b.rounds, "rounds", 5, "times each server is measured")
 	fl.DurationVar(&b.time, "time", 6*time.Second, "longest time of one measurement")
 	fl.IntVar(&b.requests, "requests", 8000, "most requests of one measurement, all different")
 	fl.IntVar(&b.connections, "connections", 8, "connections at once")
-	c.AddCommand(floorCommand())
+	c.AddCommand(floorCommand(), floodCommand())
 	return c
 }
 
 type bench struct {
 	opa, against                  string
 	rounds, requests, connections int
-	time                          time.Duration
+	time, soak                    time.Duration
+	neighbour                     bool
 	out, talk                     *printer
 
 	dir    string

@@ -58,8 +58,10 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 // servers.
 type target struct {
 	address, path, header string
-	wrap                  bool // as {"input": body}
-	recorded              bool // every answer must come with the receipt of a new record
+	wrap                  bool          // as {"input": body}
+	recorded              bool          // every answer must come with the receipt of a new record
+	pause                 time.Duration // between two requests
+	patient               bool          // tries again for some seconds, as an EHR does when a server restarts
 }
 
 // run sends each body from next on once, over a number of connections, until
@@ -89,13 +91,8 @@ func (t target) run(
 func (t target) connection(
 	ctx context.Context, bodies [][]byte, next *atomic.Int64, until time.Time,
 ) (latency []time.Duration, err error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", t.address)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	r := bufio.NewReaderSize(conn, 64<<10)
+	line := &line{target: t}
+	defer line.close()
 	var out []byte
 	for {
 		if time.Now().After(until) || ctx.Err() != nil {
@@ -107,13 +104,53 @@ func (t target) connection(
 		}
 		out = t.request(out[:0], bodies[i])
 		began := time.Now()
-		if _, err := conn.Write(out); err != nil {
-			return latency, fmt.Errorf("sending request: %w", err)
-		}
-		if err := t.response(r); err != nil {
-			return latency, err
+		for {
+			if err = line.send(ctx, out); err == nil {
+				break
+			}
+			if !t.patient || time.Since(began) > patience {
+				return latency, err
+			}
+			line.close()
+			time.Sleep(t.pause)
 		}
 		latency = append(latency, time.Since(began))
+		time.Sleep(t.pause)
+	}
+}
+
+// patience is how long a patient client tries again.
+const patience = 10 * time.Second
+
+// line is a connection to a target, open when it was used.
+type line struct {
+	target
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func (l *line) send(ctx context.Context, request []byte) (err error) {
+	if l.conn == nil {
+		var d net.Dialer
+		if l.conn, err = d.DialContext(ctx, "tcp", l.address); err != nil {
+			return err
+		}
+		l.r = bufio.NewReaderSize(l.conn, 64<<10)
+	}
+	if _, err := l.conn.Write(request); err != nil {
+		return fmt.Errorf("sending request: %w", err)
+	}
+	last, err := l.response(l.r)
+	if last {
+		l.close()
+	}
+	return err
+}
+
+func (l *line) close() {
+	if l.conn != nil {
+		_ = l.conn.Close() // nothing is under way
+		l.conn = nil
 	}
 }
 
@@ -129,19 +166,20 @@ func (t target) request(out, body []byte) []byte {
 	return append(append(out, body...), after...)
 }
 
-func (t target) response(r *bufio.Reader) error {
+// response reads an answer; last says that the connection ends with it.
+func (t target) response(r *bufio.Reader) (last bool, err error) {
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
-		return fmt.Errorf("reading answer: %w", err)
+		return true, fmt.Errorf("reading answer: %w", err)
 	}
 	defer resp.Body.Close()
 	receipt := resp.Header.Get(wire.ReceiptHeader)
 	if resp.StatusCode != http.StatusOK || t.recorded && (receipt == "" || strings.HasSuffix(receipt, "repeated")) {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500)) // only for the message
-		return fmt.Errorf("status %d, receipt %q: %s", resp.StatusCode, receipt, text)
+		return true, fmt.Errorf("status %d, receipt %q: %s", resp.StatusCode, receipt, text)
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
-	return err
+	return resp.Close, err
 }
 
 // child is a server in a process of its own.

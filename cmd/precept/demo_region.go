@@ -192,6 +192,14 @@ func (d *demoRegion) statementFile(name string) string { return d.path(name + ".
 
 // sign writes a statement signed by persons into a file.
 func (d *demoRegion) sign(name string, s statement.Statement, by ...trust.PersonID) (*signing.Envelope, error) {
+	env, err := d.signed(s, by...)
+	if err != nil {
+		return nil, err
+	}
+	return env, os.WriteFile(d.statementFile(name), env.Bytes(), 0o600)
+}
+
+func (d *demoRegion) signed(s statement.Statement, by ...trust.PersonID) (*signing.Envelope, error) {
 	payload, err := s.Payload()
 	if err != nil {
 		return nil, err
@@ -204,11 +212,7 @@ func (d *demoRegion) sign(name string, s statement.Statement, by ...trust.Person
 		}
 		bundles = append(bundles, b)
 	}
-	env, err := signing.NewEnvelope(bundles...)
-	if err != nil {
-		return nil, err
-	}
-	return env, os.WriteFile(d.statementFile(name), env.Bytes(), 0o600)
+	return signing.NewEnvelope(bundles...)
 }
 
 func (d *demoRegion) makeConfig(context.Context) error {
