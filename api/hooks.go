@@ -103,6 +103,11 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 	if err != nil {
 		return nil, s.turnAway(x, service, err)
 	}
+	turn := want{who: string(x.caller.Tenant), bytes: 1}
+	if err := s.turns.take(x.r.Context(), &turn); err != nil {
+		return nil, fmt.Errorf("waiting for a turn: %w", err) // not recorded either
+	}
+	defer s.turns.release(&turn)
 	a, err := verb(x.r.Context(), x.caller, service, body)
 	if err != nil {
 		switch {

@@ -142,8 +142,10 @@ func (m *metrics) connections(listener string, counts func() (strangers, proven 
 	}
 }
 
-// inUse shows the bytes that bodies hold now.
-func (m *metrics) inUse(bodies, statements func() int64) {
+// inUse shows the bytes that bodies hold now, and the calls that are worked on.
+func (m *metrics) inUse(bodies, statements, calls func() int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_calls",
+		Help: "Calls that are worked on now."}, func() float64 { return float64(calls()) }))
 	for kind, bytes := range map[string]func() int64{"any": bodies, "statement": statements} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_body_bytes",
 			Help:        "Bytes reserved for bodies that are being read or worked on.",
@@ -185,7 +187,8 @@ func (m *metrics) limit(p problem) {
 		m.limits.WithLabelValues(p.code).Inc()
 	}
 	switch p.code {
-	case "store-busy", "store-late", "store-stalled", "store-full", "deadline", "too-deep", "no-room":
+	case "store-busy", "store-late", "store-stalled", "store-full", "deadline", "too-deep", "no-room", "no-turn",
+		"tokens-full":
 		m.limits.WithLabelValues(p.code).Inc()
 	}
 }

@@ -41,6 +41,7 @@ var (
 	errBody            = errors.New("body could not be read")
 	errParameter       = errors.New("parameter not usable")
 	errNoRoom          = errors.New("no room for the body")
+	errNoTurn          = errors.New("too many calls are worked on")
 	errRate            = errors.New("too many requests")
 	errPanic           = errors.New("handler failed")
 )
@@ -143,6 +144,8 @@ func problemTable() problems {
 			title: "A parameter is not usable."},
 		{is: errNoRoom, status: 503, code: "no-room", issue: fhir.IssueTypeThrottled, retry: 1,
 			title: "Too many bodies are under way.", hint: "Try again with the same body, and fewer at once."},
+		{is: errNoTurn, status: 503, code: "no-turn", issue: fhir.IssueTypeThrottled, retry: 1,
+			title: "Too many calls are being worked on.", hint: "Try again with the same body, and fewer at once."},
 		{is: errRate, status: 429, code: "rate", issue: fhir.IssueTypeThrottled, retry: 1,
 			title: "Too many requests in a short time.",
 			hint:  "The limits for persons are in the configuration of the service; wait and go on more slowly."},

@@ -106,6 +106,7 @@ type Server struct {
 	shares   *shares // of the bytes of bodies
 
 	statementShares *shares
+	turns           *shares // calls that are worked on
 
 	echo     *echo.Echo
 	public   *http.Server
@@ -134,10 +135,11 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
 	s := &Server{cfg: cfg, engine: e, problems: problemTable(),
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
-	s.shares, s.statementShares = newShares(0), newShares(statementShare)
+	s.shares, s.statementShares = newShares(0, errNoRoom), newShares(statementShare, errNoRoom)
+	s.turns = newShares(0, errNoTurn)
 	s.metrics.overruns(e.Overruns)
 	s.metrics.registry.MustRegister(storeMetrics{e.Store})
-	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse)
+	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse, s.turns.inUse)
 	if cfg.LogDropped != nil {
 		s.metrics.dropped(cfg.LogDropped)
 	}

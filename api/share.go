@@ -46,10 +46,13 @@ type want struct {
 	ready chan struct{} // closed when it is given
 }
 
-// shares are the bytes of bodies that a region holds at once. Nobody may hold more
+// shares are the bytes of bodies that a region holds at once, or the calls that it
+// works on. Nobody may hold more
 // than what is then left: one alone gets half, two get a third each, and there is
 // always something for who comes next.
 type shares struct {
+	full error // what who finds nothing left is told
+
 	mu      sync.Mutex
 	total   int64
 	used    int64
@@ -62,7 +65,9 @@ type holding struct {
 	places [kinds]int
 }
 
-func newShares(total int64) *shares { return &shares{total: total, held: map[string]*holding{}} }
+func newShares(total int64, full error) *shares {
+	return &shares{total: total, full: full, held: map[string]*holding{}}
+}
 
 func (s *shares) resize(total int64) {
 	s.mu.Lock()
@@ -125,7 +130,7 @@ func (s *shares) lacks(w *want) error {
 	case w.most > 0 && h.places[w.kind] >= w.most:
 		return engine.ErrBusy
 	case h.bytes+w.bytes > s.total-s.used-w.bytes:
-		return errNoRoom
+		return s.full
 	}
 	return nil
 }
@@ -159,16 +164,31 @@ func (s *shares) release(w *want) {
 	s.wake()
 }
 
-// wake gives to those who wait, in their order; who wants too much is passed over.
+// wake gives to those who wait: who holds least comes first, and of equals who came
+// first. Who wants too much is passed over. So a flood of one delays itself.
 func (s *shares) wake() {
-	s.waiting = slices.DeleteFunc(s.waiting, func(w *want) bool {
-		if s.lacks(w) != nil {
-			return false
+	for {
+		next, least := -1, int64(0)
+		for i, w := range s.waiting {
+			if holds := s.holds(w.who); (next < 0 || holds < least) && s.lacks(w) == nil {
+				next, least = i, holds
+			}
 		}
+		if next < 0 {
+			return
+		}
+		w := s.waiting[next]
+		s.waiting = slices.Delete(s.waiting, next, next+1)
 		s.give(w)
 		close(w.ready)
-		return true
-	})
+	}
+}
+
+func (s *shares) holds(who string) int64 {
+	if h := s.held[who]; h != nil {
+		return h.bytes
+	}
+	return 0
 }
 
 func (s *shares) inUse() int64 {

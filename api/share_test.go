@@ -147,7 +147,7 @@ func TestPlaceBeforeBody(t *testing.T) {
 // TestShares fills shares from several sides: whoever comes next finds something
 // left, and nothing is ever given beyond the total.
 func TestShares(t *testing.T) {
-	s := newShares(1000)
+	s := newShares(1000, errNoRoom)
 	var given []*want
 	fill := func(who string) (sum int64) {
 		for {

@@ -134,6 +134,8 @@ type timeoutConfig struct {
 type limitConfig struct {
 	// Bytes of all bodies that are read or worked on at once.
 	BodyBytes int64 `yaml:"body_bytes,omitempty"`
+	// Calls that are worked on at once.
+	Calls int `yaml:"calls,omitempty"`
 	// Connections of the public listener, and those of them from one address.
 	Connections int `yaml:"connections,omitempty"`
 	PerAddress  int `yaml:"connections_per_address,omitempty"`
@@ -284,5 +286,6 @@ func (t timeoutConfig) api() api.Timeouts {
 func (l limitConfig) api() api.Limits {
 	return api.Limits{BodyBytes: cmp.Or(l.BodyBytes, defaultBodyBytes(memory())),
 		Connections: cmp.Or(l.Connections, min(2048, descriptors()-ownDescriptors)), PerAddress: l.PerAddress,
+		Calls:      l.Calls,
 		PersonRate: l.PersonRate, TenantRate: l.TenantRate}
 }
