@@ -15,12 +15,16 @@ var (
 		"Age of the commit that is under way; 0 if none is.", nil, nil)
 	storeWaiting = prometheus.NewDesc("precept_store_waiting_records", "Records that wait to be stored.", nil, nil)
 	storeFree    = prometheus.NewDesc("precept_store_free_bytes", "Bytes that the store may still grow by.", nil, nil)
-	storeSize    = prometheus.NewDesc("precept_store_bytes", "Bytes that the store takes.", nil, nil)
+	storeScrub   = prometheus.NewDesc("precept_store_scrub_finished_seconds",
+		"When the store was last read from end to end, in seconds since 1970; 0 if not since the start.", nil, nil)
+	storeFindings = prometheus.NewDesc("precept_store_scrub_findings", "What was wrong with it then.", nil, nil)
+	storeSize     = prometheus.NewDesc("precept_store_bytes", "Bytes that the store takes.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (m storeMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{storeCommit, storeAge, storeWaiting, storeFree, storeSize} {
+	for _, d := range []*prometheus.Desc{storeCommit, storeAge, storeWaiting, storeFree, storeSize, storeScrub,
+		storeFindings} {
 		to <- d
 	}
 }
@@ -34,6 +38,12 @@ func (m storeMetrics) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstHistogram(storeCommit, s.Commits.Count, s.Commits.Sum, s.Commits.Below)
 	gauge(storeAge, s.UnderWay.Seconds())
 	gauge(storeWaiting, float64(s.Waiting))
+	finished := 0.0
+	if at := s.Scrubbed.Finished; !at.IsZero() {
+		finished = float64(at.Unix())
+	}
+	gauge(storeScrub, finished)
+	gauge(storeFindings, float64(s.Scrubbed.Findings))
 	if s.Metered {
 		gauge(storeFree, float64(s.Room.Free))
 		gauge(storeSize, float64(s.Room.Used))

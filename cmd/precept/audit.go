@@ -64,7 +64,7 @@ in the tenant's trust root and a purpose, and is itself recorded.`,
 	}
 	f.add(c)
 	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f),
-		auditProof(f))
+		auditCheckStore(f), auditProof(f))
 }
 
 func auditList(f *auditFlags) *cobra.Command {
@@ -378,6 +378,9 @@ checked against the node key in the store, which whoever can write the store can
 	return c
 }
 
+// verifyTime bounds the check of a store's structure before a verification.
+const verifyTime = 24 * time.Hour
+
 // verifyStore checks a store that no server has open.
 func verifyStore(ctx context.Context, store storeConfig, t tenant.ID, node string) (*wire.Report, error) {
 	if t == "" {
@@ -390,15 +393,35 @@ func verifyStore(ctx context.Context, store storeConfig, t tenant.ID, node strin
 			return nil, err
 		}
 	}
+	var unchecked error
+	if store.Kind == boltStore {
+		_, unchecked = checkStore(ctx, store.Path, false, verifyTime)
+		if damaged, ok := errors.AsType[*damageError](unchecked); ok {
+			report := &wire.Report{Tenant: string(t)}
+			for _, d := range damaged.damage {
+				report.Findings = append(report.Findings, wire.Finding{Index: -1, Check: "structure", Detail: d.String() +
+					" (put back a copy of the store)"})
+			}
+			return report, nil
+		}
+	}
 	s, closeStore, err := openStore(store, true)
 	if err != nil {
 		return nil, err
+	}
+	if unchecked != nil {
+		return nil, errors.Join(unchecked, closeStore())
 	}
 	r, err := audit.OpenReader(ctx, audit.Config{Store: s, Node: key})
 	if err != nil {
 		return nil, errors.Join(err, closeStore())
 	}
 	report, err := r.Verify(ctx, t, engine.NewLayout(r), nil)
+	if err == nil {
+		var blobs []audit.Finding
+		blobs, err = r.VerifyBlobs(ctx)
+		report.Findings = append(report.Findings, blobs...)
+	}
 	if err := errors.Join(err, closeStore()); err != nil {
 		return nil, err
 	}

@@ -105,6 +105,11 @@ type storeConfig struct {
 	MaxBytes int `yaml:"max_bytes"`
 	// Bytes that stay free where the store lies; below, records are refused until there is room again.
 	MinFreeBytes int64 `yaml:"min_free_bytes,omitempty"`
+	// How long after one reading of the whole store the next begins, and how many bytes a second it reads.
+	ScrubEvery time.Duration `yaml:"scrub_every"`
+	ScrubBytes int64         `yaml:"scrub_bytes,omitempty"`
+	// How long a start waits for the check of the store.
+	CheckTime time.Duration `yaml:"check_time,omitempty"`
 	// How long a commit may take before the node says that it is not ready.
 	Patience time.Duration `yaml:"patience,omitempty"`
 }
@@ -154,7 +159,7 @@ func readConfig(path string) (*config, error) {
 		return nil, fmt.Errorf("reading configuration: %w; see docs/configuration.md, or let precept demo make one",
 			err)
 	}
-	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen, Store: storeConfig{Kind: boltStore},
+	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen, Store: storeConfig{Kind: boltStore, ScrubEvery: 24 * time.Hour},
 		Timeouts: timeoutConfig{Drain: 5 * time.Second, Shutdown: 30 * time.Second}, LogLevel: "info", Overruns: 1,
 		path: path,
 		Ceiling: ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100,

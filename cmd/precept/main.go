@@ -3,7 +3,8 @@
 // audit what the service did.
 //
 // Data goes to standard output, talk to standard error. The exit status is 0
-// for yes, 1 for no (a check failed, a record differs), 2 for could not.
+// for yes, 1 for no (a check failed, a record differs), 2 for could not, 3 for
+// a service whose store is not usable: starting again does not help.
 package main
 
 import (
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/precept-cds/precept/engine/audit"
 )
 
 // build is the version of the program, set when it is built.
@@ -56,6 +59,21 @@ type answeredNo struct{ error }
 
 func (e answeredNo) Unwrap() []error { return []error{e.error, errNo} }
 
+// errHands says that starting again does not help before somebody has mended the store.
+var errHands = errors.New("the store needs mending")
+
+// needsHands is an error of a start: it reads as it is, and is errHands if it says that the store is not usable.
+type needsHands struct{ error }
+
+func (e needsHands) Unwrap() []error {
+	for _, cause := range []error{audit.ErrCorrupt, audit.ErrCutShort, audit.ErrForeign, audit.ErrMark} {
+		if errors.Is(e.error, cause) {
+			return []error{e.error, errHands}
+		}
+	}
+	return []error{e.error}
+}
+
 // exitStatus is the one table from errors to exit statuses.
 func exitStatus(err error) int {
 	switch {
@@ -63,6 +81,8 @@ func exitStatus(err error) int {
 		return 0
 	case errors.Is(err, errNo):
 		return 1
+	case errors.Is(err, errHands):
+		return 3
 	default:
 		return 2
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -73,7 +74,7 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 	defer signal.Stop(signals)
 	r, err := openRegion(ctx, cfg, logTo)
 	if err != nil {
-		return fmt.Errorf("starting service: %w", err)
+		return needsHands{fmt.Errorf("starting service: %w", err)}
 	}
 	stop := make(chan struct{})
 	defer close(stop)
@@ -118,6 +119,7 @@ type region struct {
 	level           slog.LevelVar
 	store           audit.Store
 	closeStore      func() error
+	checked         time.Time // when the store was last found whole; zero if not known
 	audit           *audit.Log
 	node            keys.Private // the region's own key
 	engine          *engine.Engine
@@ -140,6 +142,40 @@ func openRegion(ctx context.Context, cfg *config, logTo io.Writer) (*region, err
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
+}
+
+// found says what a scrub of the store found.
+func (r *region) found(t tenant.ID, findings []audit.Finding) {
+	f := findings[0]
+	r.log.Error("store damaged", "tenant", string(t), "findings", len(findings), "log", string(f.Log), "index", f.Index,
+		"check", f.Check, "detail", f.Detail)
+}
+
+// check looks at the store before it is opened. A store whose check is not done in time is opened all the same: what is
+// damaged in it ends the process when it is met.
+func (r *region) check(ctx context.Context) error {
+	c := r.cfg.Store
+	info, err := os.Stat(c.Path)
+	if c.Kind != boltStore || err != nil || info.Size() == 0 {
+		r.checked = time.Now() // there is nothing yet, or opening it says what is wrong
+		return nil
+	}
+	full, quick := quickEnough(c.Path, time.Now())
+	began := time.Now()
+	report, err := checkStore(ctx, c.Path, quick, cmp.Or(c.CheckTime, defaultCheckTime))
+	switch {
+	case errors.Is(err, errCheckLate) && ctx.Err() == nil:
+		r.log.Warn("store not checked to its end", "after", time.Since(began).String())
+		return nil
+	case err != nil:
+		return err
+	}
+	if r.checked = full; !quick {
+		r.checked = began
+	}
+	r.log.Info("store checked", "quick", quick, "pages", report.Read, "ms", time.Since(began).Milliseconds(), "notes",
+		report.Notes)
+	return nil
 }
 
 // open makes the parts, each from those before it. What was made when an error
@@ -172,8 +208,12 @@ func (r *region) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.store, r.closeStore, err = openStore(cfg.Store, false); err != nil {
-		return err
+	unchecked := r.check(ctx)
+	if errors.Is(unchecked, audit.ErrDamaged) {
+		return unchecked
+	}
+	if r.store, r.closeStore, err = openStore(cfg.Store, false); err != nil || unchecked != nil {
+		return cmp.Or(err, unchecked) // if another process has it open, opening it says so
 	}
 	ring, err := keyring.New(keyring.Config{Region: cfg.Region, KMS: kms, Lookup: audit.KeyLookup(r.store),
 		Rand: rand.Reader})
@@ -186,7 +226,8 @@ func (r *region) openLog(ctx context.Context) error {
 	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
 		Mark: mark, AdoptMark: cfg.adoptHighWater, Build: build, Clock: time.Now, Rand: rand.Reader,
-		Queue: cfg.Queue, Tokens: cfg.Tokens, MinFree: cfg.Store.MinFreeBytes, Patience: cfg.Store.Patience})
+		Queue: cfg.Queue, Tokens: cfg.Tokens, MinFree: cfg.Store.MinFreeBytes, Patience: cfg.Store.Patience,
+		Scrub: audit.Scrubbing{Every: cfg.Store.ScrubEvery, Rate: cfg.Store.ScrubBytes, Found: r.found}})
 	if err != nil {
 		return err
 	}
@@ -295,34 +336,17 @@ func (r *region) close() error {
 		}
 	}
 	if r.engine != nil {
-		errs = append(errs, ended(r.cfg.Timeouts.Shutdown, "recording what was counted", func() error {
-			r.engine.Close()
-			return nil
-		}))
+		r.engine.Close()
 	}
-	// On a disk that hangs a commit does not end, and nothing that was answered is lost by not waiting for it.
-	errs = append(errs, ended(r.cfg.Timeouts.Shutdown, "closing the store", func() error {
-		var err error
-		if r.audit != nil {
-			err = r.audit.Close()
+	if r.audit != nil {
+		errs = append(errs, r.audit.Close())
+	}
+	if r.closeStore != nil {
+		errs = append(errs, r.closeStore())
+		if r.audit != nil && errors.Join(append(errs, r.audit.Err())...) == nil {
+			errs = append(errs, noteChecked(r.cfg.Store.Path, r.checked))
 		}
-		if r.closeStore != nil {
-			err = errors.Join(err, r.closeStore())
-		}
-		return err
-	}))
+	}
 	r.lines.Close(time.Second) // whoever reads them may have gone
 	return errors.Join(errs...)
-}
-
-// ended does something that may hang, and gives it up after a while.
-func ended(within time.Duration, what string, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(within):
-		return fmt.Errorf("%s: it did not end within %s", what, within)
-	}
 }

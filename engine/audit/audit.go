@@ -51,6 +51,7 @@ package audit
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -82,6 +83,10 @@ var (
 	ErrErased = keyring.ErrErased
 	// ErrCorrupt says that stored bytes contradict the log. Treat it as tampering and run the full verification.
 	ErrCorrupt = errors.New("stored record does not agree with the log")
+	// ErrDamaged says that the store's own structure cannot be read: a damaged page, a file cut short. It is ErrCorrupt.
+	// Put back a copy, verify it, and adopt it if the high-water mark knows more.
+	ErrDamaged = fmt.Errorf("%w: store damaged (put back a copy and verify it with precept audit verify --store; the"+
+		" high-water mark tells whether it is new enough)", ErrCorrupt)
 	// ErrCutShort says that the store holds less than was signed before, as after restoring an old copy. Do not
 	// append; restore a newer copy.
 	ErrCutShort = errors.New("log cut short")
@@ -128,6 +133,7 @@ type Config struct {
 	// MinFree is how many bytes stay free where the store lies: below, nothing is stored; what removes power is, down to
 	// a quarter of it. 0 means 256 MiB, or 5 % of the space if that is less.
 	MinFree int64
+	Scrub   Scrubbing
 	// Look is how often the log looks whether it can take records while none come; 0 means 1 s.
 	Look time.Duration
 }

@@ -50,12 +50,13 @@ type health struct {
 	busy    since // a batch is being planned or committed
 	looking since // the look of the watcher
 
-	mu      sync.Mutex
-	why     error // as of the newest look; nil while records are taken
-	room    Room
-	metered bool
-	mark    error // why the mark is behind the store
-	commits Times
+	mu       sync.Mutex
+	why      error // as of the newest look; nil while records are taken
+	room     Room
+	metered  bool
+	mark     error // why the mark is behind the store
+	commits  Times
+	scrubbed Scrubbed
 }
 
 // since notes when something began.
@@ -114,6 +115,7 @@ type Stats struct {
 	Waiting  int           // entries that wait to be stored
 	Metered  bool          // Room is known
 	Room     Room
+	Scrubbed Scrubbed
 }
 
 // Stats returns the log's figures.
@@ -122,7 +124,7 @@ func (l *Log) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := Stats{Commits: h.commits, UnderWay: h.busy.age(l.ticks()), Waiting: len(l.queue) + len(l.urgent),
-		Metered: h.metered, Room: h.room}
+		Metered: h.metered, Room: h.room, Scrubbed: h.scrubbed}
 	s.Commits.Below = make(map[float64]uint64, len(commitBuckets))
 	for _, most := range commitBuckets {
 		s.Commits.Below[most] = h.commits.Below[most]

@@ -10,6 +10,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/audittest"
+	"github.com/precept-cds/precept/engine/tenant"
 )
 
 // ticks is a clock that nobody sets, moved by a test.
@@ -284,4 +285,55 @@ func TestFullVolumeOfTheMarkAtTheStart(t *testing.T) {
 	mark.full.Store(false)
 	eventually(t, "being ready", func() bool { return l.Ready() == nil })
 	appendOK(t, l, r.entry("north", "p1"))
+}
+
+// TestScrubNoticesWhatNobodyReads damages a body, an index entry and a blob under a log that runs.
+func TestScrubNoticesWhatNobodyReads(t *testing.T) {
+	r := newRegion(t)
+	c := r.config(t)
+	found := make(chan tenant.ID, 100)
+	c.Scrub = audit.Scrubbing{Every: time.Millisecond, Rate: 1 << 40, Found: func(tn tenant.ID, list []audit.Finding) {
+		select {
+		case found <- tn:
+		default:
+		}
+	}}
+	l, err := audit.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	for range 3 {
+		appendOK(t, l, r.entry("north", "p1"))
+		appendOK(t, l, r.entry("south", "p1"))
+	}
+	blob, err := l.PutBlob(t.Context(), []byte("archive"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a scrub", func() bool { s := l.Stats().Scrubbed; return !s.Finished.IsZero() && s.Findings == 0 })
+	if len(found) > 0 {
+		t.Fatal("a whole store is said to be damaged")
+	}
+	for space, tn := range map[audit.Space]tenant.ID{audit.Bodies: "north", audit.Records: "south", audit.Blobs: ""} {
+		key := blob[:]
+		if space != audit.Blobs {
+			_ = r.memory().View(t.Context(), func(v audit.View) error {
+				return v.Scan(space, tn, nil, nil, false, func(k, _ []byte) (bool, error) {
+					key = append([]byte{}, k...)
+					return false, nil
+				})
+			})
+		}
+		r.memory().Edit(space, tn, key, func(b []byte) []byte { b[0] ^= 1; return b })
+		eventually(t, "noticing "+space.String(), func() bool {
+			select {
+			case got := <-found:
+				return got == tn
+			default:
+				return false
+			}
+		})
+	}
+	eventually(t, "a count", func() bool { return l.Stats().Scrubbed.Findings >= 3 })
 }

@@ -86,6 +86,9 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	l.look()
 	go l.write()
 	go l.watch()
+	if c.Scrub.Every > 0 {
+		go l.scrubs()
+	}
 	if err := l.recordAdoptions(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening audit log: %w", err), l.Close())
 	}
@@ -112,7 +115,7 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	if l.Reader, err = OpenReader(ctx, c); err != nil {
 		return err
 	}
-	l.Reader.failed = l.Err
+	l.Reader.failed, l.Reader.poison = l.Err, l.poison
 	heads, err := l.checkHeads(ctx)
 	if err != nil || c.Mark == nil {
 		return err

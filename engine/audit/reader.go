@@ -23,7 +23,8 @@ type Reader struct {
 	id     identity
 	node   ed25519.PublicKey
 	sealer *sealer
-	failed func() error // of the log that writes; nil without
+	failed func() error      // of the log that writes; nil without
+	poison func(error) error // the same
 	places places
 }
 
@@ -72,6 +73,9 @@ func (r *Reader) view(ctx context.Context, fn func(View) error) error {
 		return err
 	}
 	err := r.cfg.Store.View(ctx, fn)
+	if errors.Is(err, ErrDamaged) {
+		return r.poison(err)
+	}
 	if failed := r.failed(); failed != nil {
 		return failed
 	}

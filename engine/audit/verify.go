@@ -192,6 +192,7 @@ func (c *check) checkLog(ctx context.Context, h Head, beyond bool) error {
 	if err != nil {
 		return err
 	}
+	c.checkEnd(h)
 	if root != h.Root {
 		c.find(h.Log, -1, "tree", "the %d leaves do not have the signed root", h.Size)
 	}
@@ -386,6 +387,41 @@ func (c *check) checkKey(ctx context.Context, h Head, index int64, leaf *Leaf) e
 }
 
 const keyMissing = "its key is gone, and not by an erasure (put back a copy of the store that has it)"
+
+// checkEnd checks that the head says the time of its newest leaf.
+func (c *check) checkEnd(h Head) {
+	if h.Log != Releases && !c.last.Equal(h.Committed) {
+		c.find(h.Log, -1, "head", "it says another time than its newest leaf")
+	}
+}
+
+// VerifyBlobs reads all blobs of the region, and says which do not have their digests.
+func (r *Reader) VerifyBlobs(ctx context.Context) (findings []Finding, err error) {
+	var from []byte
+	for {
+		var key []byte
+		ok := false
+		err := r.view(ctx, func(v View) error {
+			return v.Scan(Blobs, "", from, nil, false, func(k, value []byte) (bool, error) {
+				key = bytes.Clone(k)
+				sum := sha256.Sum256(value)
+				ok = bytes.Equal(k, sum[:])
+				return false, nil
+			})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("verifying blobs: %w", err)
+		}
+		if key == nil {
+			return findings, nil
+		}
+		if !ok && len(findings) < maxFindings {
+			findings = append(findings, Finding{"", -1, "blob", fmt.Sprintf("blob %x does not have its digest (upload the same"+
+				" archive again to a copy that lacks it)", key)})
+		}
+		from = append(key, 0)
+	}
+}
 
 // checkMark compares the tenant's heads with the high-water mark. The mark is read anew: a running writer moves it.
 func (c *check) checkMark(ctx context.Context) error {

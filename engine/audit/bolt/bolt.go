@@ -7,9 +7,12 @@
 // other failed write or sync nobody knows what is on the disk, and the file's cached pages may show what is not: so
 // the store refuses everything from then on. Close it and open it again.
 //
-// Not guaranteed: bbolt has no checksums on its pages, so a flipped bit in a value is found only by the log's
-// own digests, and one in a page's structure may make reads panic. Deleted values stay readable in the file
-// until their pages are reused. The file never shrinks.
+// bbolt has no checksums on its pages and panics on what it cannot read. So [Check] looks at a file before it is opened,
+// and a panic of bbolt, or a fault of memory that the disk does not deliver, is [audit.ErrDamaged] here: the store then
+// refuses everything.
+//
+// Not guaranteed: a flipped bit in a value is found only by the log's own digests. Deleted values stay readable in the
+// file until their pages are reused. The file never shrinks.
 package bolt
 
 import (
@@ -19,6 +22,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,8 +39,8 @@ import (
 var (
 	// ErrLocked says that another process has the file open. Ask that process instead.
 	ErrLocked = errors.New("locked by a running precept; use the server's address instead")
-	// ErrDamaged says that the file is not a whole bbolt database. Restore it from a copy.
-	ErrDamaged = errors.New("store file damaged (restore a copy; the high-water mark tells whether it is new enough)")
+	// ErrDamaged is [audit.ErrDamaged].
+	ErrDamaged = audit.ErrDamaged
 )
 
 // errLocked is what ends the wait for the file's lock.
@@ -179,6 +183,9 @@ func preflight(f *os.File, readOnly bool) error {
 
 // Close closes the file.
 func (s *Store) Close() error {
+	if errors.Is(s.failed(), audit.ErrDamaged) {
+		return s.file.Close() // what was under way may hold the rest for ever
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("closing audit store %s: %w", s.path, err)
 	}
@@ -209,9 +216,14 @@ func (s *Store) View(ctx context.Context, fn func(audit.View) error) error {
 		return err
 	}
 	var seen int64
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		seen = int64(tx.ID())
-		return fn(&view{tx: tx})
+	v := &view{inside: true}
+	err := s.guarded(&v.inside, func() error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			seen, v.tx, v.inside = int64(tx.ID()), tx, false
+			err := fn(v)
+			v.inside = true
+			return err
+		})
 	})
 	if seen > s.durable.Load() {
 		// bbolt shows a transaction as soon as its meta page is written. What was read is not to be relied on before
@@ -223,6 +235,24 @@ func (s *Store) View(ctx context.Context, fn func(audit.View) error) error {
 		return err
 	}
 	return err
+}
+
+// guarded does something with the pages of the file, which lie in memory as a map of it. A panic inside bbolt means that
+// they are not as it wrote them, a fault of memory that they cannot be read: then nothing else is.
+func (s *Store) guarded(inside *bool, do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		if fault, ok := cause.(interface{ Addr() uintptr }); !*inside && (!ok || fault.Addr() == 0) {
+			panic(cause)
+		}
+		err = fmt.Errorf("%w: %w: %v", audit.ErrStore, audit.ErrDamaged, cause)
+		s.broken.Store(err)
+	}()
+	return do()
 }
 
 // failed says why nothing is to be read or written any more.
@@ -238,6 +268,7 @@ type view struct {
 	tx      *bbolt.Tx
 	buckets [audit.Spaces]*bbolt.Bucket
 	key     []byte // scratch
+	inside  bool   // bbolt's code runs, not that of whoever looks
 }
 
 func (v *view) bucket(s audit.Space) *bbolt.Bucket {
@@ -258,7 +289,10 @@ func appendKey(dst []byte, t tenant.ID, key []byte) []byte {
 // Get implements [audit.View].
 func (v *view) Get(s audit.Space, t tenant.ID, key []byte) ([]byte, error) {
 	v.key = appendKey(v.key[:0], t, key)
-	return v.bucket(s).Get(v.key), nil
+	v.inside = true
+	value := v.bucket(s).Get(v.key)
+	v.inside = false
+	return value, nil
 }
 
 // GetMany implements [audit.View].
@@ -277,6 +311,7 @@ func (v *view) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool,
 	if to != nil {
 		high = appendKey(nil, t, to)
 	}
+	v.inside = true
 	c := v.bucket(s).Cursor()
 	var k, val []byte
 	next := c.Next
@@ -291,11 +326,14 @@ func (v *view) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool,
 		k, val = c.Seek(low)
 	}
 	for ; k != nil && bytes.Compare(k, low) >= 0 && bytes.Compare(k, high) < 0; k, val = next() {
+		v.inside = false
 		more, err := fn(k[len(t)+1:], val)
 		if err != nil || !more {
 			return err
 		}
+		v.inside = true
 	}
+	v.inside = false
 	return nil
 }
 
@@ -317,6 +355,11 @@ func (s *Store) apply(b *audit.Batch) error {
 	if err := s.failed(); err != nil {
 		return err
 	}
+	inside := true
+	return s.guarded(&inside, func() error { return s.transact(b) })
+}
+
+func (s *Store) transact(b *audit.Batch) error {
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return fmt.Errorf("%w: %w", audit.ErrNotApplied, err)

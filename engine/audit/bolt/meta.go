@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"os"
 )
 
 // bbolt's two meta pages, as of its file version 2: a page header of 16 bytes, then magic, version, page size
@@ -16,11 +17,13 @@ const (
 	metaMagic  = 0xED0CDAED
 )
 
+var pageSizes = []int64{4096, 8192, 16384, 32768, 65536}
+
 // neededSize is how long the file must be for its newest valid meta page.
 func neededSize(f io.ReaderAt, size int64) (int64, error) {
 	var need int64
 	var newest uint64
-	for _, pageSize := range []int64{4096, 8192, 16384, 32768, 65536} {
+	for _, pageSize := range pageSizes {
 		for page := range int64(2) {
 			buf := make([]byte, pageHeader+metaSize)
 			if _, err := f.ReadAt(buf, page*pageSize); err != nil {
@@ -40,6 +43,7 @@ func neededSize(f io.ReaderAt, size int64) (int64, error) {
 
 type meta struct {
 	pageSize, pages int64
+	root, freelist  int64
 	tx              uint64
 }
 
@@ -53,6 +57,19 @@ func parseMeta(b []byte) (m meta, ok bool) {
 	if e.Uint32(b) != metaMagic || e.Uint64(b[metaSize-8:]) != sum.Sum64() {
 		return m, false
 	}
-	m = meta{pageSize: int64(e.Uint32(b[8:])), pages: int64(e.Uint64(b[40:])), tx: e.Uint64(b[48:])}
+	m = meta{pageSize: int64(e.Uint32(b[8:])), root: int64(e.Uint64(b[16:])), freelist: int64(e.Uint64(b[32:])),
+		pages: int64(e.Uint64(b[40:])), tx: e.Uint64(b[48:])}
 	return m, m.pages >= 2 && m.pages < 1<<44
+}
+
+// NewestTx is the number of the newest transaction of a store file.
+func NewestTx(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("reading store file: %w", err)
+	}
+	defer f.Close()
+	w := &walker{f: f, report: &CheckReport{}}
+	m, err := w.header()
+	return m.tx, err
 }
