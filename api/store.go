@@ -18,13 +18,15 @@ var (
 	storeScrub   = prometheus.NewDesc("precept_store_scrub_finished_seconds",
 		"When the store was last read from end to end, in seconds since 1970; 0 if not since the start.", nil, nil)
 	storeFindings = prometheus.NewDesc("precept_store_scrub_findings", "What was wrong with it then.", nil, nil)
-	storeSize     = prometheus.NewDesc("precept_store_bytes", "Bytes that the store takes.", nil, nil)
+	clockOffset   = prometheus.NewDesc("precept_clock_offset_seconds",
+		"By how much the clock is ahead of what it should show since the start.", nil, nil)
+	storeSize = prometheus.NewDesc("precept_store_bytes", "Bytes that the store takes.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (m storeMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{storeCommit, storeAge, storeWaiting, storeFree, storeSize, storeScrub,
-		storeFindings} {
+		storeFindings, clockOffset} {
 		to <- d
 	}
 }
@@ -44,6 +46,7 @@ func (m storeMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge(storeScrub, finished)
 	gauge(storeFindings, float64(s.Scrubbed.Findings))
+	gauge(clockOffset, s.ClockOff.Seconds())
 	if s.Metered {
 		gauge(storeFree, float64(s.Room.Free))
 		gauge(storeSize, float64(s.Room.Used))

@@ -122,7 +122,8 @@ func checkStore(ctx context.Context, path string, quick bool, within time.Durati
 	r := &bolt.CheckReport{}
 	if bad := json.Unmarshal(out.Bytes(), r); bad != nil {
 		said, _, _ := bytes.Cut(talk.Bytes(), []byte("\n"))
-		return nil, &damageError{path, []bolt.Damage{{What: fmt.Sprintf("reading it ended the check: %s: %s", status, said)}}}
+		what := fmt.Sprintf("reading it ended the check: %s: %s", status, said)
+		return nil, &damageError{path, []bolt.Damage{{What: what}}}
 	}
 	if len(r.Damage) > 0 {
 		return r, &damageError{path, r.Damage}

@@ -53,6 +53,8 @@ type config struct {
 	Limits limitConfig `yaml:"limits"`
 	// Rules that may run on although their time is used up, before the node restarts.
 	Overruns int `yaml:"overruns"`
+	// By how much the clock may jump before nothing more is recorded.
+	MaxClockJump time.Duration `yaml:"max_clock_jump,omitempty"`
 	// Records that may wait to be stored before calls are refused.
 	Queue int `yaml:"queue"`
 	// Tokens of a client that are remembered until they expire.
@@ -62,6 +64,7 @@ type config struct {
 
 	path           string          // of the file
 	adoptHighWater bool            // of the command line
+	adoptClock     bool            // of the command line
 	listening      [2]net.Listener // instead of Listen and PrivateListen, for who listens already
 }
 
@@ -159,7 +162,8 @@ func readConfig(path string) (*config, error) {
 		return nil, fmt.Errorf("reading configuration: %w; see docs/configuration.md, or let precept demo make one",
 			err)
 	}
-	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen, Store: storeConfig{Kind: boltStore, ScrubEvery: 24 * time.Hour},
+	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen,
+		Store:    storeConfig{Kind: boltStore, ScrubEvery: 24 * time.Hour},
 		Timeouts: timeoutConfig{Drain: 5 * time.Second, Shutdown: 30 * time.Second}, LogLevel: "info", Overruns: 1,
 		path: path,
 		Ceiling: ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100,

@@ -59,14 +59,15 @@ type answeredNo struct{ error }
 
 func (e answeredNo) Unwrap() []error { return []error{e.error, errNo} }
 
-// errHands says that starting again does not help before somebody has mended the store.
-var errHands = errors.New("the store needs mending")
+// errHands says that starting again does not help before somebody has mended the store or the clock.
+var errHands = errors.New("starting again does not help")
 
 // needsHands is an error of a start: it reads as it is, and is errHands if it says that the store is not usable.
 type needsHands struct{ error }
 
 func (e needsHands) Unwrap() []error {
-	for _, cause := range []error{audit.ErrCorrupt, audit.ErrCutShort, audit.ErrForeign, audit.ErrMark} {
+	for _, cause := range []error{audit.ErrCorrupt, audit.ErrCutShort, audit.ErrForeign, audit.ErrMark,
+		audit.ErrClock} {
 		if errors.Is(e.error, cause) {
 			return []error{e.error, errHands}
 		}

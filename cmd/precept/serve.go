@@ -29,7 +29,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var path string
-	var adopt bool
+	var adopt, clock bool
 	c := &cobra.Command{
 		Use:     "serve --config FILE",
 		Short:   "answer the EHRs and the people of a region",
@@ -44,7 +44,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.adoptHighWater = adopt
+			cfg.adoptHighWater, cfg.adoptClock = adopt, clock
 			return serve(cmd.Context(), cfg, stderr(cmd))
 		},
 	}
@@ -52,6 +52,8 @@ func serveCommand() *cobra.Command {
 	c.Flags().BoolVar(&adopt, "adopt-high-water", false,
 		"take the store as it is although the high-water mark is missing or knows more; "+
 			"only after precept audit verify --store found it whole; the log will say so")
+	c.Flags().BoolVar(&clock, "adopt-clock", false, "take the clock as right although the newest records lie in its "+
+		"future; only after a look at it; the log will say so")
 	return c
 }
 
@@ -173,7 +175,7 @@ func (r *region) check(ctx context.Context) error {
 	if r.checked = full; !quick {
 		r.checked = began
 	}
-	r.log.Info("store checked", "quick", quick, "pages", report.Read, "ms", time.Since(began).Milliseconds(), "notes",
+	r.log.Debug("store checked", "quick", quick, "pages", report.Read, "ms", time.Since(began).Milliseconds(), "notes",
 		report.Notes)
 	return nil
 }
@@ -226,6 +228,7 @@ func (r *region) openLog(ctx context.Context) error {
 	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
 		Mark: mark, AdoptMark: cfg.adoptHighWater, Build: build, Clock: time.Now, Rand: rand.Reader,
+		Ticks: ticks, MaxJump: cfg.MaxClockJump, AdoptClock: cfg.adoptClock,
 		Queue: cfg.Queue, Tokens: cfg.Tokens, MinFree: cfg.Store.MinFreeBytes, Patience: cfg.Store.Patience,
 		Scrub: audit.Scrubbing{Every: cfg.Store.ScrubEvery, Rate: cfg.Store.ScrubBytes, Found: r.found}})
 	if err != nil {

@@ -36,6 +36,12 @@ func (l *Log) adopt(key markKey, marked string, heads []MarkedHead) {
 // something was adopted, and moves the mark to what is in the store. After a crash on the way, the mark is still
 // behind for the tenants left, and the next start has to adopt them.
 func (l *Log) recordAdoptions(ctx context.Context) error {
+	turned := maps.Clone(l.turned)
+	for _, t := range slices.Sorted(maps.Keys(turned)) {
+		if err := l.recordTurn(ctx, t, turned[t]); err != nil {
+			return fmt.Errorf("adopting the clock for tenant %s: %w", t, err)
+		}
+	}
 	if len(l.adopted) == 0 {
 		return nil
 	}
@@ -63,9 +69,23 @@ func (l *Log) recordAdoption(ctx context.Context, t tenant.ID, logs []adoption) 
 		Verb string     `json:"verb"`
 		Logs []adoption `json:"logs"`
 	}
+	return l.recordEvent(ctx, t, what{"adopt high-water mark", logs})
+}
+
+// recordTurn stores an event as the first entry of a new era.
+func (l *Log) recordTurn(ctx context.Context, t tenant.ID, newest time.Time) error {
+	type what struct {
+		Verb   string    `json:"verb"`
+		Newest time.Time `json:"newest"` // time of the newest record, in the future
+	}
+	return l.recordEvent(ctx, t, what{"adopt clock", newest})
+}
+
+// recordEvent stores an event in a tenant's log.
+func (l *Log) recordEvent(ctx context.Context, t tenant.ID, what any) error {
 	body, err := json.Marshal(struct {
-		What what `json:"what"`
-	}{what{"adopt high-water mark", logs}}, json.Deterministic(true))
+		What any `json:"what"`
+	}{what}, json.Deterministic(true))
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@
 //
 // A tenant has one log per month, <prefix>/<region>/<tenant>/audit/<yyyy-mm>, and one release log,
 // <prefix>/<region>/<tenant>/releases, whose leaves are the bytes of statement envelopes. Hashes are RFC 6962,
-// heads are C2SP checkpoints signed by the region's node key. A month belongs to the time of the commit, in UTC.
+// heads are C2SP checkpoints signed by the region's node key. A month belongs to the time of the commit, in UTC. After
+// the clock was found to have been wrong, a tenant's logs go on as audit/<yyyy-mm>.<n>, in a new era n.
 //
 // # Guarantees
 //
@@ -125,8 +126,15 @@ type Config struct {
 	Rand      io.Reader        // required for a Log; crypto/rand.Reader in production; safe for concurrent use
 	Queue     int              // entries that may wait to be stored; 0 means 4096
 	Tokens    int              // tokens of a client that are remembered; 0 means DefaultTokens, at least LeastTokens
-	// Ticks is a clock that nobody sets: time since some moment in the past. Nil means the one of the process.
+	// Ticks is a clock that nobody sets: time since some moment in the past. Nil means that of the process, and that Clock
+	// is not held against it.
 	Ticks func() time.Duration
+	// MaxJump is by how much Clock may differ from what Ticks says, and how far in the future the newest record of a
+	// tenant may lie; 0 means 5 minutes. Beyond, nothing is stored but what removes power.
+	MaxJump time.Duration
+	// AdoptClock lets a store start whose newest records lie further in the future, because the clock was wrong when they
+	// were stored. Set it once. Each tenant concerned goes on in a new log, which begins with an event that says so.
+	AdoptClock bool
 	// Patience is how long a commit may take before the log says that it is not ready, and takes nothing more than what
 	// removes power until the commit has ended; 0 means 5 s.
 	Patience time.Duration

@@ -178,7 +178,7 @@ func (c *check) values(ctx context.Context, keys []Key) (values [][]byte, err er
 // call as far as its body can be opened.
 func (c *check) tookOver(ctx context.Context, d *due, id []byte) (bool, error) {
 	rec, index, err := c.open(ctx, id)
-	if later := rec.Log > d.log || rec.Log == d.log && index > d.index; !later {
+	if later := compareLogs(rec.Log, d.log) > 0 || rec.Log == d.log && index > d.index; !later {
 		return false, notStored(err)
 	}
 	if errors.Is(err, ErrErased) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// LogName names a log within its tenant: "releases", or "audit/<yyyy-mm>".
+// LogName names a log within its tenant: "releases", or "audit/<yyyy-mm>"; with ".<n>" at the end, n being 2 or more, if
+// the clock was set back n-1 times.
 type LogName string
 
 // Releases is the tenant's release log.
@@ -27,9 +29,26 @@ const (
 	streamReleases = string(Releases)
 )
 
-// monthLog is the log that takes what is committed at t.
-func monthLog(t time.Time) LogName {
-	return LogName(t.UTC().AppendFormat([]byte(streamAudit+"/"), "2006-01"))
+// monthLog is the log that takes what is committed at t in an era.
+func monthLog(t time.Time, era int) LogName {
+	name := t.UTC().AppendFormat([]byte(streamAudit+"/"), "2006-01")
+	if era > 1 {
+		name = strconv.AppendInt(append(name, '.'), int64(era), 10)
+	}
+	return LogName(name)
+}
+
+// maxEra bounds eras, each of which somebody has asked for.
+const maxEra = 9999
+
+// cutEra takes the era off the end of a name.
+func cutEra(s string) (month string, era int, ok bool) {
+	month, digits, ok := strings.Cut(s, ".")
+	era, err := strconv.Atoi(digits)
+	if !ok || err != nil || era < 2 || era > maxEra || strconv.Itoa(era) != digits {
+		return s, 1, false
+	}
+	return month, era, true
 }
 
 // stream is the key of the newest head of this kind of log.
@@ -44,6 +63,7 @@ func ParseLogName(s string) (LogName, error) {
 		return Releases, nil
 	}
 	month, ok := strings.CutPrefix(s, streamAudit+"/")
+	month, _, _ = cutEra(month)
 	if t, err := time.Parse("2006-01", month); !ok || err != nil || t.Format("2006-01") != month {
 		return "", fmt.Errorf("reading log name: %w: neither \"releases\" nor \"audit/<yyyy-mm>\"", ErrEntry)
 	}

@@ -116,6 +116,7 @@ type Stats struct {
 	Metered  bool          // Room is known
 	Room     Room
 	Scrubbed Scrubbed
+	ClockOff time.Duration // by how much the clock is ahead of what it should show
 }
 
 // Stats returns the log's figures.
@@ -124,7 +125,8 @@ func (l *Log) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := Stats{Commits: h.commits, UnderWay: h.busy.age(l.ticks()), Waiting: len(l.queue) + len(l.urgent),
-		Metered: h.metered, Room: h.room, Scrubbed: h.scrubbed}
+		Metered: h.metered, Room: h.room, Scrubbed: h.scrubbed,
+		ClockOff: l.clock.ahead()}
 	s.Commits.Below = make(map[float64]uint64, len(commitBuckets))
 	for _, most := range commitBuckets {
 		s.Commits.Below[most] = h.commits.Below[most]
@@ -132,8 +134,8 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Ready is nil while records are taken. Otherwise it says why not: ErrStore for good; ErrStalled, ErrFull or
-// ErrMarkLost until that has passed. What removes power may be taken all the same.
+// Ready is nil while records are taken. Otherwise it says why not: ErrStore for good; ErrStalled, ErrFull,
+// ErrMarkLost or ErrClock until that has passed. What removes power may be taken all the same.
 func (l *Log) Ready() error {
 	if err := l.admit(false); err != nil {
 		return err
@@ -177,6 +179,9 @@ func (l *Log) look() {
 	h.looking.begin(l.ticks())
 	defer h.looking.end()
 	why := l.room(0, false)
+	if _, err := l.moment(); err != nil {
+		why = err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.why = cmp.Or(why, h.mark)
@@ -227,6 +232,9 @@ func (l *Log) openGates(size int64) {
 	l.gates = gates{ordinary: l.room(size, false)}
 	if l.gates.ordinary != nil {
 		l.gates.removing = l.room(size, true)
+	}
+	if _, err := l.moment(); err != nil {
+		l.gates.ordinary = err
 	}
 	if err := l.mendMark(); err != nil && l.gates.ordinary == nil {
 		l.gates.ordinary = err

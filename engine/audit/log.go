@@ -36,6 +36,11 @@ type Log struct {
 	behind map[markKey]MarkedHead // heads in the store that the mark could not be given
 	gates  gates                  // of the batch
 	health health
+	clock  wallClock
+	began  time.Time
+	// newest is the time of each tenant's newest record at the start; turned are those that lie in the future and are
+	// adopted, until the event that says so is stored.
+	newest, turned map[tenant.ID]time.Time
 
 	queue   chan *request
 	urgent  chan *request // entries that remove power: stored first, with places of their own
@@ -69,10 +74,9 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 		c.Queue = 4096
 	}
 	c.Patience, c.Look = cmp.Or(c.Patience, defaultPatience), cmp.Or(c.Look, defaultLook)
-	if began := time.Now(); c.Ticks == nil {
-		c.Ticks = func() time.Duration { return time.Since(began) }
-	}
+	c.MaxJump = cmp.Or(c.MaxJump, defaultMaxJump)
 	l := &Log{
+		began: time.Now(), turned: make(map[tenant.ID]time.Time), newest: make(map[tenant.ID]time.Time),
 		queue: make(chan *request, c.Queue), urgent: make(chan *request, urgentPlaces),
 		behind: make(map[markKey]MarkedHead), idle: make(chan struct{}), failed: make(chan struct{}),
 		closing: make(chan struct{}), nudge: make(chan struct{}, 1),
@@ -117,6 +121,9 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	}
 	l.Reader.failed, l.Reader.poison = l.Err, l.poison
 	heads, err := l.checkHeads(ctx)
+	if err == nil {
+		err = l.checkClock()
+	}
 	if err != nil || c.Mark == nil {
 		return err
 	}
@@ -230,6 +237,9 @@ func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads
 		h, _, ok, err := l.head(v, t, stream)
 		if err != nil || !ok {
 			return err
+		}
+		if stream == streamAudit {
+			l.newest[t] = h.Committed
 		}
 		heads = append(heads, MarkedHead{t, h.Log, string(h.Note)})
 		if err := checkEdge(v, t, h); err != nil {
@@ -362,4 +372,9 @@ func (l *Log) closeMark() error {
 }
 
 // ticks is the time that nobody sets.
-func (l *Log) ticks() time.Duration { return l.cfg.Ticks() }
+func (l *Log) ticks() time.Duration {
+	if l.cfg.Ticks == nil {
+		return time.Since(l.began)
+	}
+	return l.cfg.Ticks()
+}

@@ -28,6 +28,7 @@ type model struct {
 func TestRandomLivesAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRegion(t)
+		r.jump = 1e5 * time.Hour
 		faulty := audittest.NewFaulty(r.store)
 		r.store = faulty
 		l := r.open(t)

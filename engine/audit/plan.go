@@ -35,6 +35,7 @@ type part struct {
 	expects []Item
 	puts    []Item
 	stored  int64
+	turned  bool     // a new era begins
 	asked   int      // keys of one read
 	got     [][]byte // what they lead to
 }
@@ -78,7 +79,7 @@ func (l *Log) plan(parts []*part) error {
 		if err := l.read(v, todo, (*part).askLeaves); err != nil {
 			return err
 		}
-		now := l.cfg.Clock().UTC().Truncate(time.Millisecond)
+		now, _ := l.moment() // a jump is for openGates to refuse
 		for _, p := range todo {
 			l.compose(p, now)
 			p.names, p.got, p.planned = nil, nil, true
@@ -235,6 +236,10 @@ func (l *Log) compose(p *part, now time.Time) {
 		if res.err = l.gates.of(r.entry); res.err != nil {
 			continue
 		}
+		if res.err = l.clockBehind(p.tenant, p.shard.audit.committed, now); res.err != nil && !r.entry.Removes &&
+			l.turned[p.tenant].IsZero() {
+			continue
+		}
 		if res.err = p.check(r); res.err != nil {
 			continue // of this entry alone: nothing was changed for it
 		}
@@ -331,8 +336,11 @@ func (l *Log) add(p *part, i int, r *request, now time.Time) error {
 	}
 	p.putKeys(r)
 	committed := now
-	if committed.Before(s.audit.committed) {
-		committed = s.audit.committed // the clock went back; the log does not
+	if _, turn := l.turned[p.tenant]; turn && !p.turned {
+		s.era++
+		p.turned = true
+	} else if committed.Before(s.audit.committed) {
+		committed = s.audit.committed // the clock went back a little; the log does not
 	}
 	if err := l.openMonth(p, committed); err != nil {
 		return err

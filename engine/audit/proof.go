@@ -166,6 +166,7 @@ func headKeys(v View, t tenant.ID) (keys []string, err error) {
 		}
 		return true, nil
 	})
+	sortLogs(keys)
 	return append(keys, streamAudit, streamReleases), err
 }
 

@@ -126,7 +126,8 @@ func (v *countedView) GetMany(keys []Key) ([][]byte, error) {
 }
 
 // Scan implements [View].
-func (v *countedView) Scan(s Space, t tenant.ID, from, to []byte, reverse bool, fn func(k, val []byte) (bool, error)) error {
+func (v *countedView) Scan(s Space, t tenant.ID, from, to []byte, reverse bool,
+	fn func(k, val []byte) (bool, error)) error {
 	return v.View.Scan(s, t, from, to, reverse, func(k, val []byte) (bool, error) {
 		*v.n += int64(len(k) + len(val))
 		return fn(k, val)

@@ -19,6 +19,7 @@ type shard struct {
 	ref      string // tenantRef
 	refFresh bool   // not stored yet
 	known    bool   // the edges are read
+	era      int
 	audit    stream
 	releases stream
 }
@@ -48,7 +49,7 @@ func (s *shard) current(audit, releases []byte) bool {
 
 // newShard makes the shard of a tenant from what is stored of it. The edges of its trees are missing yet.
 func (l *Log) newShard(t tenant.ID, ref []byte, heads ...[]byte) (*shard, error) {
-	s := &shard{id: t, ref: string(ref)}
+	s := &shard{id: t, ref: string(ref), era: 1}
 	if ref == nil {
 		var b [16]byte
 		if _, err := io.ReadFull(l.cfg.Rand, b[:]); err != nil {
@@ -66,6 +67,9 @@ func (l *Log) newShard(t tenant.ID, ref []byte, heads ...[]byte) (*shard, error)
 		}
 		if err := l.name(s, st, h.Log); err != nil {
 			return nil, err
+		}
+		if h.Log != Releases {
+			s.era = h.Log.era()
 		}
 		st.stored = bytes.Clone(heads[i])
 		st.committed, st.signed, st.note, st.root = h.Committed, h.Size, bytes.Clone(h.Note), h.Root
@@ -105,7 +109,7 @@ func (s *shard) takeEdges(values [][]byte) error {
 // the closed month.
 func (l *Log) openMonth(p *part, committed time.Time) error {
 	s := p.shard
-	month := monthLog(committed)
+	month := monthLog(committed, s.era)
 	if s.audit.log == month {
 		return nil
 	}

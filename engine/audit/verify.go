@@ -269,7 +269,7 @@ func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) er
 	if leaf.TenantRef != c.ref {
 		c.find(h.Log, index, "leaf", "it belongs to another tenant")
 	}
-	if leaf.Committed.Before(c.last) || monthLog(leaf.Committed) != h.Log {
+	if leaf.Committed.Before(c.last) || monthLog(leaf.Committed, h.Log.era()) != h.Log {
 		c.find(h.Log, index, "order", "its time is out of order")
 	}
 	c.last = leaf.Committed
@@ -289,6 +289,9 @@ func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) er
 func (c *check) checkChain(h Head, index int64, leaf *Leaf) {
 	const check = "month chain"
 	first := leaf.Kind == Checkpoint
+	if index == 1 && c.previous != nil && h.Log.era() != c.previous.Log.era() && leaf.Kind != Event {
+		c.find(h.Log, index, check, "the clock was set back after %s, and no event says so", c.previous.Log)
+	}
 	switch {
 	case first && (index != 0 || c.previous == nil):
 		c.find(h.Log, index, check, "it is a checkpoint of a month that is not there")
@@ -416,8 +419,8 @@ func (r *Reader) VerifyBlobs(ctx context.Context) (findings []Finding, err error
 			return findings, nil
 		}
 		if !ok && len(findings) < maxFindings {
-			findings = append(findings, Finding{"", -1, "blob", fmt.Sprintf("blob %x does not have its digest (upload the same"+
-				" archive again to a copy that lacks it)", key)})
+			findings = append(findings, Finding{"", -1, "blob", fmt.Sprintf("blob %x does not have its digest (put back a"+
+				" copy of the store)", key)})
 		}
 		from = append(key, 0)
 	}

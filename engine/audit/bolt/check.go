@@ -129,17 +129,8 @@ func (w *walker) run() error {
 	if err := w.freelist(m.freelist); err != nil {
 		return err
 	}
-	w.found = map[string]bool{}
 	if err := w.tree(m.root, nil, nil, 0, true); err != nil {
 		return err
-	}
-	w.bucket = ""
-	for space := range audit.Spaces {
-		if !w.found[space.String()] && len(w.found) > 0 {
-			if err := w.damage(m.root, "bucket %s is missing", space); err != nil {
-				return err
-			}
-		}
 	}
 	lost := 0
 	for page := int64(2); page < m.pages && !w.options.Quick && len(w.report.Damage) == 0; page++ {
@@ -191,7 +182,8 @@ type header struct {
 
 func parseHeader(b []byte) header {
 	e := binary.NativeEndian
-	return header{id: int64(e.Uint64(b)), flags: e.Uint16(b[8:]), count: e.Uint16(b[10:]), overflow: int64(e.Uint32(b[12:]))}
+	return header{id: int64(e.Uint64(b)), flags: e.Uint16(b[8:]), count: e.Uint16(b[10:]),
+		overflow: int64(e.Uint32(b[12:]))}
 }
 
 // page reads a page with those that go on from it, and marks them used. Nil means that it is damaged, which is noted.
@@ -355,7 +347,8 @@ func inOrder(list []element, low, high []byte) string {
 			return fmt.Sprintf("the key of element %d is not above the one before", i)
 		}
 	}
-	if n := len(list); n > 0 && (low != nil && !bytes.Equal(list[0].key, low) || high != nil && bytes.Compare(list[n-1].key, high) >= 0) {
+	n := len(list)
+	if n > 0 && (low != nil && !bytes.Equal(list[0].key, low) || high != nil && bytes.Compare(list[n-1].key, high) >= 0) {
 		return "its keys are not those that the page above says"
 	}
 	return ""
@@ -385,7 +378,6 @@ func (w *walker) root(page int64, e element, depth int) error {
 		return w.damage(page, "an element at the top is not a bucket of a store")
 	}
 	w.bucket = string(e.key)
-	w.found[w.bucket] = true
 	root, sequence := int64(binary.NativeEndian.Uint64(e.value)), binary.NativeEndian.Uint64(e.value[8:])
 	if sequence != 0 {
 		return w.damage(page, "the bucket has a sequence")
