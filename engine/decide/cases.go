@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -50,6 +51,14 @@ type CaseResult struct {
 	Inputs   *decision.Inputs
 }
 
+// A case is decided under the counted bounds of calls, and must come to an end: one
+// rule, one case and all cases of a pack have as much time as slow machines need.
+const (
+	caseRuleTime = 5 * time.Second
+	caseTime     = 2 * caseRuleTime
+	casesTime    = 2 * time.Minute
+)
+
 // RunCases decides every golden case of a pack, with a terminology for the
 // drugs, and compares findings and cards with what the case wants.
 func RunCases(ctx context.Context, pack, terminology *rulepacks.Pack) ([]CaseResult, error) {
@@ -88,10 +97,21 @@ func runCases(ctx context.Context, m *Materials, pack *rulepacks.Pack, library s
 		return nil, err
 	}
 	results := make([]CaseResult, 0, len(pack.Cases))
+	whole, stop := context.WithTimeout(ctx, casesTime)
+	defer stop()
 	for i := range pack.Cases {
-		r, err := runCase(ctx, m, pack, library, terminology, &pack.Cases[i])
+		c := &pack.Cases[i]
+		if whole.Err() != nil && ctx.Err() == nil {
+			results = append(results, CaseResult{Case: c, Problems: []string{"not run: a case before it did not end, " +
+				"or all together take longer than " + casesTime.String()}})
+			continue
+		}
+		r, ended, err := runCase(whole, m, pack, library, terminology, c)
 		if err != nil {
-			return nil, fmt.Errorf("running case %s of %s: %w", pack.Cases[i].Name, pack.Cases[i].File, err)
+			return nil, fmt.Errorf("running case %s of %s: %w", c.Name, c.File, err)
+		}
+		if !ended { // nor would the others, most likely
+			stop()
 		}
 		results = append(results, r)
 	}
@@ -116,22 +136,33 @@ func judge(pack *rulepacks.Pack, results []CaseResult) error {
 // caseTenant is the tenant that cases are decided for.
 const caseTenant = "cases"
 
-func runCase(ctx context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack,
-	c *casefile.Case) (CaseResult, error) {
+// runCase decides one case; ended is false if it took all its time.
+func runCase(whole context.Context, m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack,
+	c *casefile.Case) (r CaseResult, ended bool, err error) {
 	in, err := caseInputs(m, pack, library, terminology, c)
 	if err != nil {
-		return CaseResult{}, err
+		return r, false, err
 	}
-	r := CaseResult{Case: c, Inputs: in}
-	if r.Decision, err = m.Decide(ctx, in); err != nil {
-		if errors.Is(err, chart.ErrShape) || errors.Is(err, chart.ErrJSON) {
-			r.Problems = append(r.Problems, err.Error())
-			return r, nil
-		}
-		return CaseResult{}, err
+	ctx, stop := context.WithTimeout(whole, caseTime)
+	defer stop()
+	r = CaseResult{Case: c, Inputs: in}
+	d, err := m.decide(ctx, in, Times{Rule: caseRuleTime})
+	switch {
+	case errors.Is(err, chart.ErrShape) || errors.Is(err, chart.ErrJSON):
+		r.problem("%v", err)
+		return r, true, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		r.problem("it did not end within %v", caseTime)
+		return r, false, nil
+	case err != nil:
+		return r, false, err
+	case len(d.Cut) > 0:
+		r.problem("%s on %s did not end within %v", d.Cut[0].Rule, d.Cut[0].Subject, caseRuleTime)
+		return r, false, nil
 	}
+	r.Decision = d
 	r.compareFindings(pack.Manifest.Name)
-	return r, r.compareCards()
+	return r, true, r.compareCards()
 }
 
 func caseInputs(m *Materials, pack *rulepacks.Pack, library string, terminology *rulepacks.Pack,

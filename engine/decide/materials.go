@@ -362,6 +362,11 @@ func (m *Materials) part(ref decision.Ref, policy *tenant.Policy) (*Part, error)
 // is a pure function of both: it reads no clock and never times anything; the
 // pairs named in in.Cut are not evaluated.
 func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.Decision, error) {
+	return m.decide(ctx, in, Times{})
+}
+
+// decide is Decide within some times.
+func (m *Materials) decide(ctx context.Context, in *decision.Inputs, times Times) (*decision.Decision, error) {
 	if _, ok := m.library(in.Engine.Library); !ok {
 		return nil, fmt.Errorf("deciding: %w", m.lacks(in.Engine.Library))
 	}
@@ -373,7 +378,7 @@ func (m *Materials) Decide(ctx context.Context, in *decision.Inputs) (*decision.
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Decide(ctx, in, req, Times{})
+	d, err := s.Decide(ctx, in, req, times)
 	if err == nil && ctx.Err() != nil { // what was cut by that says nothing
 		return nil, fmt.Errorf("deciding: %w", ctx.Err())
 	}
