@@ -27,6 +27,7 @@ import (
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/api/wire"
+	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/audittest"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -630,6 +631,20 @@ func TestTenantLabelsAreCapped(t *testing.T) {
 	slices.Sort(labels)
 	if got := len(slices.Compact(labels)); got != maxTenantLabels+1 {
 		t.Errorf("%d labels", got)
+	}
+}
+
+// TestRuleErrorsAreCounted holds that rules which failed can be seen, and why.
+func TestRuleErrorsAreCounted(t *testing.T) {
+	m := newMetrics("test", func() int { return 0 })
+	m.answered("north", &engine.Answer{Failed: map[string]int{"limit": 2, "builtin": 1}})
+	w := httptest.NewRecorder()
+	m.handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range []string{`precept_rule_errors_total{code="limit",tenant="north"} 2`,
+		`precept_rule_errors_total{code="builtin",tenant="north"} 1`} {
+		if !strings.Contains(w.Body.String(), line+"\n") {
+			t.Errorf("%s is not in\n%s", line, w.Body)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ type metrics struct {
 	cards           *prometheus.CounterVec
 	cut             *prometheus.CounterVec
 	capped          *prometheus.CounterVec
+	failed          *prometheus.CounterVec
 	turned          *prometheus.CounterVec
 	verified        *prometheus.CounterVec
 	tokens          *prometheus.CounterVec
@@ -62,6 +63,9 @@ func newMetrics(build string, unready func() int) *metrics {
 		cut: counter("precept_cut_total",
 			"Pairs of rule and subject that were not asked: deadline, limit, suspension, or a pack that cannot run.",
 			"tenant"),
+		failed: counter("precept_rule_errors_total",
+			"Pairs of rule and subject that ended in an error, by code; limit is a bound of the clinical library.",
+			"code", "tenant"),
 		capped: counter("precept_capped_total",
 			"Findings without a card because of the tenant's limit on cards.", "tenant"),
 		turned: counter("precept_connections_refused_total",
@@ -77,7 +81,8 @@ func newMetrics(build string, unready func() int) *metrics {
 		ConstLabels: prometheus.Labels{"version": build}})
 	info.Set(1)
 	m.registry.MustRegister(m.requests, m.seconds, m.unauthenticated, m.limits, m.records, m.cards, m.cut, m.capped,
-		m.turned, m.verified, m.tokens, info, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
+		m.failed, m.turned, m.verified, m.tokens, info,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_tenants_unready",
 			Help: "Tenants whose policy or packs in force cannot be used on this node, or whose statements it lacks."},
 			func() float64 { return float64(unready()) }), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -216,6 +221,9 @@ func (m *metrics) answered(t tenant.ID, a *engine.Answer) {
 	}
 	if a.Cut > 0 {
 		m.cut.WithLabelValues(name).Add(float64(a.Cut))
+	}
+	for code, n := range a.Failed {
+		m.failed.WithLabelValues(code, name).Add(float64(n))
 	}
 	if a.Capped > 0 {
 		m.capped.WithLabelValues(name).Add(float64(a.Capped))

@@ -61,8 +61,9 @@ type Answer struct {
 	RecordID string
 	Repeated bool // the bytes of an earlier call with the same hookInstance and body
 	Cards    decision.Cards
-	Cut      int // pairs not evaluated
-	Capped   int // findings without a card because of the limit on cards
+	Cut      int            // pairs not evaluated
+	Capped   int            // findings without a card because of the limit on cards
+	Failed   map[string]int // rule errors, by code
 	Took     time.Duration
 	Token    audit.TokenUse            // what became of the call's token
 	Refused  []*cdshooks.FeedbackError // entries of a feedback body that were not usable

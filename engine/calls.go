@@ -194,7 +194,8 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema,
 		Body: body, Indexed: ofDecision(client, req, d, call), Replaces: before, Token: token,
 	}
-	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards}
+	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards,
+		Failed: failed(d)}
 	receipt, err := e.cfg.Log.Append(ctx, entry)
 	if err != nil {
 		return nil, fmt.Errorf("recording decision: %w", err)
@@ -278,6 +279,19 @@ func capped(d *decision.Decision) (n int) {
 		}
 	}
 	return n
+}
+
+// failed counts the rule errors by code; nil if there are none.
+func failed(d *decision.Decision) (codes map[string]int) {
+	for i := range d.Findings {
+		if e := d.Findings[i].Error; e != nil {
+			if codes == nil {
+				codes = map[string]int{}
+			}
+			codes[e.Code]++
+		}
+	}
+	return codes
 }
 
 func hexSHA256(b []byte) string {

@@ -36,10 +36,13 @@ func TestCallWithoutOrders(t *testing.T) {
 // and that this is recorded.
 func TestRecordTooLarge(t *testing.T) {
 	n := newRegion(t)
-	id := strings.Repeat("x", 7<<20)
+	pol := decidetest.PolicyFor(t, "north")
+	pol.Limits.BodyBytes = 20 << 20
+	n.policy("north", pol)
+	id := strings.Repeat("x", 12<<20) // which each finding repeats
 	body := bytes.Replace(decidetest.Patient(t, "metformin-egfr-27"),
 		[]byte(`"resourceType":"MedicationRequest","id":"`), []byte(`"resourceType":"MedicationRequest","id":"`+id), 1)
-	if len(body) < 7<<20 {
+	if len(body) < len(id) {
 		t.Fatal("the fixture has another shape")
 	}
 	a, err := n.Call(t.Context(), ehr("north"), "orders", body)
