@@ -12,7 +12,8 @@ import (
 func TestBoundsAreCounted(t *testing.T) {
 	n := newRegion(t)
 	rules, body, x, y := decidetest.Nested(20)
-	big := decidetest.Rule{ID: "big", Severity: "critical", Body: rules + "same if {\n" + body + x + " == " + y + "\n}\n\n" +
+	big := decidetest.Rule{ID: "big", Severity: "critical", Body: rules + "same if {\n" + body + x + " == " + y +
+		"\n}\n\n" +
 		`holds := fact.greater(fhir.age({"unit": "a"}), 0) if same` + "\n\n" + decidetest.PlainCard}
 	n.withTrial("north", decidetest.Pack(t, "1.0.0", big, decidetest.RuleFires))
 	a := n.call("north", decidetest.Patient(t, "clean"))

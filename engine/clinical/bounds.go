@@ -44,7 +44,7 @@ var standardBounds = Bounds{
 	Calls: 10_000, Rules: 10_000, Facts: 4_000, Text: 2 << 20, Cost: 4_000_000, Value: 10_000, Depth: 100, Digits: 1_000,
 	Evidence: 32,
 	Summary:  4_000, Detail: 32 << 10, Links: 100, Label: 2_000, URL: 4_000, Suggestions: 100, Card: 128 << 10,
-	Findings: 6 << 20,
+	Findings: 4 << 20,
 }
 
 // Bounds returns the bounds on what one pair may use.

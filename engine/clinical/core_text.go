@@ -32,6 +32,8 @@ var coreTexts = map[string]map[string]string{
 		"all checks of {pack}":        "alle Prüfungen von {pack}",
 		"Precept could not do these checks for this order. Check by hand:": "Precept konnte diese Prüfungen nicht " +
 			"durchführen. Bitte von Hand prüfen:",
+		"These findings are in the record of this call:": "Diese Befunde stehen in der Aufzeichnung dieses Aufrufs:",
+
 		"Will monitor":                       "Wird überwacht",
 		"Tolerated before":                   "Früher vertragen",
 		"Benefit outweighs risk":             "Nutzen überwiegt Risiko",
@@ -93,6 +95,14 @@ var coreCounts = map[string]map[string]map[plural.Form]string{
 		"{list} and {n} more": {
 			plural.One:   "{list} und 1 weiteres",
 			plural.Other: "{list} und {n} weitere",
+		},
+		"and {n} more": {
+			plural.One:   "und 1 weiteres",
+			plural.Other: "und {n} weitere",
+		},
+		"{n} more cards do not fit into this answer": {
+			plural.One:   "1 weiterer Hinweis passt nicht in diese Antwort",
+			plural.Other: "{n} weitere Hinweise passen nicht in diese Antwort",
 		},
 		"{n} safety checks were not done": {
 			plural.One:   "1 Sicherheitsprüfung wurde nicht durchgeführt",

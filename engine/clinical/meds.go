@@ -2,11 +2,11 @@ package clinical
 
 import (
 	"slices"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/precept-cds/precept/engine/chart"
-	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/rulepacks/vocab"
 )
@@ -95,8 +95,8 @@ func local(routes []chart.Coding, form string) fact.State {
 type exposureQuery struct {
 	set      *valueSet
 	windowed bool
-	window   dates.Duration
-	byStart  bool // only starts in the window
+	from     time.Time // where the window begins
+	byStart  bool      // only starts in the window
 	other    bool
 	systemic bool
 	drafts   bool
@@ -108,12 +108,13 @@ type exposureQuery struct {
 // changes). The answer is false only if every source of medications is complete
 // and every drug that could count is identified.
 func takes(s *Session, c *Call) (*ast.Term, error) {
-	q := exposureQuery{set: c.set("set"), windowed: c.has("within"), window: c.duration("within"),
+	q := exposureQuery{set: c.set("set"), windowed: c.has("within"),
 		byStart: c.has("by"), other: c.flag("other_ingredient"),
 		systemic: c.flag("systemic"), drafts: c.flag("drafts")}
 	f := s.blank()
 	f.Label, f.State = q.set.takes, fact.False
 	if q.windowed {
+		q.from = c.duration("within").Before(s.chart.now())
 		f.Label += " within " + c.text("within")
 	}
 	for _, e := range s.chart.exposures() {
@@ -207,10 +208,8 @@ func (s *Session) timely(e *chart.Exposure, q exposureQuery) (fact.State, []fact
 	if !q.windowed {
 		return e.Active, e.Reasons
 	}
-	now := s.chart.now()
-	from := q.window.Before(now)
 	if q.byStart {
-		return e.StartedDuring(from, now)
+		return e.StartedDuring(q.from, s.chart.now())
 	}
-	return e.During(from, now)
+	return e.During(q.from, s.chart.now())
 }

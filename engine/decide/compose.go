@@ -64,14 +64,21 @@ func (c *composer) compose() cdshooks.Response {
 
 // hideSuperseded hides what a fired rule says better.
 func (c *composer) hideSuperseded() {
+	var byPair map[pairName][]*result // made when it is needed; two orders may have one name
 	for _, by := range c.results {
-		if by.Outcome != decision.Fired || by.rule == nil {
+		if by.Outcome != decision.Fired || by.rule == nil || len(by.rule.Supersedes) == 0 {
 			continue
 		}
-		for _, weaker := range by.rule.Supersedes {
+		if byPair == nil {
+			byPair = make(map[pairName][]*result, len(c.results))
 			for _, r := range c.results {
-				if r.Rule == weaker && r.Subject == by.Subject &&
-					(r.Outcome == decision.Fired || r.Outcome == decision.Unknown) {
+				name := pairName{r.Rule, r.Subject}
+				byPair[name] = append(byPair[name], r)
+			}
+		}
+		for _, weaker := range by.rule.Supersedes {
+			for _, r := range byPair[pairName{weaker, by.Subject}] {
+				if r.Outcome == decision.Fired || r.Outcome == decision.Unknown {
 					r.Hidden = &decision.Hidden{Code: decision.HiddenSuperseded, By: by.Rule}
 				}
 			}
@@ -199,27 +206,46 @@ func (c *composer) detail(r *result) string {
 }
 
 func (c *composer) basis(b *strings.Builder, r *result) {
-	used, missing := basis(r.Finding)
+	used, missing, more := basis(r.Finding)
 	if len(used) > 0 {
 		b.WriteString("**" + c.say("Based on") + "**\n\n")
-		for _, line := range used {
-			b.WriteString("- " + line + "\n")
-		}
+		list(c, b, used, more, func(line string) string { return line })
 		b.WriteString("\n")
 	}
 	if len(missing) > 0 {
 		b.WriteString("**" + c.say("Not known") + "**\n\n")
-		for _, m := range missing {
-			b.WriteString("- " + c.reason(m) + "\n")
-		}
+		list(c, b, missing, 0, c.reason)
 		b.WriteString("\n")
+	}
+}
+
+// A list on a card has at most so many lines and bytes, but always its first line; the
+// others, which the record has, are counted.
+const (
+	maxLines = 50
+	maxList  = 16 << 10
+)
+
+// list writes the lines of a list and how many more there are.
+func list[T any](c *composer, b *strings.Builder, of []T, more int, line func(T) string) {
+	from := b.Len()
+	for i, x := range of {
+		text := line(x)
+		if i > 0 && (i == maxLines || b.Len()-from+len(text) > maxList) {
+			more += len(of) - i
+			break
+		}
+		b.WriteString("- " + text + "\n")
+	}
+	if more > 0 {
+		b.WriteString("- " + c.count(more, "and 1 more", "and {n} more") + "\n")
 	}
 }
 
 // basis reads off a finding what was used and what is not known: the graph of
 // its fact, and what only the wording of the card looked at and found so, or
-// could not tell.
-func basis(finding *decision.Finding) (used []string, missing []fact.Reason) {
+// could not tell. More counts resources that facts and values do not name.
+func basis(finding *decision.Finding) (used []string, missing []fact.Reason, more int) {
 	var facts fact.Graph
 	var values fact.Distinct[*fact.Value]
 	var lines fact.Distinct[string]
@@ -228,8 +254,10 @@ func basis(finding *decision.Finding) (used []string, missing []fact.Reason) {
 		for _, v := range f.Values {
 			if v.State == fact.Known && values.Add(v) {
 				lines.Add(valueLine(v))
+				more += v.More
 			}
 		}
+		more += f.More
 		for _, e := range f.Evidence {
 			lines.Add(evidenceLine(e))
 		}
@@ -245,7 +273,7 @@ func basis(finding *decision.Finding) (used []string, missing []fact.Reason) {
 			facts.Walk(f, visit)
 		}
 	}
-	return lines.List, reasons.List
+	return lines.List, reasons.List, more
 }
 
 func valueLine(v *fact.Value) string {
@@ -287,13 +315,13 @@ func (c *composer) reason(r fact.Reason) string { return clinical.ReasonText(c.i
 // unknownCards shows what could not be told: one card for each subject and
 // set of reasons.
 func (c *composer) unknownCards() {
-	groups := map[string][]*result{}
+	groups, asked := map[string][]*result{}, c.askedFor()
 	var order []string
 	for _, r := range c.results {
 		if r.Outcome != decision.Unknown || r.rule == nil || r.Hidden != nil {
 			continue
 		}
-		by := c.told(r)
+		by := asked[packSubject{r.pack, r.Subject}].tells(r)
 		switch {
 		case r.rule.Unknown == clinical.UnknownSilent:
 			r.Hidden = &decision.Hidden{Code: decision.HiddenSilent}
@@ -321,34 +349,53 @@ func reasonKey(reasons []fact.Reason) string {
 	return strings.Join(keys, "\n")
 }
 
-// told returns the rule of the same pack that fired on the subject because the very
-// data is lacking, so that its card asks for it; empty if there is none.
-func (c *composer) told(r *result) string {
-	var named fact.Distinct[fact.Reason]
-	by := ""
+// asking is the data that the rules of one pack that fired on one subject ask for.
+type asking struct {
+	by    string // the first of these rules
+	named fact.Distinct[fact.Reason]
+}
+
+// packSubject names a pack and a subject.
+type packSubject struct {
+	pack    *Part
+	subject string
+}
+
+// askedFor collects what the cards of fired rules ask for, because it is lacking.
+func (c *composer) askedFor() map[packSubject]*asking {
+	all := map[packSubject]*asking{}
 	for _, o := range c.results {
-		if o.Outcome != decision.Fired || o.Hidden != nil || o.Subject != r.Subject || o.rule == nil ||
-			o.pack != r.pack {
+		if o.Outcome != decision.Fired || o.Hidden != nil || o.rule == nil {
 			continue
 		}
 		o.Fact.Walk(func(f *fact.Fact) {
-			if f.Op == "fact.lacking" && f.State == fact.True {
-				by = cmp.Or(by, o.Rule)
-				for _, reason := range f.Reasons {
-					named.Add(reason)
-				}
+			if f.Op != "fact.lacking" || f.State != fact.True {
+				return
+			}
+			key := packSubject{o.pack, o.Subject}
+			if all[key] == nil {
+				all[key] = &asking{by: o.Rule}
+			}
+			for _, reason := range f.Reasons {
+				all[key].named.Add(reason)
 			}
 		})
 	}
+	return all
+}
+
+// tells returns the rule of the same pack that fired on the subject because the very
+// data is lacking, so that its card asks for it; empty if there is none.
+func (a *asking) tells(r *result) string {
+	if a == nil || len(r.Fact.Reasons) == 0 {
+		return ""
+	}
 	for _, reason := range r.Fact.Reasons {
-		if _, ok := named.Find(reason); !ok {
+		if _, ok := a.named.Find(reason); !ok {
 			return ""
 		}
 	}
-	if len(r.Fact.Reasons) == 0 {
-		return ""
-	}
-	return by
+	return a.by
 }
 
 func (c *composer) unknownCard(group []*result) {
@@ -359,12 +406,10 @@ func (c *composer) unknownCard(group []*result) {
 		if g.rule.Unknown == clinical.UnknownWarning {
 			indicator = cdshooks.Warning
 		}
-		detail.WriteString("- " + g.rule.Title + " (" + g.rule.ID + ")\n")
 	}
+	list(c, &detail, group, 0, func(g *result) string { return g.rule.Title + " (" + g.rule.ID + ")" })
 	detail.WriteString("\n**" + c.say("Not known") + "**\n\n")
-	for _, m := range r.Fact.Reasons {
-		detail.WriteString("- " + c.reason(m) + "\n")
-	}
+	list(c, &detail, r.Fact.Reasons, 0, c.reason)
 	why := c.say("reason not given")
 	if len(r.Fact.Reasons) > 0 {
 		why = c.reason(r.Fact.Reasons[0])
@@ -387,9 +432,7 @@ func (c *composer) unidentifiedCard() {
 	summary := c.count(len(r.Fact.Evidence), "1 ordered medication could not be identified: it was not checked",
 		"{n} ordered medications could not be identified: they were not checked")
 	var detail strings.Builder
-	for _, e := range r.Fact.Evidence {
-		detail.WriteString("- " + evidenceLine(e) + "\n")
-	}
+	list(c, &detail, r.Fact.Evidence, 0, evidenceLine)
 	detail.WriteString("\n" + c.say(
 		"No rule was asked about these orders, because they carry no code that the terminology knows."))
 	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Info, Detail: detail.String(),
@@ -419,9 +462,7 @@ func (c *composer) notCheckedCard() {
 	}
 	var detail strings.Builder
 	detail.WriteString(c.say("Precept could not do these checks for this order. Check by hand:") + "\n\n")
-	for _, r := range missed {
-		detail.WriteString("- " + r.title + ": " + r.order + " (" + r.Rule + ")\n")
-	}
+	list(c, &detail, missed, 0, (*result).named)
 	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Warning,
 		Detail: strings.TrimSuffix(detail.String(), "\n"),
 		Source: cdshooks.Source{Label: "Precept",
@@ -429,31 +470,115 @@ func (c *composer) notCheckedCard() {
 		[3]string{decision.NotChecked, decision.PatientSubject, ""}, missed...)
 }
 
+// named names the check and its subject.
+func (r *result) named() string { return r.title + ": " + r.order + " (" + r.Rule + ")" }
+
+// inOrder compares cards in their one order.
+func inOrder(a, b *composed) int {
+	return cmp.Or(cmp.Compare(a.Indicator.Rank(), b.Indicator.Rank()),
+		strings.Compare(a.key[0], b.key[0]), strings.Compare(a.key[1], b.key[1]), strings.Compare(a.key[2], b.key[2]))
+}
+
 // finish puts the cards in their one order, caps them, and tells each finding
 // its card. Critical cards are never capped, nor are those that say what was
-// not checked: without them the others would pass for everything there is.
+// not checked.
 func (c *composer) finish() cdshooks.Response {
-	slices.SortFunc(c.cards, func(a, b *composed) int {
-		return cmp.Or(cmp.Compare(a.Indicator.Rank(), b.Indicator.Rank()),
-			strings.Compare(a.key[0], b.key[0]), strings.Compare(a.key[1], b.key[1]),
-			strings.Compare(a.key[2], b.key[2]))
-	})
-	resp := cdshooks.Response{Cards: make([]cdshooks.Card, 0, len(c.cards))}
+	slices.SortFunc(c.cards, inOrder)
+	shown := make([]*composed, 0, len(c.cards))
 	for i, card := range c.cards {
-		capped := c.maxCards > 0 && i >= c.maxCards && card.Indicator != cdshooks.Critical &&
-			card.key[0] != decision.NotChecked && card.key[0] != decision.Unidentified
-		for _, r := range card.results {
-			if capped {
-				r.Hidden = &decision.Hidden{Code: decision.HiddenLimit, Limit: c.maxCards}
-			} else {
-				r.Finding.Card = card.UUID
-			}
-		}
+		capped := c.maxCards > 0 && i >= c.maxCards && card.Indicator != cdshooks.Critical && !card.kept()
 		if !capped {
-			resp.Cards = append(resp.Cards, card.Card)
+			shown = append(shown, card)
+			continue
+		}
+		for _, r := range card.results {
+			r.Hidden = &decision.Hidden{Code: decision.HiddenLimit, Limit: c.maxCards}
+		}
+	}
+	shown = c.fit(shown)
+	resp := cdshooks.Response{Cards: make([]cdshooks.Card, len(shown))}
+	for i, card := range shown {
+		resp.Cards[i] = card.Card
+		for _, r := range card.results {
+			r.Finding.Card = card.UUID
 		}
 	}
 	return resp
+}
+
+// kept says that a card stays whatever the limits: without those that say what was not
+// checked the others would pass for everything there is.
+func (c *composed) kept() bool {
+	return c.key[0] == decision.NotChecked || c.key[0] == decision.Unidentified
+}
+
+// maxAnswer is how many bytes the cards of an answer have together.
+const maxAnswer = 3 << 20
+
+// fit has the last cards named by one if the answer would be too large with them.
+// That one is as urgent as they are, so critical findings are never passed over.
+func (c *composer) fit(cards []*composed) []*composed {
+	left := maxAnswer
+	for _, card := range cards {
+		if card.kept() {
+			left -= card.size()
+		}
+	}
+	var fitting []*composed
+	over := &composed{Card: cdshooks.Card{Indicator: cdshooks.Info}, key: [3]string{decision.NotShown,
+		decision.PatientSubject, ""}}
+	n := 0
+	for _, card := range cards {
+		if !card.kept() {
+			if left -= card.size(); left < 0 {
+				n++
+				over.results = append(over.results, card.results...)
+				if card.Indicator.Rank() < over.Indicator.Rank() {
+					over.Indicator = card.Indicator
+				}
+				continue
+			}
+		}
+		fitting = append(fitting, card)
+	}
+	if n == 0 {
+		return cards
+	}
+	var detail strings.Builder
+	detail.WriteString(c.say("These findings are in the record of this call:") + "\n\n")
+	list(c, &detail, over.results, 0, (*result).named)
+	over.Summary = c.count(n, "1 more card does not fit into this answer", "{n} more cards do not fit into this answer")
+	over.Detail = strings.TrimSuffix(detail.String(), "\n")
+	over.Source = cdshooks.Source{Label: "Precept", Topic: &cdshooks.Coding{Code: "not-shown", System: topicSystem}}
+	over.UUID = c.uuid("card", over.key[0], over.key[1], over.key[2])
+	at, _ := slices.BinarySearchFunc(fitting, over, inOrder)
+	return slices.Insert(fitting, at, over)
+}
+
+// size is how many bytes a card takes in an answer, about.
+func (c *composed) size() int {
+	n := 512 + jsonLen(c.Summary) + jsonLen(c.Detail) + jsonLen(c.Source.Label) + jsonLen(c.Source.URL)
+	for _, s := range c.Suggestions {
+		n += 128 + jsonLen(s.Label)
+		for _, a := range s.Actions {
+			n += 64 + jsonLen(a.Description) + len(a.Resource) + jsonLen(a.ResourceID)
+		}
+	}
+	for _, l := range c.Links {
+		n += 64 + jsonLen(l.Label) + jsonLen(l.URL)
+	}
+	return n + 256*len(c.OverrideReasons)
+}
+
+// jsonLen is the largest number of bytes that a text has in JSON.
+func jsonLen(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == '"' || s[i] == '\\' {
+			n += 5
+		}
+	}
+	return n
 }
 
 // shorten keeps a summary inside what CDS Hooks allows.

@@ -332,3 +332,7 @@ func WholePack(pack string) string { return pack + "/*" }
 // NotChecked is the rule id of the core's own finding for checks that were
 // not done.
 const NotChecked = "core/check-not-done"
+
+// NotShown is the rule id of the core's own card that names the findings whose
+// cards do not fit into an answer.
+const NotShown = "core/not-shown"
