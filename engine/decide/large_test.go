@@ -15,7 +15,8 @@ import (
 // is asked about each draft, and each looks at every exposure.
 func largeCall(drafts, exposures int) []byte {
 	const drug = `"medicationCodeableConcept":{"coding":[` +
-		`{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"%s"}],"text":"%s"},"subject":{"reference":"Patient/p1"}`
+		`{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"%s"}],"text":"%s"},` +
+		`"subject":{"reference":"Patient/p1"}`
 	drugs := []string{"197806", "855332", "861007", "312938"} // ibuprofen, warfarin, metformin, sertraline
 	list := func(n int, what string) string {
 		entries := make([]string, n)
@@ -28,7 +29,8 @@ func largeCall(drafts, exposures int) []byte {
 	}
 	return []byte(`{"hook":"order-sign","hookInstance":"11d1ed76-5b6e-11ee-8c99-0242ac120002","context":{` +
 		`"userId":"Practitioner/1","patientId":"p1","draftOrders":{"resourceType":"Bundle","type":"collection",` +
-		`"entry":[` + list(drafts, "draft") + `]}},"prefetch":{"patient":{"resourceType":"Patient","id":"p1","gender":"male",` +
+		`"entry":[` + list(drafts, "draft") + `]}},` +
+		`"prefetch":{"patient":{"resourceType":"Patient","id":"p1","gender":"male",` +
 		`"birthDate":"1950-01-01"},"medications":{"resourceType":"Bundle","type":"searchset","entry":[` +
 		list(exposures, "active") + `]}}}`)
 }
