@@ -444,7 +444,7 @@ func TestDeadlineCutsAndReplays(t *testing.T) {
 		limits tenant.Limits
 		cause  decision.CutReason
 	}{
-		{"deadline of the call", tenant.Limits{DeadlineMS: 2000, RuleMS: 2000}, decision.CutDeadline},
+		{"deadline of the call", tenant.Limits{DeadlineMS: 4000, RuleMS: 4000}, decision.CutDeadline},
 		{"limit of the rule", tenant.Limits{DeadlineMS: 10_000, RuleMS: 20}, decision.CutLimit},
 	} {
 		t.Run(c.name, func(t *testing.T) {

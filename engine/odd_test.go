@@ -37,7 +37,7 @@ func TestCallWithoutOrders(t *testing.T) {
 func TestRecordTooLarge(t *testing.T) {
 	n := newRegion(t)
 	pol := decidetest.PolicyFor(t, "north")
-	pol.Limits.BodyBytes = 20 << 20
+	pol.Limits.BodyBytes, pol.Limits.DeadlineMS = 20<<20, 10_000
 	n.policy("north", pol)
 	id := strings.Repeat("x", 12<<20) // which each finding repeats
 	body := bytes.Replace(decidetest.Patient(t, "metformin-egfr-27"),

@@ -59,7 +59,7 @@ func TestWhatRunsOnIsSuspended(t *testing.T) {
 // TestSlowOnceIsAskedAgain holds that a rule which ends soon after it was left behind is
 // asked again, and suspended only if that goes on.
 func TestSlowOnceIsAskedAgain(t *testing.T) {
-	n := runsOn(t, 23)
+	n := runsOn(t, 25)
 	n.watchdog.soon = time.Hour
 	for i := range strikes {
 		if n.trust("north").Suspended("trial", "runs-on") {
