@@ -3,6 +3,8 @@ package clinical
 import (
 	"errors"
 	"fmt"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -138,5 +140,29 @@ func TestSizes(t *testing.T) {
 		err.Error() != fmt.Sprintf(`more than %d parts of one value: this is the bound "value" of the clinical library`,
 			bounds.Value) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestBoundsOfPairsAreDocumented holds that docs/packs.md has every bound and its number.
+func TestBoundsOfPairsAreDocumented(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/packs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for line := range strings.Lines(string(raw)) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.Contains(cells[1], "`") {
+			names, numbers := strings.Split(cells[1], ","), strings.Split(cells[2], ",")
+			for i, name := range names[:min(len(names), len(numbers))] {
+				documented[strings.Trim(name, " `")] = strings.TrimSpace(numbers[i])
+			}
+		}
+	}
+	v := reflect.ValueOf(standardBounds)
+	for i := range v.NumField() {
+		name := strings.ToLower(v.Type().Field(i).Name)
+		if want := fmt.Sprint(v.Field(i)); name != "evidence" && documented[name] != want {
+			t.Errorf("%s is %q in docs/packs.md, and %s", name, documented[name], want)
+		}
 	}
 }
