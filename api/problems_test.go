@@ -76,6 +76,7 @@ func TestEverySentinelHasARow(t *testing.T) {
 		"decide.ErrMissing": "a mistake of our own code",
 		"decide.ErrLibrary": "of replay, which no route runs",
 		"decide.ErrNotLive": "of replay, which no route runs",
+		"decide.ErrMoved":   "of a call that is decided again, as audit.ErrMoved",
 		"keyring.ErrErased": "the same as audit.ErrErased",
 	}
 	source, err := filepath.Glob("*.go")
