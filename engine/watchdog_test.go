@@ -86,8 +86,7 @@ func TestSlowOnceIsAskedAgain(t *testing.T) {
 // have is not ready, and asks to be restarted when the suspensions are in the log.
 func TestTooManyRunOn(t *testing.T) {
 	restart := make(chan []string, 1)
-	var n *node
-	n = runsOn(t, 27, func(n *node) {
+	n := runsOn(t, 27, func(n *node) {
 		n.again = func(string) {
 			var open []string
 			for _, s := range n.trust("north").OpenSuspensions() {
