@@ -41,6 +41,7 @@ func TestWhatRunsOnIsSuspended(t *testing.T) {
 		if again, err := n.materials.Replay(t.Context(), in, d); err != nil || !again.Same {
 			t.Errorf("call %d replayed: %+v, %v", i, again, err)
 		}
+		n.away("north").same(n.away("north").materials("north"), "north", in.RecordID)
 	}
 	if _, total := n.Overruns(); total != 1 {
 		t.Errorf("asked %d times", total)
