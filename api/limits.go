@@ -13,6 +13,7 @@ type Limits struct {
 	PerAddress  int // of those, from one address (of IPv6, one network of 64 bits): half
 	PersonRate  int // requests a second of one person: 50, and ten seconds' worth at once
 	TenantRate  int // requests a second of all persons of a tenant: 200, in the same way
+	Uploads     int // of one tenant at once: 1
 }
 
 func (l Limits) withDefaults() *Limits {
@@ -21,6 +22,7 @@ func (l Limits) withDefaults() *Limits {
 		value int
 	}{
 		{&l.Calls, 16 * runtime.GOMAXPROCS(0)}, {&l.Connections, 2048}, {&l.PersonRate, 50}, {&l.TenantRate, 200},
+		{&l.Uploads, 1},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value

@@ -122,6 +122,17 @@ func (m *metrics) surroundings(cfg *Config) {
 		gauge("precept_config_stale", "1 if the configuration could not be read again: the one of before is in force.",
 			func() float64 { return truth(stale()) })
 	}
+	if trials := cfg.Trials; trials != nil {
+		gauge("precept_trials_running", "Processes in which packs are tried now.",
+			func() float64 { return float64(trials().Running) })
+		gauge("precept_trials_waiting", "Trials of packs that wait for a place.",
+			func() float64 { return float64(trials().Waiting) })
+		for o := range trials().Ended {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "precept_trials_total",
+				Help: "Trials of packs that ended, by outcome.", ConstLabels: prometheus.Labels{"outcome": o.String()}},
+				func() float64 { return float64(trials().Ended[o]) }))
+		}
+	}
 	if certificate := cfg.Certificate; certificate != nil {
 		gauge("precept_certificate_expires_seconds", "When the TLS certificate in use expires, in seconds since 1970.",
 			func() float64 { expires, _ := certificate(); return float64(expires.Unix()) })
@@ -193,7 +204,7 @@ func (m *metrics) limit(p problem) {
 	}
 	switch p.code {
 	case "store-busy", "store-late", "store-stalled", "store-full", "deadline", "too-deep", "no-room", "no-turn",
-		"tokens-full":
+		"tokens-full", "checking", "not-tried":
 		m.limits.WithLabelValues(p.code).Inc()
 	}
 }

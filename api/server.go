@@ -31,6 +31,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/precept-cds/precept/engine"
+	"github.com/precept-cds/precept/engine/sandbox"
 )
 
 // Config is what a Server needs to know.
@@ -52,6 +53,8 @@ type Config struct {
 	Limits   Limits
 	// LogDropped counts the events that did not get into the log, if that can happen.
 	LogDropped func() int64
+	// Trials counts the processes in which packs are tried, if there are any.
+	Trials func() sandbox.Counts
 	// ConfigStale says that the configuration could not be read again, so that the one of before is in force.
 	ConfigStale func() bool
 	// Certificate says when the TLS certificate in use expires, and whether there is another one that could not

@@ -16,7 +16,6 @@ const maxWait = 100 * time.Millisecond
 // How many bodies of a kind a tenant may have under way, where its policy does
 // not say. Of statements it is a person's.
 const (
-	uploadPlaces    = 2
 	searchPlaces    = 8
 	statementPlaces = 4
 )

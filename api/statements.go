@@ -66,7 +66,7 @@ func (s *Server) putPack(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	archive, err := s.body(x, anUpload, uploadPlaces, maxArchive)
+	archive, err := s.body(x, anUpload, s.limits.Load().Uploads, maxArchive)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,9 @@ var (
 	// ErrBusy says that the tenant has as many calls under way as its limit
 	// allows. Try again after a second.
 	ErrBusy = errors.New("too many calls at once")
+	// ErrTurn says that another statement of the tenant is still being checked. Try again
+	// after some seconds.
+	ErrTurn = errors.New("another statement is being checked")
 	// ErrPurpose says that records were asked for without a purpose.
 	ErrPurpose = errors.New("a purpose is required to look at records")
 	// ErrStatement says that a statement is well signed but asks for what this

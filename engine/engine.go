@@ -57,6 +57,9 @@ type Config struct {
 	// Poll is how often the node looks for statements of other nodes, in case it was
 	// not told of them; default one second.
 	Poll time.Duration
+	// Prove tries packs of strangers, and runs the golden cases of those in force; default
+	// in this process, where such a pack can take everything: for tests.
+	Prove decide.Prover
 	// Overruns is how many rules may run on that cannot be ended, before the node is not
 	// ready and asks to be restarted; default none.
 	Overruns int
@@ -84,7 +87,6 @@ type Engine struct {
 	certificate *signing.Envelope
 	tenants     map[tenant.ID]*served // not changed after Open
 	ceiling     atomic.Pointer[tenant.Ceiling]
-	uploads     sync.Mutex // held while an uploaded pack is unpacked and tried
 	unfollow    func()
 	watchdog    *watchdog
 	lane        *lane
@@ -96,7 +98,7 @@ type Engine struct {
 type served struct {
 	id    tenant.ID
 	pin   trust.Digest
-	apply sync.Mutex // held while a statement is checked and logged
+	apply turn       // of who checks and logs a statement
 	catch sync.Mutex // held while statements of other nodes are taken in; apply may be held, never taken within
 	now   atomic.Pointer[inForce]
 	lag   atomic.Pointer[error] // why the node could not keep up with the release log
@@ -105,12 +107,39 @@ type served struct {
 	withheld atomic.Pointer[[]decision.Cut]
 }
 
+// turn is a lock that nobody waits for beyond maxTurn.
+type turn chan struct{}
+
+// maxTurn is how long a statement waits for others of its tenant to be checked. Golden
+// cases may run meanwhile.
+const maxTurn = 10 * time.Second
+
+func (t turn) take(ctx context.Context) error {
+	enough := time.NewTimer(maxTurn)
+	defer enough.Stop()
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another statement: %w", ctx.Err())
+	case <-enough.C:
+		return fmt.Errorf("waiting for another statement: %w", ErrTurn)
+	}
+}
+
+func (t turn) leave() { <-t }
+
 // Open folds the release log of every tenant and gets their packs ready. A
 // tenant whose log is empty starts with its trust root. Close ends it.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{},
 		watchdog: newWatchdog(), lane: newLane(runtime.GOMAXPROCS(0) - 1)}
+	if cfg.Prove != nil {
+		e.materials.ProveWith(cfg.Prove)
+	} else {
+		e.cfg.Prove = func(ctx context.Context, t decide.Trial) error { return decide.Try(ctx, t, nil) }
+	}
 	e.ceiling.Store(&cfg.Ceiling)
 	if cfg.Node.Crypto() == nil {
 		return nil, errors.New("opening engine: the region's own key is required; see keyring.Node")
@@ -125,7 +154,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		}
 	}
 	for _, r := range cfg.Roots {
-		l := &served{id: r.Tenant, pin: r.Digest}
+		l := &served{id: r.Tenant, pin: r.Digest, apply: make(turn, 1)}
 		if e.tenants[r.Tenant] != nil {
 			return nil, fmt.Errorf("opening tenant %s: it is configured twice", r.Tenant)
 		}

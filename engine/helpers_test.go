@@ -20,6 +20,7 @@ import (
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/audit/bolt"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
@@ -63,6 +64,7 @@ type node struct {
 	top   tenant.Limits                 // the operator's ceiling
 	again func(reason string)           // restarts
 	where tenant.Region                 // testRegion if empty
+	prove decide.Prover                 // in this process if nil
 	store audit.Store
 	log   *audit.Log
 }
@@ -141,7 +143,8 @@ func (n *node) tryOpen() error {
 	}
 	n.Engine, err = Open(n.Context(),
 		Config{Node: signer, Region: n.region(), Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader,
-			Roots: n.roots, Libraries: n.libs, Ceiling: tenant.Ceiling{Limits: n.top}, Restart: n.again})
+			Roots: n.roots, Libraries: n.libs, Ceiling: tenant.Ceiling{Limits: n.top}, Restart: n.again,
+			Prove: n.prove})
 	if err != nil {
 		n.close()
 	}

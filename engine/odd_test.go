@@ -10,6 +10,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/packfile"
@@ -154,7 +155,7 @@ func TestUploadIsBounded(t *testing.T) {
 		files[name] = &fstest.MapFile{Data: data}
 		return err
 	}))
-	files["README.md"] = &fstest.MapFile{Data: bytes.Repeat([]byte("A line as many others.\n"), maxPack/20)}
+	files["README.md"] = &fstest.MapFile{Data: bytes.Repeat([]byte("A line as many others.\n"), decide.MaxPack/20)}
 	pack, err := rulepacks.ReadFolder(files)
 	decidetest.Must(t, err)
 	decidetest.WantError(t, n.PutPack(t.Context(), person("north", "olga"), pack.Digest, pack.Archive()),

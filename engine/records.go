@@ -73,8 +73,8 @@ type access struct {
 	// is in the records found.
 	Patient bool   `json:"patient,omitzero"`
 	Digest  string `json:"digest,omitempty"` // SHA-256 of what was handed in
-	// Code says why it was refused, Cause in words of a statement or pack; both
-	// only in a record of that.
+	// Code says what came of it: why it was refused, with Cause in words of a statement
+	// or pack, or that it was stored; empty in the record of the attempt.
 	Code  string `json:"code,omitempty"`
 	Cause string `json:"cause,omitempty"`
 }

@@ -57,8 +57,10 @@ func (e *Engine) apply(ctx context.Context, l *served, c Caller, envelope []byte
 	// One statement after the other: what is checked beside another would be checked
 	// again. What removes power never waits for a check; the other is checked again.
 	if !removesPower(env.Statement().Predicate) {
-		l.apply.Lock()
-		defer l.apply.Unlock()
+		if err := l.apply.take(ctx); err != nil {
+			return nil, err
+		}
+		defer l.apply.leave()
 	}
 	return upToDate(ctx, e, l.id, func() (*Applied, error) {
 		a, next, err := e.take(ctx, l, l.now.Load(), c, env)
@@ -388,10 +390,6 @@ func (st *inForce) runs(ref decision.Ref) bool {
 	return st.snapshot != nil && slices.Contains(st.snapshot.Release().Packs, ref)
 }
 
-// maxPack bounds an uploaded pack, unpacked. Packs with ten thousand rules stay
-// below.
-const maxPack = 32 << 20
-
 // PutPack stores an archive under the digest of its canonical form. The pack
 // must be well formed and compile; nothing goes live by it.
 func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest, archive []byte) error {
@@ -407,21 +405,26 @@ func (e *Engine) PutPack(ctx context.Context, c Caller, digest rulepacks.Digest,
 	if err != nil {
 		return e.turnedAway(ctx, st, c, access{Verb: "put pack"}, err)
 	}
+	// That somebody tries is on record before anything of the archive is looked at:
+	// whatever it does then, it is known who handed it in.
+	attempt := access{Verb: "put pack", Digest: string(digest)}
+	if err := e.note(ctx, st, c, audit.Access, attempt); err != nil {
+		return err
+	}
 	if err := e.putPack(ctx, c.Tenant, digest, archive); err != nil {
 		return e.turnedAway(ctx, st, c, access{Verb: "put pack", Digest: hexSHA256(archive)}, err)
 	}
-	return nil
+	attempt.Code = "stored"
+	return e.note(ctx, st, c, audit.Event, attempt)
 }
 
+// putPack stores an archive that was tried. What it takes to unpack it here is known
+// from there.
 func (e *Engine) putPack(ctx context.Context, t tenant.ID, digest rulepacks.Digest, archive []byte) error {
-	// What could not be stored need not be unpacked, and one at a time is enough: to
-	// compile a pack takes many times its size.
-	e.uploads.Lock()
-	defer e.uploads.Unlock()
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("storing pack: %w", err)
+	if err := e.cfg.Prove(ctx, decide.Trial{Archive: archive, Digest: digest}); err != nil {
+		return err
 	}
-	pack, err := rulepacks.ReadArchive(bytes.NewReader(archive), rulepacks.Limits{Expanded: maxPack})
+	pack, err := rulepacks.ReadArchive(bytes.NewReader(archive), rulepacks.Limits{Expanded: decide.MaxPack})
 	if err != nil {
 		return err
 	}
@@ -429,8 +432,8 @@ func (e *Engine) putPack(ctx context.Context, t tenant.ID, digest rulepacks.Dige
 		return fmt.Errorf("storing pack: the archive has digest %s, not %s: %w", pack.Digest, digest,
 			rulepacks.ErrDigest)
 	}
-	if err := decide.Try(pack); err != nil {
-		return err
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("storing pack: %w", err)
 	}
 	stored, err := e.cfg.Log.PutBlob(ctx, pack.Archive())
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/sandbox"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing/trust"
 )
@@ -51,6 +52,8 @@ type config struct {
 	Ceiling ceilingConfig `yaml:"ceiling"`
 	// What callers may take of this node.
 	Limits limitConfig `yaml:"limits"`
+	// The processes in which packs of strangers are tried.
+	Trials trialConfig `yaml:"trials,omitempty"`
 	// Rules that may run on although their time is used up, before the node restarts.
 	Overruns int `yaml:"overruns"`
 	// By how much the clock may jump before nothing more is recorded.
@@ -150,6 +153,23 @@ type limitConfig struct {
 	// Requests a second of one person, and of all persons of a tenant.
 	PersonRate int `yaml:"person_rate,omitempty"`
 	TenantRate int `yaml:"tenant_rate,omitempty"`
+	// Uploads of one tenant at once.
+	Uploads int `yaml:"uploads,omitempty"`
+}
+
+type trialConfig struct {
+	// Processes at once.
+	Places int `yaml:"places,omitempty"`
+	// Bytes of memory and processor time that one may take.
+	MemoryBytes int64         `yaml:"memory_bytes,omitempty"`
+	CPU         time.Duration `yaml:"cpu,omitempty"`
+	// How long one may take, and how long the next may wait for its place.
+	Time time.Duration `yaml:"time,omitempty"`
+}
+
+func (t trialConfig) limits() sandbox.Limits {
+	return sandbox.Limits{Places: t.Places, Memory: cmp.Or(t.MemoryBytes, defaultTrialBytes(memory())),
+		CPU: t.CPU, Time: t.Time}
 }
 
 // errConfig says that the configuration cannot be used.
@@ -296,5 +316,5 @@ func (l limitConfig) api() api.Limits {
 	return api.Limits{BodyBytes: cmp.Or(l.BodyBytes, defaultBodyBytes(memory())),
 		Connections: cmp.Or(l.Connections, min(2048, descriptors()-ownDescriptors)), PerAddress: l.PerAddress,
 		Calls:      l.Calls,
-		PersonRate: l.PersonRate, TenantRate: l.TenantRate}
+		PersonRate: l.PersonRate, TenantRate: l.TenantRate, Uploads: l.Uploads}
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/precept-cds/precept/engine/sandbox"
 )
 
 // ownDescriptors are those that are not for connections of the public listener:
@@ -30,6 +32,12 @@ const leastBodyBytes = 65 << 20
 
 // defaultBodyBytes is the budget for bodies where the configuration names none.
 func defaultBodyBytes(memory int64) int64 { return min(max(memory/8, leastBodyBytes), 512<<20) }
+
+// defaultTrialBytes is what a process that tries a pack may take where the configuration
+// names nothing. A pack of some thousand rules needs a gigabyte.
+func defaultTrialBytes(memory int64) int64 {
+	return min(max(memory/8, 256<<20), sandbox.DefaultMemory)
+}
 
 // limitMemory has the collector keep the process within its part of the machine,
 // if the environment says nothing else. A quarter is for what is not the heap's.

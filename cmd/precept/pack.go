@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/precept-cds/precept/engine/decide"
+	"github.com/precept-cds/precept/engine/sandbox"
 	"github.com/precept-cds/precept/engine/workbench"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/packfile"
@@ -26,7 +28,8 @@ func packCommand() *cobra.Command {
 		Long: `Pack is for the authors of rule packs. A PACK is a folder, an archive made by
 "precept pack build", or builtin:NAME for a pack that comes with the program.`,
 	}
-	return group(c, packNew(), packCheck(), packTest(), packBuild(), packShow(), packCapabilities())
+	return group(c, packNew(), packCheck(), packTest(), packBuild(), packShow(), packCapabilities(),
+		packCompile())
 }
 
 // group makes a command that has commands, and refuses those it does not know.
@@ -96,7 +99,7 @@ type packReport struct {
 
 // examine reads and checks a pack. Pack is nil if the content cannot be read;
 // the error is for everything that is not about content.
-func examine(name string) (*rulepacks.Pack, *packReport, error) {
+func examine(ctx context.Context, name string) (*rulepacks.Pack, *packReport, error) {
 	r := &packReport{Pack: name, Problems: []*packfile.Problem{}}
 	pack, err := openPack(name)
 	if err != nil {
@@ -106,8 +109,29 @@ func examine(name string) (*rulepacks.Pack, *packReport, error) {
 		return nil, r, nil
 	}
 	r.Name, r.Version = pack.Manifest.Name, pack.Manifest.Version
-	r.Problems = append(r.Problems, workbench.Check(pack)...)
+	switch p, err := tried(ctx, pack); {
+	case err != nil:
+		return nil, nil, err
+	case p != nil:
+		r.Problems = append(r.Problems, p)
+	default:
+		r.Problems = append(r.Problems, workbench.Check(pack)...)
+	}
 	return pack, r, nil
+}
+
+// tried has a pack compiled in a process of its own, as a server does, before this one
+// compiles it. The problem is that it takes more than the limits of a trial; what else is
+// wrong with it is found here.
+func tried(ctx context.Context, pack *rulepacks.Pack) (*packfile.Problem, error) {
+	err := sandbox.New(sandbox.Limits{}).Try(ctx, decide.Trial{Archive: pack.Archive()})
+	switch {
+	case errors.Is(err, sandbox.ErrLimit):
+		return &packfile.Problem{Kind: packfile.ErrTooLarge, What: err.Error()}, nil
+	case errors.Is(err, decide.ErrNotTried), ctx.Err() != nil:
+		return nil, err
+	}
+	return nil, nil
 }
 
 // errors counts the problems that stop a release.
@@ -171,7 +195,7 @@ something must be fixed.`,
 			var reports []*packReport
 			bad := false
 			for _, name := range args {
-				_, r, err := examine(name)
+				_, r, err := examine(cmd.Context(), name)
 				if err != nil {
 					return err
 				}
@@ -226,6 +250,11 @@ func packShow() *cobra.Command {
 			pack, err := openPack(args[0])
 			if err != nil {
 				return contentError(err)
+			}
+			if p, err := tried(cmd.Context(), pack); err != nil {
+				return err
+			} else if p != nil {
+				return contentError(p)
 			}
 			s, err := workbench.Show(pack, decide.StandardPrefetch())
 			if err != nil {

@@ -37,7 +37,7 @@ which is what release, review and activation are signed over.`,
 		Example: "  precept pack build rules/renal_dosing -o renal_dosing.tar.gz",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			pack, report, err := examine(args[0])
+			pack, report, err := examine(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -151,6 +151,12 @@ func (t *tester) run(ctx context.Context, name string) (*testReport, error) {
 // decide runs the cases that were asked for. A pack that does not compile has
 // problems instead of cases.
 func (t *tester) decide(ctx context.Context, pack *rulepacks.Pack, r *testReport) error {
+	if p, err := tried(ctx, pack); p != nil || err != nil {
+		if p != nil {
+			r.Problems = append(r.Problems, p)
+		}
+		return err
+	}
 	chosen := *pack // packs are shared and never changed
 	chosen.Cases = nil
 	for _, c := range pack.Cases {

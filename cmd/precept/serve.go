@@ -23,6 +23,7 @@ import (
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
 	"github.com/precept-cds/precept/engine/keyring"
+	"github.com/precept-cds/precept/engine/sandbox"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing/keys"
 )
@@ -124,6 +125,7 @@ type region struct {
 	checked         time.Time // when the store was last found whole; zero if not known
 	audit           *audit.Log
 	node            keys.Private // the region's own key
+	trials          *sandbox.Runner
 	engine          *engine.Engine
 	server          *api.Server
 	public, private net.Listener
@@ -191,9 +193,10 @@ func (r *region) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.trials = sandbox.New(cfg.Trials.limits())
 	if r.engine, err = engine.Open(ctx, engine.Config{Region: tenant.Region(cfg.Region), Build: build, Log: r.audit,
 		Clock: time.Now, Rand: rand.Reader, Roots: roots, Node: r.node, Ceiling: cfg.Ceiling.limits(),
-		Overruns: cfg.Overruns, Restart: r.restart, Elsewhere: cfg.foreign()}); err != nil {
+		Prove: r.trials.Try, Overruns: cfg.Overruns, Restart: r.restart, Elsewhere: cfg.foreign()}); err != nil {
 		return err
 	}
 	return r.listen()
@@ -244,7 +247,8 @@ func (r *region) openLog(ctx context.Context) error {
 
 func (r *region) listen() (err error) {
 	cfg := api.Config{PublicURL: r.cfg.PublicURL, Log: r.log, Clock: time.Now, Build: build, Origins: r.cfg.Origins,
-		LogDropped: r.lines.Dropped, ConfigStale: r.stale.Load, Timeouts: r.cfg.Timeouts.api(), Limits: r.cfg.Limits.api()}
+		LogDropped: r.lines.Dropped, Trials: r.trials.Counts, ConfigStale: r.stale.Load,
+		Timeouts: r.cfg.Timeouts.api(), Limits: r.cfg.Limits.api()}
 	if r.cfg.TLS.Cert != "" {
 		if r.certificate, err = openCertificate(r.cfg.TLS, time.Now, r.log); err != nil {
 			return err

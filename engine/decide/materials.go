@@ -27,13 +27,14 @@ import (
 // is safe for concurrent use.
 type Materials struct {
 	libraries []*clinical.Library // oldest first; not changed
+	prove     Prover              // nil if packs are tried in this process; not changed
 
 	mu       sync.RWMutex
 	outlines map[rulepacks.Digest]*outline
 	programs map[build]*Program
 	terms    map[rulepacks.Digest]*clinical.Terminology
 	policies map[string]*tenant.Policy
-	verdicts map[verdict]judged // of golden cases
+	verdicts map[verdict]judged // of golden cases, and of a prover
 
 	snapshots *lru.Cache[string, *Snapshot]
 	history   *history // nil unless made from a release log; not changed
@@ -45,7 +46,7 @@ type build struct {
 	library string
 }
 
-// verdict names a run of golden cases.
+// verdict names a run of golden cases, or a trial without them.
 type verdict struct {
 	build
 	terms rulepacks.Digest
@@ -74,6 +75,10 @@ func NewMaterials(libraries ...*clinical.Library) *Materials {
 		terms: map[rulepacks.Digest]*clinical.Terminology{}, policies: map[string]*tenant.Policy{},
 		verdicts: map[verdict]judged{}, snapshots: snapshots}
 }
+
+// ProveWith has packs tried by a prover before they are compiled here. It is called
+// before anything else.
+func (m *Materials) ProveWith(p Prover) { m.prove = p }
 
 // AddPack takes in a pack or a terminology, unless it is there. A pack is not
 // compiled by it: one that cannot be run is still good for naming its rules. A
@@ -199,59 +204,105 @@ func (n *NotRunnable) Unwrap() error { return n.Err }
 
 // Fit checks a pack in force against this program: whether it can be run with the
 // tenant's parameters and the terminology that is live, and whether its golden
-// cases hold in this process. It returns nil, a [*NotRunnable], or the error of
-// ctx.
+// cases hold. It returns nil, a [*NotRunnable], [ErrNotTried], or the error of ctx.
+//
+// With a [Prover] nothing is compiled and no case is run here before the prover has
+// done both.
 func (m *Materials) Fit(ctx context.Context, ref decision.Ref, params map[string]jsontext.Value,
 	terms *decision.Ref) error {
 	not := func(why decision.Why, err error) error { return &NotRunnable{Pack: ref.Name, Why: why, Err: err} }
+	pack := m.Pack(rulepacks.Digest(ref.Digest))
+	if _, ok := m.library(ref.Library); pack != nil && !ok {
+		return not(decision.WhyLibrary, fmt.Errorf("compiling pack %s: %w", pack.Manifest.Name, m.lacks(ref.Library)))
+	}
+	with, mismatch := m.terminology(pack, terms)
+	var proof error
+	if m.prove != nil && pack != nil {
+		if proof = m.verdict(ctx, pack, ref.Library, with); ctx.Err() != nil || errors.Is(proof, ErrNotTried) {
+			return proof
+		}
+		if proof != nil && !errors.Is(proof, ErrCases) {
+			return not(decision.WhyCode, proof)
+		}
+	}
 	p, err := m.Program(rulepacks.Digest(ref.Digest), ref.Library)
 	switch {
 	case errors.Is(err, ErrMissing):
 		return not(decision.WhyMissing, err)
-	case errors.Is(err, ErrLibrary):
-		return not(decision.WhyLibrary, err)
 	case err != nil:
 		return not(decision.WhyCode, err)
 	}
 	if _, err := p.code.Bind(params); err != nil {
 		return not(decision.WhyParameters, err)
 	}
-	if terms == nil {
+	if mismatch != nil {
+		return not(decision.WhyTerminology, mismatch)
+	}
+	if with == nil {
 		return nil // drugs are unknown then, and rules say so
+	}
+	if m.prove == nil {
+		if proof = m.verdict(ctx, p.pack, ref.Library, with); ctx.Err() != nil {
+			return proof
+		}
+	}
+	if proof != nil {
+		return not(decision.WhyCases, proof)
+	}
+	return nil
+}
+
+// terminology returns what the golden cases of a pack are run with, nil without any,
+// and why a pack cannot be run with what is live.
+func (m *Materials) terminology(pack *rulepacks.Pack, terms *decision.Ref) (*rulepacks.Pack, error) {
+	if terms == nil || pack == nil {
+		return nil, nil
 	}
 	m.mu.RLock()
 	t := m.terms[rulepacks.Digest(terms.Digest)]
 	m.mu.RUnlock()
 	if t == nil {
-		return not(decision.WhyTerminology, fmt.Errorf("loading terminology %s: %w", terms.Name, ErrMissing))
+		return nil, fmt.Errorf("loading terminology %s: %w", terms.Name, ErrMissing)
 	}
-	if release := t.Pack().Terminology.Release; !p.pack.Manifest.Terminology.Includes(release) {
-		return not(decision.WhyTerminology, fmt.Errorf("it was not tested with terminology release %s", release))
+	if release := t.Pack().Terminology.Release; !pack.Manifest.Terminology.Includes(release) {
+		return nil, fmt.Errorf("it was not tested with terminology release %s", release)
 	}
-	if err := m.holds(ctx, p.pack, ref.Library, t.Pack()); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		return not(decision.WhyCases, err)
-	}
-	return nil
+	return t.Pack(), nil
 }
 
-// holds checks the golden cases of a pack, once for each terminology.
-func (m *Materials) holds(ctx context.Context, pack *rulepacks.Pack, library string, terms *rulepacks.Pack) error {
-	key := verdict{build{pack.Digest, library}, terms.Digest}
+// verdict finds out whether the golden cases of a pack hold, once for each terminology;
+// with a prover also whether it compiles, which is all it asks without a terminology.
+func (m *Materials) verdict(ctx context.Context, pack *rulepacks.Pack, library string, terms *rulepacks.Pack) error {
+	key := verdict{build: build{pack.Digest, library}}
+	if terms != nil {
+		key.terms = terms.Digest
+	}
 	m.mu.RLock()
 	was, known := m.verdicts[key]
 	m.mu.RUnlock()
 	if known {
 		return was.err
 	}
-	results, err := runCases(ctx, m.with(pack, terms), pack, library, terms)
-	if err == nil {
+	var err error
+	var results []CaseResult
+	if m.prove != nil {
+		t := Trial{Archive: pack.Archive(), Digest: pack.Digest, Library: library}
+		if terms != nil {
+			t.Terminology = terms.Archive()
+		}
+		if err = m.prove(ctx, t); err == nil && terms != nil { // each of them ran and held
+			for i := range pack.Cases {
+				results = append(results, CaseResult{Case: &pack.Cases[i]})
+			}
+		}
+	} else if results, err = runCases(ctx, m.with(pack, terms), pack, library, terms); err == nil {
 		err = judge(pack, results)
 	}
 	if ctx.Err() != nil { // who was stopped has found nothing
 		return cmp.Or(err, ctx.Err())
+	}
+	if errors.Is(err, ErrNotTried) {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -22,7 +22,6 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/rulepacks"
-	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
 // OPAVersion is the version of the evaluator, part of every record.
@@ -83,20 +82,6 @@ func (p *Program) Reads(hook string) []string {
 	}
 	slices.Sort(types)
 	return slices.Compact(types)
-}
-
-// Try checks that a pack of any kind can be used by this program. It keeps
-// nothing. The error is [ErrPack].
-func Try(pack *rulepacks.Pack) error {
-	m := NewMaterials()
-	if pack.Manifest.Kind == manifest.KindTerminology {
-		return m.AddPack(pack)
-	}
-	l, err := m.newestFor(pack)
-	if err == nil {
-		_, err = compile(l, pack)
-	}
-	return err
 }
 
 func (p *Program) prepare(r *clinical.Rule) (err error) {
