@@ -141,7 +141,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	s.shares, s.statementShares = newShares(0, errNoRoom), newShares(statementShare, errNoRoom)
 	s.turns = newShares(0, errNoTurn)
 	s.metrics.overruns(e.Overruns)
-	s.metrics.registry.MustRegister(storeMetrics{e.Store})
+	s.metrics.registry.MustRegister(storeMetrics{e.Store, e.QuotaShares})
 	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse, s.turns.inUse)
 	if cfg.LogDropped != nil {
 		s.metrics.dropped(cfg.LogDropped)

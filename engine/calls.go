@@ -77,6 +77,10 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	if a != nil {
 		return a, nil
 	}
+	if err := e.cfg.Log.Within(c.Tenant, st.quota()); err != nil { // what cannot be recorded need not be decided
+		e.overQuota(c, service, len(body))
+		return nil, fmt.Errorf("calling service: %w", err)
+	}
 	d, err := e.decideLive(ctx, l, st, in, req, place)
 	switch {
 	case errors.Is(err, decide.ErrMoved):
@@ -90,6 +94,9 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	a, err = e.record(ctx, st, in, req, d, call, before, token)
 	if tokenRefused(err) {
 		return nil, e.refused(ctx, c, service, len(body), err)
+	}
+	if errors.Is(err, audit.ErrQuota) {
+		e.overQuota(c, service, len(body))
 	}
 	if errors.Is(err, audit.ErrEntry) { // what cannot be kept is not answered, and that is kept
 		return nil, e.refused(ctx, c, service, len(body), fmt.Errorf("%w (%w)", err, chart.ErrTooLarge))
@@ -192,7 +199,7 @@ func (e *Engine) record(ctx context.Context, st *inForce, in *decision.Inputs, r
 	entry := audit.Entry{
 		Kind: audit.Decision, Tenant: in.Tenant, RecordID: audit.RecordID(in.RecordID), Decided: in.Time,
 		Engine: in.Engine.Build, Library: in.Engine.Library, Release: in.Release.Size, Schema: decision.Schema,
-		Body: body, Indexed: ofDecision(client, req, d, call), Replaces: before, Token: token,
+		Body: body, Indexed: ofDecision(client, req, d, call), Replaces: before, Token: token, Quota: st.quota(),
 	}
 	a := &Answer{Body: d.Response, RecordID: in.RecordID, Cut: cutPairs(d), Capped: capped(d), Cards: d.Cards,
 		Failed: failed(d)}

@@ -39,12 +39,17 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", kind, err)
 	}
+	// What calls cause is held to the quota. Counts of refusals, and what persons do, have a tenth more.
+	quota := st.quota()
+	if r, ok := what.(Refusal); !ok || r.Count > 0 {
+		quota = quota.Spare()
+	}
 	ctx, stop := durably(ctx)
 	defer stop()
 	_, err = e.cfg.Log.Append(ctx, audit.Entry{
 		Kind: kind, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
-		Release: int64(st.trust.Size()), Schema: noteSchema, Body: [][]byte{body},
+		Release: int64(st.trust.Size()), Schema: noteSchema, Body: [][]byte{body}, Quota: quota,
 	})
 	return err
 }
@@ -59,6 +64,39 @@ func durably(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithTimeout(context.WithoutCancel(ctx), storeTime)
 	}
 	return context.WithDeadline(context.WithoutCancel(ctx), end)
+}
+
+// quota is what the tenant may store: none while it has no policy.
+func (st *inForce) quota() audit.Quota {
+	if st.policy == nil {
+		return audit.Quota{}
+	}
+	l := st.policy.Limits
+	return audit.Quota{RecordsPerDay: int64(l.RecordsPerDay), BytesPerDay: int64(l.BytesPerDay), Bytes: int64(l.BytesTotal)}
+}
+
+// QuotaShare is how much of one of its quotas a tenant has used: 1 is all.
+type QuotaShare struct {
+	Tenant tenant.ID
+	Quota  string // records-per-day, bytes-per-day or bytes-total
+	Share  float64
+}
+
+// QuotaShares lists what the tenants that have quotas have used of them.
+func (e *Engine) QuotaShares() (shares []QuotaShare) {
+	for _, id := range e.Tenants() {
+		q, u := e.tenants[id].now.Load().quota(), e.cfg.Log.Usage(id)
+		for _, x := range []struct {
+			name       string
+			used, most int64
+		}{{"records-per-day", u.Records, q.RecordsPerDay}, {"bytes-per-day", u.Bytes, q.BytesPerDay},
+			{"bytes-total", u.Total, q.Bytes}} {
+			if x.most > 0 {
+				shares = append(shares, QuotaShare{id, x.name, float64(x.used) / float64(x.most)})
+			}
+		}
+	}
+	return shares
 }
 
 // access is what is recorded of looking at records.
@@ -352,6 +390,7 @@ func (e *Engine) feedback(ctx context.Context, st *inForce, c Caller, service st
 		Kind: audit.Feedback, Tenant: c.Tenant, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
 		Release: int64(st.trust.Size()), Schema: feedbackSchema, Body: [][]byte{body}, Indexed: indexed,
+		Quota: st.quota(),
 	})
 	a.Receipt, a.RecordID = receipt.String(), string(receipt.RecordID)
 	return err

@@ -134,7 +134,11 @@ func (e *Engine) Refuse(ctx context.Context, c Caller, r Refusal) error {
 	if !e.refusals.own(c, r, e.now(), ownRefusals) {
 		return nil
 	}
-	return e.note(ctx, st, c, audit.Refusal, r)
+	err = e.note(ctx, st, c, audit.Refusal, r)
+	if errors.Is(err, audit.ErrQuota) {
+		e.refusals.own(c, r, e.now(), 0)
+	}
+	return err
 }
 
 // busy counts a call that was refused because too many are under way.
@@ -145,6 +149,12 @@ func (e *Engine) busy(c Caller, service string, size int) {
 // late counts a call whose time was used up: to record it would take more of it.
 func (e *Engine) late(c Caller, service string, size int) {
 	r := Refusal{Service: service, Code: refusalCode(context.DeadlineExceeded), Bytes: int64(size)}
+	e.refusals.own(c, r, e.now(), 0)
+}
+
+// overQuota counts a call whose tenant may store no more: a record of it would be one of those.
+func (e *Engine) overQuota(c Caller, service string, size int) {
+	r := Refusal{Service: service, Code: refusalCode(audit.ErrQuota), Bytes: int64(size)}
 	e.refusals.own(c, r, e.now(), 0)
 }
 
@@ -170,7 +180,7 @@ func refusalCode(err error) string {
 		{chart.ErrJSON, "json"}, {chart.ErrTooDeep, "too-deep"}, {chart.ErrTooLarge, "too-large"},
 		{chart.ErrShape, "shape"},
 		{ErrUnknownService, "unknown-service"}, {decide.ErrHook, "hook"}, {ErrNotReady, "not-ready"},
-		{ErrForbidden, "forbidden"}, {ErrBusy, "busy"}, {tenant.ErrResidency, "residency"},
+		{ErrForbidden, "forbidden"}, {ErrBusy, "busy"}, {audit.ErrQuota, "quota"}, {tenant.ErrResidency, "residency"},
 		{audit.ErrTokenUsed, "token-used"}, {audit.ErrTokensFull, "tokens-full"},
 		{cdshooks.ErrCard, "card"}, {cdshooks.ErrFeedback, "feedback"}, {context.DeadlineExceeded, "deadline"},
 	} {

@@ -125,7 +125,7 @@ func (e *Engine) logStatement(ctx context.Context, l *served, c Caller, env *sig
 		Kind: audit.Statement, Tenant: l.id, RecordID: id, Decided: now, Engine: e.cfg.Build,
 		Library: e.materials.Newest().Version(),
 		Schema:  statementSchema, Body: [][]byte{body}, Statement: env.Bytes(), StatementIndex: a.Index,
-		Removes: removesPower(env.Statement().Predicate),
+		Removes: removesPower(env.Statement().Predicate), Quota: l.now.Load().quota().Spare(),
 	})
 	return string(id), err
 }

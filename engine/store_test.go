@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -73,4 +75,43 @@ func TestStalledStoreHoldsNobody(t *testing.T) {
 	store.Resume()
 	n.say("north", statement.Suspension{Tenant: "north", Region: statement.Region(testRegion), Pack: "renal_dosing",
 		Reason: "test", SuspendedAt: n.clock.now()}, "rick@north")
+}
+
+// TestQuotaOfATenant: a tenant that has stored as much as it may gets no answers, and leaves counts of what was refused;
+// its auditors can look, what removes power is taken, others go on, and a higher quota or the next day mends it.
+func TestQuotaOfATenant(t *testing.T) {
+	n := newRegion(t, func(n *node) { n.top.RecordsPerDay = 100 })
+	used := int(n.log.Usage("north").Records)
+	p := *n.tenants["north"].now.Load().policy
+	p.Limits.RecordsPerDay = used + 12
+	n.policy("north", p)
+	var err error
+	calls := 0
+	for ; calls < 40 && err == nil; calls++ {
+		fresh := fmt.Appendf(nil, `"x%d":1,"hookInstance"`, calls)
+		body := bytes.Replace(decidetest.Patient(t, "clean"), []byte(`"hookInstance"`), fresh, 1)
+		_, err = n.Call(t.Context(), ehr("north"), "orders", body)
+	}
+	decidetest.WantError(t, err, audit.ErrQuota)
+	if calls != 12 {
+		t.Errorf("the quota was met at call %d, want 12 (the policy is a record, too)", calls)
+	}
+	_, err = n.Call(t.Context(), ehr("north"), "nosuch", nil)
+	decidetest.WantError(t, err, audit.ErrQuota)
+	n.call("south", decidetest.Patient(t, "clean"))
+	shares := n.QuotaShares()
+	if len(shares) != 2 || shares[0].Tenant != "north" || shares[0].Share != 1 || shares[1].Share >= 1 {
+		t.Errorf("shares: %+v", shares)
+	}
+	if _, err := n.Records(t.Context(), auditor("north"), audit.Filter{}); err != nil {
+		t.Errorf("an auditor beyond the quota: %v", err)
+	}
+	n.suspend("north", "renal_dosing", "", "wrong limit")
+	n.clock.advance(24 * time.Hour)
+	n.recordRefusals(t.Context(), true)
+	var counted noted = n.newest("north", audit.Refusal)
+	if counted.What.Code != "quota" && counted.What.Code != "unknown-service" {
+		t.Errorf("counted: %+v", counted)
+	}
+	n.clean("north")
 }

@@ -87,12 +87,16 @@ type ceilingConfig struct {
 	Cards         int   `yaml:"cards"`
 	RepeatSeconds int   `yaml:"repeat_seconds"`
 	TokenSeconds  int   `yaml:"token_seconds"`
+	RecordsPerDay int   `yaml:"records_per_day"`
+	BytesPerDay   int   `yaml:"bytes_per_day"`
+	BytesTotal    int   `yaml:"bytes_total"`
 }
 
 func (c ceilingConfig) limits() tenant.Ceiling {
 	return tenant.Ceiling{TokenSeconds: c.TokenSeconds, Limits: tenant.Limits{
 		BodyBytes: c.BodyBytes, DeadlineMS: c.DeadlineMS, RuleMS: c.RuleMS, Resources: c.Resources,
-		Concurrency: c.Concurrency, Cards: c.Cards, RepeatSeconds: c.RepeatSeconds}}
+		Concurrency: c.Concurrency, Cards: c.Cards, RepeatSeconds: c.RepeatSeconds, RecordsPerDay: c.RecordsPerDay,
+		BytesPerDay: c.BytesPerDay, BytesTotal: c.BytesTotal}}
 }
 
 type tlsConfig struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,7 @@ func ownCertificate(ctx context.Context, path string) (_ *signing.Envelope, err 
 	if err != nil {
 		return nil, err
 	}
-	r := &region{cfg: cfg, lines: newLogBuffer(io.Discard, time.Now)}
+	r := &region{cfg: cfg, lines: newLogBuffer(io.Discard, time.Now), log: slog.New(slog.DiscardHandler)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.openLog(ctx); err != nil {
 		return nil, fmt.Errorf("reading the region's keys: %w", err)

@@ -15,7 +15,7 @@ const day = 24 * time.Hour
 func steadyRegion(t *testing.T) (r *region, l *audit.Log, pass func(time.Duration)) {
 	r = newRegion(t)
 	c, steady := r.config(t), &ticks{}
-	c.Ticks, c.Look = steady.now, time.Millisecond
+	c.Ticks, c.Look, c.Patience = steady.now, time.Millisecond, 1e6*time.Hour
 	l, err := audit.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,8 @@ type Entry struct {
 	// Removes says that the entry only takes power away: it has a place in the queue kept for it, goes before others, and
 	// is stored where they are not, as long as there is room at all.
 	Removes bool
+	// Quota is what the tenant may have stored with this entry. What removes power is stored beyond it.
+	Quota Quota
 	// Replaces is the record that Idem led to when the caller looked: the entry is then no repeat of it, but takes its
 	// place for the next one. Empty means none.
 	Replaces RecordID

@@ -101,6 +101,7 @@ type Head struct {
 	Root      tlog.Hash `json:"root"`
 	Committed time.Time `json:"committed"` // of the newest leaf
 	Note      []byte    `json:"note"`      // signed checkpoint
+	used      *Usage
 }
 
 // wireHead is a head as it is stored.
@@ -108,10 +109,11 @@ type wireHead struct {
 	Log       LogName `json:"log"`
 	Committed string  `json:"committed"`
 	Note      string  `json:"note"`
+	Used      *Usage  `json:"used,omitzero"` // of the tenant, beside the newest head of its audit log
 }
 
-func encodeHead(log LogName, committed time.Time, note []byte) ([]byte, error) {
-	b, err := json.Marshal(wireHead{log, committed.UTC().Format(timeForm), string(note)})
+func encodeHead(log LogName, committed time.Time, note []byte, used *Usage) ([]byte, error) {
+	b, err := json.Marshal(wireHead{log, committed.UTC().Format(timeForm), string(note), used})
 	if err != nil {
 		return nil, fmt.Errorf("encoding head: %w", err)
 	}
@@ -135,7 +137,7 @@ func (i identity) openHead(t tenant.ID, value []byte, node ed25519.PublicKey) (H
 	if err != nil {
 		return Head{}, fmt.Errorf("reading head of %s: %w", w.Log, err)
 	}
-	h.Log, h.Committed = w.Log, committed
+	h.Log, h.Committed, h.used = w.Log, committed, w.Used
 	return h, nil
 }
 

@@ -37,6 +37,7 @@ type Log struct {
 	gates  gates                  // of the batch
 	health health
 	clock  wallClock
+	usage  sync.Map // of tenant.ID: Usage
 	began  time.Time
 	// newest is the time of each tenant's newest record at the start; turned are those that lie in the future and are
 	// adopted, until the event that says so is stored.
@@ -240,6 +241,9 @@ func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads
 		}
 		if stream == streamAudit {
 			l.newest[t] = h.Committed
+			if h.used != nil {
+				l.usage.Store(t, *h.used)
+			}
 		}
 		heads = append(heads, MarkedHead{t, h.Log, string(h.Note)})
 		if err := checkEdge(v, t, h); err != nil {

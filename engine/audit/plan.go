@@ -240,6 +240,9 @@ func (l *Log) compose(p *part, now time.Time) {
 			l.turned[p.tenant].IsZero() {
 			continue
 		}
+		if res.err = r.entry.Quota.within(p.shard.used.on(now), r.cost()); res.err != nil && !r.entry.Removes {
+			continue
+		}
 		if res.err = p.check(r); res.err != nil {
 			continue // of this entry alone: nothing was changed for it
 		}
@@ -357,6 +360,8 @@ func (l *Log) add(p *part, i int, r *request, now time.Time) error {
 	}
 	p.put(Bodies, key, r.sealed)
 	l.putIndexes(p, r)
+	s.used = s.used.on(committed)
+	s.used.add(r.cost())
 	p.stored++
 	p.results[i].receipt = Receipt{RecordID: r.entry.RecordID, Log: s.audit.origin, Index: r.leaf.Index, Leaf: hash,
 		Token: r.use}
@@ -480,7 +485,11 @@ func (l *Log) signHeads(p *part) error {
 		if err := l.sign(st); err != nil {
 			return err
 		}
-		value, err := encodeHead(st.log, st.committed, st.note)
+		var used *Usage
+		if st == &s.audit {
+			used = &s.used
+		}
+		value, err := encodeHead(st.log, st.committed, st.note, used)
 		if err != nil {
 			return err
 		}

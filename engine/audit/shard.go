@@ -20,6 +20,7 @@ type shard struct {
 	refFresh bool   // not stored yet
 	known    bool   // the edges are read
 	era      int
+	used     Usage
 	audit    stream
 	releases stream
 }
@@ -70,6 +71,9 @@ func (l *Log) newShard(t tenant.ID, ref []byte, heads ...[]byte) (*shard, error)
 		}
 		if h.Log != Releases {
 			s.era = h.Log.era()
+			if h.used != nil {
+				s.used = *h.used
+			}
 		}
 		st.stored = bytes.Clone(heads[i])
 		st.committed, st.signed, st.note, st.root = h.Committed, h.Size, bytes.Clone(h.Note), h.Root
@@ -118,7 +122,7 @@ func (l *Log) openMonth(p *part, committed time.Time) error {
 		if err := l.sign(&s.audit); err != nil {
 			return err
 		}
-		final, err := encodeHead(s.audit.log, s.audit.committed, s.audit.note)
+		final, err := encodeHead(s.audit.log, s.audit.committed, s.audit.note, nil)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ type LogReport struct {
 	Sealed int64 `json:"sealed"` // bodies not opened, for want of keys; their digests were checked
 }
 
-// A Finding is one thing that is wrong. Its check is one of head, leaf, tree, order, body, key, commitment, month
+// A Finding is one thing that is wrong. Its check is one of head, leaf, tree, order, body, key, usage, commitment, month
 // chain, record id, statement, index, blob, and high-water mark.
 type Finding struct {
 	Log    LogName `json:"log"`
@@ -80,6 +80,7 @@ type check struct {
 	log      *LogReport // being checked
 	last     time.Time  // committed time of the leaf before
 	released int64      // statements before the leaf being checked
+	used     Usage      // as counted
 }
 
 func (c *check) find(log LogName, index int64, check, format string, args ...any) {
@@ -277,6 +278,8 @@ func (c *check) checkLeaf(ctx context.Context, h Head, index int64, s stored) er
 	if leaf.Kind == Checkpoint {
 		return nil
 	}
+	c.used = c.used.on(leaf.Committed)
+	c.used.add(leaf.CTLen + recordOverhead)
 	c.checkID(h, index, &leaf, s.place)
 	c.checkRelease(h, index, &leaf)
 	if err := c.checkStatement(ctx, h, index, &leaf); err != nil {
@@ -331,6 +334,7 @@ func (c *check) checkStatement(ctx context.Context, h Head, index int64, leaf *L
 	}
 	return c.view(ctx, func(v View) error {
 		_, data, err := readLeaf(v, c.report.Tenant, Releases, leaf.ReleaseIndex)
+		c.used.Bytes, c.used.Total = c.used.Bytes+int64(len(data)), c.used.Total+int64(len(data))
 		if err == nil && (data == nil || Digest(sha256.Sum256(data)) != leaf.Statement) {
 			c.find(h.Log, index, "statement", "statement %d of the release log is not the one recorded", leaf.ReleaseIndex)
 		}
@@ -393,6 +397,9 @@ const keyMissing = "its key is gone, and not by an erasure (put back a copy of t
 
 // checkEnd checks that the head says the time of its newest leaf.
 func (c *check) checkEnd(h Head) {
+	if h.used != nil && *h.used != c.used {
+		c.find(h.Log, -1, "usage", "the tenant is said to have stored another number of records or bytes than it has")
+	}
 	if h.Log != Releases && !c.last.Equal(h.Committed) {
 		c.find(h.Log, -1, "head", "it says another time than its newest leaf")
 	}

@@ -296,6 +296,9 @@ func (l *Log) writeMark(parts []*part) {
 func (l *Log) settle(parts []*part) {
 	for _, p := range parts {
 		p.settle()
+		if p.stored > 0 && p.err == nil {
+			l.usage.Store(p.tenant, p.shard.used)
+		}
 		if p.turned && p.stored > 0 && p.err == nil {
 			delete(l.turned, p.tenant)
 		}

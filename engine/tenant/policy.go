@@ -101,6 +101,10 @@ type Limits struct {
 	// RepeatSeconds is how long the same call gets its recorded answer again, while what it was decided under is
 	// still in force; default 600, at most 3600.
 	RepeatSeconds int `json:"repeatSeconds,omitzero"`
+	// What the tenant's records may take; 0, the default, is what the operator allows.
+	RecordsPerDay int `json:"recordsPerDay,omitzero"`
+	BytesPerDay   int `json:"bytesPerDay,omitzero"` // of sealed bodies and statements, and 1 KiB for each record
+	BytesTotal    int `json:"bytesTotal,omitzero"`
 }
 
 // each lists the members of limits by name, as pointers into l.
@@ -114,6 +118,9 @@ func (l *Limits) each(do func(name string, value *int)) {
 	do("concurrency", &l.Concurrency)
 	do("cards", &l.Cards)
 	do("repeatSeconds", &l.RepeatSeconds)
+	do("recordsPerDay", &l.RecordsPerDay)
+	do("bytesPerDay", &l.BytesPerDay)
+	do("bytesTotal", &l.BytesTotal)
 }
 
 // Under reports, naming each, the limits that are above the operator's ceiling. A zero
@@ -138,8 +145,8 @@ func (l Limits) Capped(ceiling Limits) Limits {
 	top := map[string]int{}
 	ceiling.each(func(name string, value *int) { top[name] = *value })
 	l.each(func(name string, value *int) {
-		if most := top[name]; most > 0 {
-			*value = min(*value, most)
+		if most := top[name]; most > 0 && (*value == 0 || *value > most) {
+			*value = most
 		}
 	})
 	return l
@@ -253,6 +260,8 @@ func (l Limits) check() error {
 		return fmt.Errorf("resources, concurrency and cards must be positive")
 	case l.RepeatSeconds < 1 || l.RepeatSeconds > 3600:
 		return fmt.Errorf("repeatSeconds must lie between 1 and 3600")
+	case l.RecordsPerDay < 0 || l.BytesPerDay < 0 || l.BytesTotal < 0:
+		return fmt.Errorf("recordsPerDay, bytesPerDay and bytesTotal must not be negative")
 	}
 	return nil
 }
