@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -16,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 // serveTo runs the service of a region in a process of its own, with a file of the
@@ -77,7 +80,7 @@ func TestMemoryLimit(t *testing.T) {
 
 // TestFewDescriptors has 400 strangers keep a connection open each, and come back
 // when it is closed, at a service that may open 300 files: clients and operators
-// are answered without waiting, records are kept.
+// are answered without waiting, records are kept, and a rule is taken out of service.
 func TestFewDescriptors(t *testing.T) {
 	d := newRegion(t)
 	n := startNode(t, d, "sh", "-c", `ulimit -n 300; exec "$@"`, "sh")
@@ -113,6 +116,27 @@ func TestFewDescriptors(t *testing.T) {
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("call %d was answered after %v", i, took)
 		}
+	}
+	_, approver, _ := demoPersons("north")
+	env, err := d.sign("statements/strangers", statement.Statement{Predicate: statement.Suspension{Tenant: "north",
+		Region: demoRegionID, Pack: "renal_dosing", Reason: "strangers are at the door",
+		SuspendedAt: d.now}}, approver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := d.as("north", approver, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := c.Apply(ctx, env.Bytes()); err != nil {
+		t.Errorf("suspending a pack meanwhile: %v", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the suspension was taken after %v", took)
+	}
+	if a, err := n.call(t, 100); err != nil || !bytes.Contains(a.Body, []byte("not done")) {
+		t.Errorf("a call after the suspension: %v", err)
 	}
 }
 
