@@ -129,8 +129,9 @@ const (
 	lastLook  = 5 * time.Millisecond
 )
 
-// quiet waits until no request is under way, and nobody seems to be sending one. A
-// server that shuts down reads no more requests, also on connections that it took.
+// quiet waits until no request is under way, and nobody seems to be sending one, and
+// then hangs up on who has said nothing yet. A server that shuts down reads no more
+// requests, also on connections that it took.
 func (s *Server) quiet(ctx context.Context, g *guard) {
 	patience := time.NewTimer(lastWords)
 	defer patience.Stop()
@@ -144,6 +145,11 @@ func (s *Server) quiet(ctx context.Context, g *guard) {
 		case <-ctx.Done():
 			return
 		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for e := g.strangers.Front(); e != nil; e = e.Next() {
+		_ = e.Value.(*conn).Conn.SetReadDeadline(time.Now()) // fails on closed ones only
 	}
 }
 

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestAnnounce stops a server under load, over both versions of HTTP: each answer
+// after the announcement ends its connection, callers that come all the same are
+// answered, and no request that was sent goes without an answer.
+func TestAnnounce(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
+			var pool *x509.CertPool
+			w := newWorld(t, func(c *Config) {
+				maker := &world{TB: t, keys: map[string]crypto.Signer{}}
+				maker.makeEHRKeys()
+				cert, roots := maker.certificate()
+				pool = roots
+				c.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+			})
+			public, private := w.listen(), w.listen()
+			served := make(chan error, 1)
+			go func() { served <- w.server.Serve(public, private) }()
+			token := w.discoveryToken()
+			var answered atomic.Int64
+			var away atomic.Bool
+			var all sync.WaitGroup
+			for range 6 {
+				transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: version == 2}
+				c := &http.Client{Transport: transport}
+				all.Go(func() {
+					defer transport.CloseIdleConnections()
+					for !away.Load() {
+						r := must(http.NewRequest("GET", "https://"+public.Addr().String()+"/t/north/cds-services", nil))
+						r.Header.Set("Authorization", "Bearer "+token)
+						announced := w.server.draining.Load()
+						resp, err := c.Do(r)
+						if err != nil {
+							t.Errorf("a request was not answered: %v", err)
+							return
+						}
+						_, err = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+						if err != nil || resp.StatusCode != 200 || resp.ProtoMajor != version {
+							t.Errorf("%v %d %s", err, resp.StatusCode, resp.Proto)
+						}
+						if announced {
+							answered.Add(1)
+							if version == 1 && !resp.Close {
+								t.Error("an answer after the announcement keeps its connection")
+							}
+						}
+					}
+				})
+			}
+			time.Sleep(100 * time.Millisecond)
+			silent, err := net.Dial("tcp", public.Addr().String()) // who says nothing holds nothing up for long
+			w.must(err)
+			defer silent.Close()
+			w.server.Announce()
+			if resp := must(http.Get("http://" + private.Addr().String() + "/readyz")); resp.StatusCode != 503 {
+				t.Errorf("/readyz is %d", resp.StatusCode)
+			}
+			time.Sleep(200 * time.Millisecond)
+			away.Store(true)
+			began := time.Now()
+			w.must(w.server.Shutdown(t.Context()))
+			if took := time.Since(began); took > 3*lastWords {
+				t.Errorf("stopping took %v", took)
+			}
+			all.Wait()
+			w.must(<-served)
+			if answered.Load() == 0 {
+				t.Error("nobody was answered after the announcement")
+			}
+		})
+	}
+}
