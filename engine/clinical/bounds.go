@@ -112,13 +112,29 @@ func (s *Session) useRule(ref ast.Ref, value *ast.Term) {
 	if s.used.Rules++; s.used.Rules > b.Rules {
 		s.exceed("rules", b.Rules, "rules and functions evaluated", s.ruleAt(ref))
 	}
-	if value == nil || value == s.made { // as the values of most rules
+	if value == nil || s.isGiven(value) { // as the values of most rules
 		return
 	}
-	m := meter{bounds: b}
-	if m.term(value); m.over != "" {
+	m := &s.meter
+	if *m = (meter{bounds: b}); m.term(value) > 0 && m.over != "" {
 		m.exceed(s, s.ruleAt(ref))
 	}
+}
+
+// isGiven reports whether a term is a handle of a fact or value.
+func (s *Session) isGiven(t *ast.Term) bool {
+	if t == s.made {
+		return true
+	}
+	if obj, ok := t.Value.(ast.Object); !ok || obj.Len() != 1 {
+		return false
+	}
+	_, isFact := s.factTable.find(t, len(s.facts))
+	if isFact {
+		return true
+	}
+	_, isValue := s.valueTable.find(t, len(s.values))
+	return isValue
 }
 
 // ruleAt returns file and line of a rule of the pack, or of a function with arguments.

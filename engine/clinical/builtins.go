@@ -160,8 +160,9 @@ func (s *Session) allow(b *builtin, loc *ast.Location, args []*ast.Term) error {
 	if s.exceeded != nil {
 		return s.exceeded
 	}
-	m := meter{bounds: &s.lib.library.bounds}
-	b.cost(&m, args)
+	m := &s.meter
+	*m = meter{bounds: &s.lib.library.bounds}
+	b.cost(m, args)
 	if m.over != "" {
 		return m.exceed(s, s.at())
 	}

@@ -43,6 +43,7 @@ type Session struct {
 	take   func(topdown.QueryResult) error // keeps the result of a query
 	result *ast.Term
 	stop   stop
+	meter  meter                    // for one value at a time
 	call   Call                     // the one under way: functions do not nest
 	places map[*ast.Location]string // of the calls, as records name them
 	names  map[string]*ast.Term     // of templates

@@ -84,3 +84,60 @@ func BenchmarkManyPairs(b *testing.B) {
 		})
 	}
 }
+
+// TestEvidenceIsCounted holds that a fact of many resources names some, that record and
+// card say how many more there are, and that findings which leave some out are not
+// taken for the same.
+func TestEvidenceIsCounted(t *testing.T) {
+	takes := decidetest.Rule{ID: "takes", Trigger: "{order: metformin}",
+		Body: "holds := fhir.takes({\"set\": \"metformin\"})\n\n" +
+			`card := {"summary": fhir.text("Takes {m}", {"m": holds})}`}
+	b := decidetest.NewWith(t, []decidetest.Rule{takes})
+	for _, tt := range []struct {
+		language, summary, line string
+		exposures, findings     int // the other draft is one more exposure
+	}{
+		{"en", "Takes drug", "", 31, 1}, {"en", "Takes drug and 8 more", "- and 8 more\n", 39, 2},
+		{"de", "Takes drug und 1 weiteres", "- und 1 weiteres\n", 32, 2},
+	} {
+		request := largeCall(2, tt.exposures)
+		for _, code := range []string{"197806", "855332", "861007", "312938"} {
+			request = bytes.ReplaceAll(request, []byte(code), []byte("6809"))
+		}
+		in := b.Inputs(t, request)
+		in.Language = tt.language
+		d := b.Decide(t, in)
+		shown := 0
+		for _, f := range d.Findings {
+			if f.Rule != "trial/takes" {
+				continue
+			}
+			if f.Outcome != decision.Fired || len(f.Fact.Evidence) != 32 || f.Fact.More != tt.exposures-31 {
+				t.Fatalf("%s of %d resources and %d more, %+v", f.Outcome, len(f.Fact.Evidence), f.Fact.More, f.Error)
+			}
+			if f.Card != "" {
+				shown++
+			}
+		}
+		if shown != tt.findings {
+			t.Errorf("%d exposures: %d findings are shown, want %d", tt.exposures, shown, tt.findings)
+		}
+		found := false
+		for _, c := range decidetest.Cards(t, d.Response) {
+			if c.Summary == tt.summary {
+				found = strings.Contains(c.Detail, tt.line) && (tt.line != "" || !strings.Contains(c.Detail, "- and "))
+			}
+		}
+		if !found {
+			t.Errorf("no card says %q and %q: %s", tt.summary, tt.line, d.Response)
+		}
+		if same, err := b.Materials.Replay(t.Context(), in, d); err != nil || !same.Same {
+			t.Errorf("replayed: %+v, %v", same, err)
+		}
+		segments, err := decision.Encode(in, d)
+		decidetest.Must(t, err)
+		if _, _, err := decision.Decode(bytes.Join(segments, nil)); err != nil {
+			t.Error(err)
+		}
+	}
+}
