@@ -85,9 +85,12 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 	err = r.run(ctx)
 	again := errors.Is(err, errAgain)
 	if again {
+		if err.Error() != errAgain.Error() { // it starts anew all the same
+			r.log.Error("stopping", "error", err.Error())
+		}
 		err = nil
 	}
-	if err = errors.Join(err, r.closeWithin(cfg.Timeouts.Shutdown)); again && ctx.Err() == nil {
+	if err = errors.Join(err, r.closeWithin(max(cfg.Timeouts.Shutdown, leastClosing))); again && ctx.Err() == nil {
 		return errors.Join(err, startAnew(time.Now()))
 	}
 	return err
@@ -319,6 +322,9 @@ func (r *region) announce() {
 	case <-r.audit.Failed():
 	}
 }
+
+// leastClosing is how long closing may take in any case.
+const leastClosing = 10 * time.Second
 
 // closeWithin closes everything, for as long as limit. A disk that hangs does not keep
 // the process: what was acknowledged is on it.
