@@ -20,6 +20,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -203,7 +204,7 @@ func (r *Runner) ended(within context.Context, state *os.ProcessState, said stri
 		return limit(r.limits.Time.String())
 	case status.Signaled() && used >= r.limits.CPU-time.Second:
 		return limit(r.limits.CPU.String() + " of processor time")
-	case strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory"):
+	case outOfMemory.MatchString(said):
 		return limit(fmt.Sprintf("%d MiB of memory", r.limits.Memory>>20))
 	case strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds"):
 		return limit("a stack can hold")
@@ -213,6 +214,9 @@ func (r *Runner) ended(within context.Context, state *os.ProcessState, said stri
 	}
 	return fmt.Errorf("trying pack: the process for it failed while %s: %w (%w)", doing, cause, decide.ErrNotTried)
 }
+
+// outOfMemory is what the runtime says of it, and the race detector.
+var outOfMemory = regexp.MustCompile(`out of memory|cannot allocate memory|failed to allocate`)
 
 // program is this very program, also when another was put in its place since it began.
 func program() (string, error) {
