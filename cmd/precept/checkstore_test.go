@@ -96,8 +96,21 @@ func TestQuickCheckOfAStoreThatWasClosed(t *testing.T) {
 	if _, quick := quickEnough(store, d.now); quick {
 		t.Error("a store that was not closed in order is checked quickly")
 	}
+	// A check that is not done in time does not keep the region from starting, and is no check.
+	text, err := os.ReadFile(d.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hasty := strings.Replace(string(text), "store:\n", "store:\n    check_time: 1ns\n", 1)
+	if err := os.WriteFile(d.config, []byte(hasty), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	n = startNode(t, d)
 	if _, err := n.call(t, 2); err != nil {
 		t.Fatal(err)
+	}
+	n.stop()
+	if _, quick := quickEnough(store, d.now); quick {
+		t.Error("a store whose check was not done is checked quickly")
 	}
 }

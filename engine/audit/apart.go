@@ -34,6 +34,11 @@ func apart[T any](ctx context.Context, p places, step func(context.Context) (T, 
 		ctx, stop = context.WithTimeout(ctx, longestRead)
 		defer stop()
 	}
+	return leaving(ctx, p, step)
+}
+
+// leaving is apart for a step that may take as long as ctx allows.
+func leaving[T any](ctx context.Context, p places, step func(context.Context) (T, error)) (T, error) {
 	var none T
 	select {
 	case p <- struct{}{}:

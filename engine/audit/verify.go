@@ -63,10 +63,11 @@ func (r *Reader) Verify(ctx context.Context, t tenant.ID, layout Layout, progres
 	if c.progress == nil {
 		c.progress = func(LogName, int64, int64) {}
 	}
-	if err := c.run(ctx); err != nil {
+	report, err := leaving(ctx, r.places, func(ctx context.Context) (*Report, error) { return c.report, c.run(ctx) })
+	if err != nil {
 		return nil, fmt.Errorf("verifying tenant %s: %w", t, err)
 	}
-	return c.report, nil
+	return report, nil
 }
 
 // check is a verification under way.

@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T, name string) audit.Store) {
 		"reopen":       testReopen,
 		"log":          testLog,
 		"faults":       testFaults,
+		"late":         testLate,
+		"full":         testFull,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })
 	}

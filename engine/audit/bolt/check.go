@@ -99,7 +99,6 @@ type walker struct {
 	used    bitmap
 	free    bitmap
 	bucket  string
-	found   map[string]bool             // buckets
 	visit   func(page, end, more int64) // of tests: what is used of each page
 }
 
