@@ -115,6 +115,9 @@ func (e *Engine) fit(ctx context.Context, st *inForce, ref *decision.Ref, params
 		return nil
 	default:
 		err = e.materials.Fit(ctx, *ref, params, terms)
+		if errors.Is(err, decide.ErrNotTried) && ctx.Err() == nil { // until it can be tried
+			err = &decide.NotRunnable{Pack: ref.Name, Why: decision.WhyCases, Err: err}
+		}
 		if err != nil && !errors.As(err, &not) {
 			return err
 		}

@@ -124,6 +124,13 @@ func TestNothingIsCompiledBeforeItWasProven(t *testing.T) {
 	if !errors.As(why, &broken) || broken.Pack != pack.Manifest.Name || broken.Why != decision.WhyCode {
 		t.Errorf("after the restart north is unready because of %v", why)
 	}
+	refuse(decide.ErrNotTried)
+	n.restart() // a machine that has no room for the process must not keep the region from starting
+	if why := n.Unready()["north"]; !errors.Is(why, decide.ErrNotTried) {
+		t.Errorf("when packs cannot be tried north is unready because of %v", why)
+	}
+	refuse(fmt.Errorf("trying pack: compiling it takes too long: %w", decide.ErrPack))
+	n.restart()
 	was := tried
 	start := time.Now()
 	n.suspend("north", "nsaid_anticoagulant", "", "for a test")
