@@ -134,11 +134,14 @@ func TestWithdrawnCardIsNotRepeated(t *testing.T) {
 			p.Limits.Cards = 7
 			n.policy("north", p)
 		},
-		"later than the window":  func(n *node) { n.clock.advance(10*time.Minute + time.Millisecond) },
-		"clock before the first": func(n *node) { n.clock.advance(-11 * time.Minute) },
+		"later than the window":  func(n *node) { n.clock.advance(2*time.Minute + time.Millisecond) },
+		"clock before the first": func(n *node) { n.clock.advance(-3 * time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newRegion(t)
+			p := decidetest.PolicyFor(n, "north")
+			p.Limits.RepeatSeconds = 120
+			n.policy("north", p)
 			first := n.call("north", body)
 			change(n)
 			a := n.call("north", body)

@@ -326,12 +326,17 @@ func referencePackDigest(t testing.TB, name string) string {
 	return string(decidetest.ReferencePack(t, name).Digest)
 }
 
-// The clock of a machine may go back; the log does not.
+// The clock of a machine may go back a little; the log does not. If it goes back far it
+// is not believed.
 func TestClockGoesBack(t *testing.T) {
 	n := newRegion(t)
 	n.call("north", decidetest.Patient(t, "clean"))
-	n.clock.advance(-time.Hour)
+	n.clock.advance(-3 * time.Minute)
 	n.call("north", decidetest.Patient(t, "metformin-egfr-27"))
+	n.clock.advance(-time.Hour)
+	_, err := n.Call(t.Context(), ehr("north"), "orders", decidetest.Patient(t, "text-only"))
+	decidetest.WantError(t, err, audit.ErrClock)
+	n.clock.advance(time.Hour)
 	n.clean("north")
 	n.restart()
 	n.clean("north")
