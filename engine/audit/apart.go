@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/precept-cds/precept/engine/workers"
 )
 
 // ErrLate says that the store did not answer before the caller's context ended. What was to be read is not known; what
@@ -51,7 +53,7 @@ func leaving[T any](ctx context.Context, p places, step func(context.Context) (T
 		panicked error
 	}
 	done := make(chan outcome, 1)
-	go func() {
+	workers.Go(func() {
 		var o outcome
 		defer func() {
 			if cause := recover(); cause != nil {
@@ -61,7 +63,7 @@ func leaving[T any](ctx context.Context, p places, step func(context.Context) (T
 			done <- o
 		}()
 		o.value, o.err = step(ctx)
-	}()
+	})
 	select {
 	case o := <-done:
 		if o.panicked != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/workers"
 )
 
 // Times bound a decision by the clock, beside the deadline of its context. The
@@ -90,7 +91,7 @@ func (e *evaluation) guard(ctx context.Context, r *run) error {
 	if ctx.Done() == nil && e.times.Rule == 0 && e.times.Moved == nil {
 		return r.work(ctx)
 	}
-	go r.do(ctx)
+	workers.Go(func() { r.do(ctx) })
 	var (
 		late, moved = ctx.Done(), e.times.Moved
 		told        time.Time // when everything was told to end
@@ -173,7 +174,7 @@ func (e *evaluation) leave(ctx context.Context, r *run, i int64, told bool) (*ru
 	if told || len(e.left) >= maxLeft {
 		next.stop.Store(math.MaxInt64)
 	}
-	go next.do(ctx)
+	workers.Go(func() { next.do(ctx) })
 	return next, nil
 }
 
