@@ -23,9 +23,12 @@ const (
 )
 
 // places bounds the steps that read a store at once.
-type places chan struct{}
+type places struct {
+	taken chan struct{}
+	*workers.Pool
+}
 
-func newPlaces() places { return make(places, maxReads) }
+func newPlaces() places { return places{make(chan struct{}, maxReads), workers.New()} }
 
 // apart does a step that reads the store in a goroutine of its own, which the caller leaves when ctx ends: a read of a
 // file on a disk that hangs cannot be ended. So a step writes to nothing that the caller sees but what it returns. A
@@ -43,7 +46,7 @@ func apart[T any](ctx context.Context, p places, step func(context.Context) (T, 
 func leaving[T any](ctx context.Context, p places, step func(context.Context) (T, error)) (T, error) {
 	var none T
 	select {
-	case p <- struct{}{}:
+	case p.taken <- struct{}{}:
 	case <-ctx.Done():
 		return none, late(ctx)
 	}
@@ -53,13 +56,13 @@ func leaving[T any](ctx context.Context, p places, step func(context.Context) (T
 		panicked error
 	}
 	done := make(chan outcome, 1)
-	workers.Go(func() {
+	p.Go(func() {
 		var o outcome
 		defer func() {
 			if cause := recover(); cause != nil {
 				o.panicked = fmt.Errorf("%v\n%s", cause, debug.Stack())
 			}
-			<-p
+			<-p.taken
 			done <- o
 		}()
 		o.value, o.err = step(ctx)

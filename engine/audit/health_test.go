@@ -130,6 +130,7 @@ func TestWhatRemovesPowerGoesFirst(t *testing.T) {
 		return e
 	}
 	appendOK(t, l, event()) // the key of entries about nobody is known from now on
+	eventually(t, "the end of its commit", func() bool { return l.Stats().UnderWay == 0 })
 	s.Stall()
 	receipts := make(chan audit.Receipt, waiting)
 	begin := func(e audit.Entry) {

@@ -49,6 +49,9 @@ var ErrMoved = errors.New("what is in force has changed meanwhile")
 // pairs is cut: who wrote one such rule may have written many.
 const maxLeft = 2
 
+// evaluations are the goroutines of runs.
+var evaluations = workers.New()
+
 // look is how often a decision under way is looked at. Most are done before.
 const look = 5 * time.Millisecond
 
@@ -91,7 +94,7 @@ func (e *evaluation) guard(ctx context.Context, r *run) error {
 	if ctx.Done() == nil && e.times.Rule == 0 && e.times.Moved == nil {
 		return r.work(ctx)
 	}
-	workers.Go(func() { r.do(ctx) })
+	evaluations.Go(func() { r.do(ctx) })
 	var (
 		late, moved = ctx.Done(), e.times.Moved
 		told        time.Time // when everything was told to end
@@ -174,7 +177,7 @@ func (e *evaluation) leave(ctx context.Context, r *run, i int64, told bool) (*ru
 	if told || len(e.left) >= maxLeft {
 		next.stop.Store(math.MaxInt64)
 	}
-	workers.Go(func() { next.do(ctx) })
+	evaluations.Go(func() { next.do(ctx) })
 	return next, nil
 }
 

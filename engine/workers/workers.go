@@ -3,34 +3,54 @@
 // was a fourteenth of the cost of a call.
 package workers
 
-import "sync/atomic"
-
-// maxIdle bounds the goroutines that wait for work. Each keeps the stack that it grew.
-const maxIdle = 64
-
-var (
-	idle  atomic.Int64
-	tasks = make(chan func())
+import (
+	"sync/atomic"
+	"time"
 )
+
+const (
+	// maxIdle bounds the goroutines of a pool that wait for work. Each keeps the stack
+	// that it grew.
+	maxIdle = 64
+	// patience is how long they wait.
+	patience = 10 * time.Second
+)
+
+// Pool has goroutines that wait for work, or none yet. It is safe for concurrent use.
+type Pool struct {
+	idle  atomic.Int64
+	tasks chan func()
+}
+
+// New makes a pool.
+func New() *Pool { return &Pool{tasks: make(chan func())} }
 
 // Go runs f in another goroutine, as the go statement does. How many run at once is the
 // caller's to bound. F must not panic.
-func Go(f func()) {
+func (p *Pool) Go(f func()) {
 	select {
-	case tasks <- f:
+	case p.tasks <- f:
 	default: // nobody waits
-		go work(f)
+		go p.work(f)
 	}
 }
 
-func work(f func()) {
+func (p *Pool) work(f func()) {
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
 	for {
 		f()
-		if idle.Add(1) > maxIdle {
-			idle.Add(-1)
+		if p.idle.Add(1) > maxIdle {
+			p.idle.Add(-1)
 			return
 		}
-		f = <-tasks
-		idle.Add(-1)
+		enough.Reset(patience)
+		select {
+		case f = <-p.tasks:
+			p.idle.Add(-1)
+		case <-enough.C:
+			p.idle.Add(-1)
+			return
+		}
 	}
 }
