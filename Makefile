@@ -43,11 +43,11 @@ lint:
 	  echo "nothing in the program calls these, tests aside: use them or remove them"; echo "$$out"; exit 1; }
 
 unit:
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 # The race detector where goroutines meet.
 race:
-	$(GO) test -race ./engine/... ./api/... ./signing/...
+	$(GO) test -race -timeout 30m ./engine/... ./api/... ./signing/...
 
 # The same decisions, byte for byte, whatever instructions the compiler may use.
 machines:
