@@ -18,7 +18,7 @@ func runsOn(t *testing.T, depth int, change ...func(*node)) *node {
 	t.Helper()
 	n := newRegion(t, change...)
 	n.watchdog.soon = 200 * time.Millisecond
-	n.withTrial("north", decidetest.Pack(t, "1.0.0", decidetest.RuleRunsOn("runs-on", "critical", depth),
+	n.withTrial("north", decidetest.Pack(t, "1.0.0", decidetest.RuleRunsOn("runs-on", "critical", depth-slower),
 		decidetest.RuleFires), func(p *tenant.Policy) {
 		p.Limits = tenant.Limits{DeadlineMS: 5000, RuleMS: 20, Concurrency: 2}
 	})
@@ -60,7 +60,7 @@ func TestWhatRunsOnIsSuspended(t *testing.T) {
 // TestSlowOnceIsAskedAgain holds that a rule which ends soon after it was left behind is
 // asked again, and suspended only if that goes on.
 func TestSlowOnceIsAskedAgain(t *testing.T) {
-	n := runsOn(t, 25)
+	n := runsOn(t, 25+slower/2)
 	n.watchdog.soon = time.Hour
 	for i := range strikes {
 		if n.trust("north").Suspended("trial", "runs-on") {
