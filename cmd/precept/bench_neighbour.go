@@ -30,13 +30,7 @@ const (
 // besideNeighbour measures a well-behaved tenant alone and beside one that floods, in
 // the same region and the same rounds.
 func (b *bench) besideNeighbour(ctx context.Context) error {
-	b.now = time.Now()
-	b.talk.line("making a region with a hostile tenant")
-	d, err := makeHostile(ctx, filepath.Join(b.dir, "region"), neighbourPlaces, liveKinds...)
-	if err != nil {
-		return err
-	}
-	r, err := serveHostile(ctx, d)
+	d, r, err := b.hostile(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,6 +127,18 @@ type hostileRegion struct {
 	*child
 	exe    string
 	memory *memoryWatch
+}
+
+// hostile makes a region with a hostile tenant, and serves it.
+func (b *bench) hostile(ctx context.Context) (*demoRegion, *hostileRegion, error) {
+	b.now = time.Now()
+	b.talk.line("making a region with a hostile tenant")
+	d, err := makeHostile(ctx, filepath.Join(b.dir, "region"), neighbourPlaces, liveKinds...)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := serveHostile(ctx, d)
+	return d, r, err
 }
 
 // serveHostile serves a region with bounds of memory.

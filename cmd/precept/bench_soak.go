@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -22,13 +21,7 @@ const (
 // soakRegion throws everything hostile at a region for a time, suspends and resumes a
 // rule again and again meanwhile, and then looks whether the region has stood it.
 func (b *bench) soakRegion(ctx context.Context) error {
-	b.now = time.Now()
-	b.talk.line("making a region with a hostile tenant")
-	d, err := makeHostile(ctx, filepath.Join(b.dir, "region"), neighbourPlaces, liveKinds...)
-	if err != nil {
-		return err
-	}
-	r, err := serveHostile(ctx, d)
+	d, r, err := b.hostile(ctx)
 	if err != nil {
 		return err
 	}
