@@ -147,7 +147,7 @@ func TestNodeTriesAPackOnce(t *testing.T) {
 	var asked atomic.Int64
 	egfr, _ := clinical.Newest().Function("fhir.egfr")
 	egfr.Run = countingRun(&asked, egfr.Run)
-	counting, err := clinical.Newest().With("1.1.0", egfr)
+	counting, err := clinical.Newest().With("1.2.0", egfr)
 	decidetest.Must(t, err)
 	a := newRegion(t)
 	a.libs = []*clinical.Library{clinical.Newest(), counting}
@@ -155,7 +155,7 @@ func TestNodeTriesAPackOnce(t *testing.T) {
 	body := decidetest.Patient(t, "metformin-egfr-27")
 	nodes := []*node{a.beside(deaf{a.store}, never), a.beside(deaf{a.store}, never)}
 	a.activate("north", decidetest.ReferencePack(t, "renal_dosing"),
-		func(a *statement.Activation) { a.Library = "1.1.0" })
+		func(a *statement.Activation) { a.Library = "1.2.0" })
 	var counts [2]int64
 	for i, n := range nodes {
 		asked.Store(0)

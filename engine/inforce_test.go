@@ -258,7 +258,7 @@ func TestRaisedLibrary(t *testing.T) {
 		t.Fatal("no fhir.age")
 	}
 	age.Doc += " Changed."
-	raised, err := clinical.Newest().With("1.1.0", age)
+	raised, err := clinical.Newest().With("1.2.0", age)
 	decidetest.Must(t, err)
 	body := decidetest.Patient(t, "metformin-egfr-27")
 	old := n.call("north", body)
@@ -287,11 +287,11 @@ func TestRaisedLibrary(t *testing.T) {
 	off := n.activationOf("north", decidetest.ReferencePack(t, "high_priority_ddi"))
 	off.Mode, off.Library = statement.Off, ""
 	n.sayOf("north", about(decidetest.ReferencePack(t, "high_priority_ddi")), off, "rick@north")
-	again := func(a *statement.Activation) { a.Library = "1.1.0" }
+	again := func(a *statement.Activation) { a.Library = "1.2.0" }
 	_, err = n.tryActivate("north", decidetest.ReferencePack(t, "renal_dosing")) // as it was approved before
 	decidetest.WantError(t, err, decide.ErrLibrary)
 	n.activate("north", decidetest.ReferencePack(t, "renal_dosing"), again)
-	if _, ref, f := call(2, "renal_dosing"); ref.Mode != decision.Active || ref.Library != "1.1.0" ||
+	if _, ref, f := call(2, "renal_dosing"); ref.Mode != decision.Active || ref.Library != "1.2.0" ||
 		f.Outcome != decision.Fired {
 		t.Errorf("approved anew: ref %+v, finding %+v", ref, f)
 	}
@@ -302,7 +302,7 @@ func TestRaisedLibrary(t *testing.T) {
 	// A program with both versions runs each pack with its own.
 	n.libs = []*clinical.Library{clinical.Newest(), raised}
 	n.restart()
-	if _, ref, f := call(4, "renal_dosing"); ref.Library != "1.1.0" || f.Outcome != decision.Fired {
+	if _, ref, f := call(4, "renal_dosing"); ref.Library != "1.2.0" || f.Outcome != decision.Fired {
 		t.Errorf("with both: ref %+v, finding %+v", ref, f)
 	}
 	for id, record := range map[tenant.ID]string{"north": old.RecordID, "south": n.call("south", body).RecordID} {
@@ -311,7 +311,7 @@ func TestRaisedLibrary(t *testing.T) {
 		decidetest.Must(t, err)
 		if i := slices.IndexFunc(in.Release.Packs,
 			func(r decision.Ref) bool { return r.Name == "renal_dosing" }); !r.Same ||
-			in.Release.Packs[i].Library != "1.0.0" {
+			in.Release.Packs[i].Library != clinical.Newest().Version() {
 			t.Errorf("%s: %v, %+v", id, r.Differences, in.Release.Packs)
 		}
 	}
@@ -329,13 +329,13 @@ func TestCasesThatAnUpgradeBroke(t *testing.T) {
 	var libs [2]*clinical.Library
 	for i, f := range []clinical.Function{egfr, broken} {
 		var err error
-		libs[i], err = clinical.Newest().With("1.1.0", f)
+		libs[i], err = clinical.Newest().With("1.2.0", f)
 		decidetest.Must(t, err)
 	}
 	n.libs = []*clinical.Library{clinical.Newest(), libs[0]}
 	n.restart()
 	pack := decidetest.ReferencePack(t, "renal_dosing")
-	n.activate("north", pack, func(a *statement.Activation) { a.Library = "1.1.0" })
+	n.activate("north", pack, func(a *statement.Activation) { a.Library = "1.2.0" })
 
 	n.libs = []*clinical.Library{clinical.Newest(), libs[1]}
 	n.restart()

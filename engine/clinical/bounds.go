@@ -38,7 +38,7 @@ type Bounds struct {
 	Findings int // bytes of what all pairs of one call made
 }
 
-// standardBounds are those of library 1.0.0. The reference packs stay below a
+// standardBounds are those of library 1.1.0. The reference packs stay below a
 // twentieth of each, which a test holds them to.
 var standardBounds = Bounds{
 	Calls: 10_000, Rules: 10_000, Facts: 4_000, Text: 2 << 20, Cost: 4_000_000, Value: 10_000, Depth: 100, Digits: 1_000,

@@ -18,10 +18,16 @@ var (
 // orderKinds are the kinds of value sets that hold what is ordered.
 var orderKinds = []vocab.ValueSetKind{vocab.KindMedication, vocab.KindService}
 
-// functions describes library 1.0.0, in the order of the documentation. A later
-// version is made from it by [Library.With].
+// functions describes library 1.1.0, in the order of the documentation. A later
+// version is made from it by [Library.With]. Each table stands beside the functions
+// that it describes.
 func functions() []Function {
-	return slices.Concat(logic(), comparisons(), questions(), wording())
+	return slices.Concat(
+		logic(),
+		comparisons(),
+		questions(),
+		wording(),
+	)
 }
 
 // logic looks at answers, never at the chart.

@@ -21,7 +21,7 @@ type Library struct {
 
 // libraries makes the libraries of this program, oldest first.
 var libraries = sync.OnceValue(func() []*Library {
-	l, err := newLibrary("1.0.0", standardBounds, functions())
+	l, err := newLibrary("1.1.0", standardBounds, functions())
 	if err != nil {
 		panic("clinical: " + err.Error()) // a slip in this package's tables, which its tests find
 	}
@@ -46,7 +46,7 @@ func NewestOf(major string) (*Library, bool) {
 
 func newLibrary(version string, bounds Bounds, list []Function) (*Library, error) {
 	if v := "v" + version; semver.Canonical(v) != v {
-		return nil, fmt.Errorf("making clinical library %q: the version must be a semantic one, such as 1.0.0",
+		return nil, fmt.Errorf("making clinical library %q: the version must be a semantic one, such as 1.1.0",
 			version)
 	}
 	l := &Library{version: version, bounds: bounds, byName: make(map[string]*function, len(list))}
@@ -106,7 +106,7 @@ func (l *Library) WithBounds(version string, bounds Bounds) (*Library, error) {
 	return other, err
 }
 
-// Version is the version of the library, such as 1.0.0: an activation names
+// Version is the version of the library, such as 1.1.0: an activation names
 // the one that it was approved with, and a record the one that answered.
 func (l *Library) Version() string { return l.version }
 

@@ -39,7 +39,7 @@ func TestLibraries(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no fhir.lab")
 	}
-	second, err := newest.With("1.1.0", f)
+	second, err := newest.With("1.2.0", f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestNothingIsForgotten(t *testing.T) {
 	} {
 		f, _ := Newest().Function("fhir.lab")
 		tt.change(&f)
-		l, err := Newest().With("1.1.0", f)
+		l, err := Newest().With("1.2.0", f)
 		switch {
 		case tt.want == "" && err != nil:
 			t.Error(err)
@@ -102,14 +102,14 @@ func TestNothingIsForgotten(t *testing.T) {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
-	for version, want := range map[string]string{"1.0.0": "one version has one content", "2": "semantic",
+	for version, want := range map[string]string{"1.1.0": "one version has one content", "2": "semantic",
 		"": "semantic", "v2.0.0": "semantic"} {
 		if _, err := Newest().With(version); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("version %q: %v, want %q", version, err, want)
 		}
 	}
 	f, _ := Newest().Function("fhir.lab")
-	if _, err := newLibrary("1.1.0", standardBounds, []Function{f, f}); err == nil ||
+	if _, err := newLibrary("1.2.0", standardBounds, []Function{f, f}); err == nil ||
 		!strings.Contains(err.Error(), "is there twice") {
 		t.Errorf("one function twice: %v", err)
 	}
@@ -188,7 +188,7 @@ func TestStray(t *testing.T) {
 	} {
 		f, _ := Newest().Function("fhir.egfr")
 		change(&f)
-		l, err := Newest().With("1.1.0", f)
+		l, err := Newest().With("1.2.0", f)
 		if err != nil {
 			t.Fatal(err)
 		}
