@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cockroachdb/apd/v3"
+
 	"github.com/precept-cds/precept/engine/chart/rawjson"
 	"github.com/precept-cds/precept/engine/fact"
 )
@@ -25,6 +27,25 @@ type Product struct {
 	Code        string
 	Ingredients []string // codes of the same system
 	Form        string   // dose form: oral, topical, ...
+	Strengths   []Strength
+}
+
+// Strength is how much of an ingredient a product holds: in one dose unit, such as
+// a tablet, or in so much of it.
+type Strength struct {
+	Ingredient Coding      // one of the product's; of a Product to be added its code alone
+	Amount     apd.Decimal // above zero
+	Unit       string      // UCUM, such as "mg"
+	PerAmount  apd.Decimal // above zero if there is a PerUnit
+	PerUnit    string      // UCUM, such as "mL" or "h"; empty for one dose unit
+}
+
+// DoseForm is the dose form of a product in the words of the release: as RxNorm
+// has them "Oral Tablet", in the groups "Oral Product" and "Pill". A release that
+// does not name one leaves all of it zero.
+type DoseForm struct {
+	Coding
+	Groups []Coding
 }
 
 // drugEntry is what a drug code stands for. An ingredient is its own only
@@ -32,6 +53,7 @@ type Product struct {
 type drugEntry struct {
 	ingredients []Coding // each once
 	form        string
+	strengths   []Strength
 }
 
 // NewTerminology builds the maps of a release. The error is ErrTerminology if
@@ -62,6 +84,15 @@ func NewTerminology(system, release string, ingredients []Coding, products []Pro
 			}
 			entry.ingredients = union(entry.ingredients, in)
 		}
+		for _, s := range p.Strengths {
+			in, ok := byCode[s.Ingredient.Code]
+			if !ok {
+				return nil, fmt.Errorf("%w: product %q has a strength of unknown ingredient %q", ErrTerminology, p.Code,
+					s.Ingredient.Code)
+			}
+			s.Ingredient = in
+			entry.strengths = append(entry.strengths, s)
+		}
 		t.drugs[key] = entry
 	}
 	return t, nil
@@ -76,6 +107,22 @@ func (t *Terminology) Ingredients(system, code string) (ingredients []Coding, fo
 	}
 	entry, ok := t.drugs[codeKey{CanonicalSystem(system), code}]
 	return entry.ingredients, entry.form, ok
+}
+
+// Strengths returns how much of its ingredients a product holds, as far as the
+// release says; none for an ingredient or a code that it does not have. The result
+// must not be changed.
+func (t *Terminology) Strengths(system, code string) []Strength {
+	if t == nil {
+		return nil
+	}
+	return t.drugs[codeKey{CanonicalSystem(system), code}].strengths
+}
+
+// DoseForm returns the dose form of a product in the words of the release; zero if
+// the release does not name it.
+func (t *Terminology) DoseForm(system, code string) DoseForm {
+	return DoseForm{}
 }
 
 // Drug is what an order or exposure is about.

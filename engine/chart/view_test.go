@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/apd/v3"
+
 	"github.com/precept-cds/precept/engine/chart/units"
 	"github.com/precept-cds/precept/engine/fact"
 )
@@ -330,8 +332,26 @@ func TestTerminology(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, _, ok := (*Terminology)(nil).Ingredients(RxNorm, "1"); ok {
+	if _, _, ok := (*Terminology)(nil).Ingredients(RxNorm, "1"); ok || (*Terminology)(nil).Strengths(RxNorm, "1") != nil {
 		t.Error("no release knows a code")
+	}
+	half := Strength{Ingredient: Coding{Code: "1"}, Amount: *apd.New(5, -1), Unit: "mg"}
+	terms, err := NewTerminology(RxNorm, "1", []Coding{{Code: "1", Display: "x"}},
+		[]Product{{Code: "2", Ingredients: []string{"1"}, Strengths: []Strength{half}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := terms.Strengths("urn:oid:2.16.840.1.113883.6.88", "2")
+	if len(got) != 1 || got[0].Ingredient != (Coding{RxNorm, "1", "x"}) || got[0].Amount.String() != "0.5" {
+		t.Errorf("strengths = %v", got)
+	}
+	if terms.Strengths(RxNorm, "1") != nil {
+		t.Error("an ingredient has a strength")
+	}
+	half.Ingredient.Code = "3"
+	if _, err := NewTerminology(RxNorm, "1", []Coding{{Code: "1"}},
+		[]Product{{Code: "2", Ingredients: []string{"1"}, Strengths: []Strength{half}}}); !errors.Is(err, ErrTerminology) {
+		t.Errorf("strength of another ingredient: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package clinical
 import (
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/rulepacks"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // Terminology is one release of drug products and their ingredients, in the
@@ -21,7 +22,8 @@ func NewTerminology(pack *rulepacks.Pack) (*Terminology, error) {
 	}
 	products := make([]chart.Product, len(t.Products))
 	for i, p := range t.Products {
-		products[i] = chart.Product{Code: p.Code, Ingredients: p.Ingredients, Form: string(p.Form)}
+		products[i] = chart.Product{Code: p.Code, Ingredients: p.Ingredients, Form: string(p.Form),
+			Strengths: strengths(p.Strengths)}
 	}
 	c, err := chart.NewTerminology(t.System, t.Release, ingredients, products)
 	if err != nil {
@@ -39,4 +41,17 @@ func (t *Terminology) Chart() *chart.Terminology {
 		return nil
 	}
 	return t.chart
+}
+
+// strengths reads the numbers of strengths, which were checked when the table was read.
+func strengths(list []vocab.Strength) []chart.Strength {
+	out := make([]chart.Strength, len(list))
+	for i, s := range list {
+		out[i] = chart.Strength{Ingredient: chart.Coding{Code: s.Ingredient}, Unit: s.Unit, PerUnit: s.PerUnit}
+		_, _, _ = out[i].Amount.SetString(s.Amount)
+		if s.PerUnit != "" {
+			_, _, _ = out[i].PerAmount.SetString(s.PerAmount)
+		}
+	}
+	return out
 }

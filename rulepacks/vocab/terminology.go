@@ -26,12 +26,24 @@ const (
 	FormOther       Form = "other"
 )
 
-// Product is a drug product and the codes of its ingredients.
+// Product is a drug product and the codes of its ingredients. Strengths may be
+// left out, also for some of the ingredients.
 type Product struct {
-	Code        string   `json:"code"`
-	Display     string   `json:"display"`
-	Ingredients []string `json:"ingredients"`
-	Form        Form     `json:"form"`
+	Code        string     `json:"code"`
+	Display     string     `json:"display"`
+	Ingredients []string   `json:"ingredients"`
+	Form        Form       `json:"form"`
+	Strengths   []Strength `json:"strengths,omitempty"`
+}
+
+// Strength is how much of an ingredient a product holds: 500 mg in one dose unit,
+// such as a tablet, or 250 mg in 5 mL.
+type Strength struct {
+	Ingredient string `json:"ingredient"`          // one of the product's
+	Amount     string `json:"amount"`              // a number above 0, such as "500" or "0.5"
+	Unit       string `json:"unit"`                // UCUM, such as "mg"
+	PerAmount  string `json:"per_amount,omitzero"` // with PerUnit
+	PerUnit    string `json:"per_unit,omitzero"`   // UCUM, such as "mL"; "" for one dose unit
 }
 
 // Ingredient is an active ingredient.
@@ -113,6 +125,39 @@ func productProblem(p Product, ingredients, products map[string]bool) (what, hin
 		if slices.Contains(p.Ingredients[:i], c) {
 			return "it names an ingredient twice", "remove one"
 		}
+	}
+	for i, s := range p.Strengths {
+		if slices.ContainsFunc(p.Strengths[:i], func(x Strength) bool { return x.Ingredient == s.Ingredient }) {
+			return "it gives the strength of an ingredient twice", "remove one"
+		}
+		if what, hint := s.problem(p.Ingredients); what != "" {
+			return what, hint
+		}
+	}
+	return "", ""
+}
+
+// amountPattern is a number as strengths are written: no sign, no exponent, no
+// zeros in front. Its length is bounded, so that it is exact in any reader.
+var amountPattern = regexp.MustCompile(`^(0|[1-9][0-9]{0,11})(\.[0-9]{1,9})?$`)
+
+// IsAmount reports whether s is a number above zero as strengths are written.
+func IsAmount(s string) bool { return amountPattern.MatchString(s) && strings.Trim(s, "0.") != "" }
+
+// unitPattern is a unit as UCUM writes it: printable ASCII without spaces.
+var unitPattern = regexp.MustCompile(`^[!-~]{1,32}$`)
+
+// IsUnit reports whether s may be a unit of UCUM; whether it is one is not known here.
+func IsUnit(s string) bool { return unitPattern.MatchString(s) }
+
+func (s Strength) problem(ingredients []string) (what, hint string) {
+	switch {
+	case !slices.Contains(ingredients, s.Ingredient):
+		return "it gives the strength of an ingredient that it does not have", "name one of its ingredients"
+	case !IsAmount(s.Amount) || !IsUnit(s.Unit):
+		return "a strength has no amount or unit", `write it as "amount": "500", "unit": "mg"`
+	case (s.PerAmount == "") != (s.PerUnit == ""), s.PerUnit != "" && (!IsAmount(s.PerAmount) || !IsUnit(s.PerUnit)):
+		return "what a strength is per lacks amount or unit", `write it as "per_amount": "5", "per_unit": "mL"`
 	}
 	return "", ""
 }

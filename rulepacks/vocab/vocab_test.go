@@ -152,3 +152,33 @@ func FuzzReadTerminology(f *testing.F) {
 		}
 	})
 }
+
+// TestStrengths holds what a product may say of its strengths.
+func TestStrengths(t *testing.T) {
+	read := func(strengths string) (*Terminology, error) {
+		return ReadTerminology(packfile.File{Name: "tables/products.json", Data: []byte(
+			`{"system":"http://a.b","release":"2026.1",` +
+				`"ingredients":[{"code":"1","display":"a"},{"code":"3","display":"c"}],"products":[` +
+				`{"code":"2","display":"b","ingredients":["1"],"form":"oral","strengths":[` + strengths + `]}]}`)})
+	}
+	terms, err := read(`{"ingredient":"1","amount":"0.25","unit":"mg","per_amount":"5","per_unit":"mL"}`)
+	if err != nil || terms.Products[0].Strengths[0] != (Strength{"1", "0.25", "mg", "5", "mL"}) {
+		t.Errorf("%v, %v", terms, err)
+	}
+	for name, strength := range map[string]string{
+		"of an ingredient it lacks": `{"ingredient":"3","amount":"5","unit":"mg"}`,
+		"twice": `{"ingredient":"1","amount":"5","unit":"mg"},` +
+			`{"ingredient":"1","amount":"6","unit":"mg"}`,
+		"nothing":            `{"ingredient":"1","amount":"0.0","unit":"mg"}`,
+		"negative":           `{"ingredient":"1","amount":"-5","unit":"mg"}`,
+		"exponent":           `{"ingredient":"1","amount":"5e9","unit":"mg"}`,
+		"no unit":            `{"ingredient":"1","amount":"5"}`,
+		"unit in words":      `{"ingredient":"1","amount":"5","unit":"milli grams"}`,
+		"per without amount": `{"ingredient":"1","amount":"5","unit":"mg","per_unit":"mL"}`,
+		"per without unit":   `{"ingredient":"1","amount":"5","unit":"mg","per_amount":"2"}`,
+	} {
+		if _, err := read(strength); err == nil {
+			t.Errorf("%s: it passes", name)
+		}
+	}
+}
