@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,25 @@ func TestWhatRunsOnIsSuspended(t *testing.T) {
 	_, d := n.opened("north", n.call("north", decidetest.Patient(t, "metformin-egfr-27")).RecordID)
 	if f := decidetest.Finding(t, d, "trial/runs-on"); f.Cut != decision.CutSuspension {
 		t.Errorf("after the restart: %s %s", f.Outcome, f.Cut)
+	}
+}
+
+// TestManyCallsAtOnce holds that calls which meet a rule that cannot be ended at the
+// same moment leave one evaluation behind, not one each, and are answered.
+func TestManyCallsAtOnce(t *testing.T) {
+	n := runsOn(t, 27)
+	var all sync.WaitGroup
+	for i := range 2 { // as many as there are places
+		body := decidetest.WithInstance(t, decidetest.Patient(t, "clean"), i)
+		all.Go(func() {
+			if _, err := n.Call(t.Context(), ehr("north"), "orders", body); err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	if _, total := n.Overruns(); total != 1 {
+		t.Errorf("%d evaluations were left behind", total)
 	}
 }
 

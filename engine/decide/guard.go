@@ -161,10 +161,12 @@ func (e *evaluation) leave(ctx context.Context, r *run, i int64, told bool) (*ru
 		e.mu.Unlock()
 		return r, nil
 	}
-	rule := r.pairs[i].ruleOf().ID
+	p := &r.pairs[i]
+	rule := p.ruleOf().ID
+	p.pack.program.compiled[p.rule].gate.shut()
 	e.abandon(r, rule)
 	e.left = append(e.left, rule)
-	e.settle(&r.pairs[i], answer{}, decision.CutRanOn)
+	e.settle(p, answer{}, decision.CutRanOn)
 	e.mu.Unlock()
 	c, err := e.snapshot.chart(e.in, e.req, e.service) // r may be reading the one it has
 	if err != nil {
@@ -245,7 +247,7 @@ func (r *run) settle(p *pair, a answer, cause decision.CutReason) bool {
 
 // ask evaluates one pair unless it is cut. What could not be finished is cut, never
 // half an answer.
-func (r *run) ask(ctx context.Context, i int, p *pair) (answer, decision.CutReason) {
+func (r *run) ask(ctx context.Context, i int, p *pair) (a answer, cause decision.CutReason) {
 	if cause := r.e.cut(p); cause != "" {
 		return answer{}, cause
 	}
@@ -254,16 +256,82 @@ func (r *run) ask(ctx context.Context, i int, p *pair) (answer, decision.CutReas
 	}
 	r.since.Store(int64(time.Since(r.begun)))
 	r.at.Store(int64(i))
-	a := p.pack.program.ask(ctx, p.rule, r.session, p.pack.bound, p.subject, pairCancel{r, ctx, int64(i)})
-	switch {
-	case !a.cut:
+	if r.e.times.Rule > 0 {
+		g := p.pack.program.compiled[p.rule].gate
+		held, ok := g.enter(func() bool { return r.stop.Load() > int64(i) })
+		if !ok {
+			return answer{}, r.cutBecause(ctx)
+		}
+		defer func() { g.leave(held, a.cut) }()
+	}
+	a = p.pack.program.ask(ctx, p.rule, r.session, p.pack.bound, p.subject, pairCancel{r, ctx, int64(i)})
+	if !a.cut {
 		return a, ""
-	case r.stop.Load() == math.MaxInt64 || ctx.Err() != nil:
-		return answer{}, decision.CutDeadline
+	}
+	return answer{}, r.cutBecause(ctx)
+}
+
+// cutBecause says why a pair that was told to end was.
+func (r *run) cutBecause(ctx context.Context) decision.CutReason {
+	if r.stop.Load() == math.MaxInt64 || ctx.Err() != nil {
+		return decision.CutDeadline
+	}
+	return decision.CutLimit
+}
+
+// gate lets one decision at a time ask a rule until an evaluation of it has ended by
+// itself, and again after one was left behind. Of a rule that never ends one evaluation
+// runs on then, not as many as there are calls under way.
+type gate struct {
+	open atomic.Bool
+	turn chan struct{}
+}
+
+func newGate() *gate { return &gate{turn: make(chan struct{}, 1)} }
+
+// gateLook is how often one who waits at a gate looks whether to give up.
+const gateLook = time.Millisecond
+
+// enter waits until the rule may be asked; ok is false if over says so before. held is
+// for leave.
+func (g *gate) enter(over func() bool) (held, ok bool) {
+	if g.open.Load() {
+		return false, true
+	}
+	select {
+	case g.turn <- struct{}{}:
+		return true, true
 	default:
-		return answer{}, decision.CutLimit
+	}
+	look := time.NewTicker(gateLook)
+	defer look.Stop()
+	for {
+		select {
+		case g.turn <- struct{}{}:
+			return true, true
+		case <-look.C:
+		}
+		switch {
+		case g.open.Load():
+			return false, true
+		case over():
+			return false, false
+		}
 	}
 }
+
+// leave notes that an evaluation has ended; cut says that it was told to.
+func (g *gate) leave(held, cut bool) {
+	if !cut && !g.open.Load() {
+		g.open.Store(true)
+	}
+	if held {
+		<-g.turn
+	}
+}
+
+// shut is for an evaluation that was left behind.
+func (g *gate) shut() { g.open.Store(false) }
 
 // pairCancel is how the evaluator asks whether a pair is to end.
 type pairCancel struct {

@@ -28,15 +28,15 @@ func TestWhatRunsOnIsLeftBehind(t *testing.T) {
 	before.ID, before.Severity = "before", "critical"
 	after := before
 	after.ID, after.Severity = "zafter", "info"
-	b := decidetest.NewWith(t, []decidetest.Rule{before, decidetest.RuleRunsOn("runs-on", "critical", 25), after})
-	for name, deadline := range map[string]time.Duration{"rule time": time.Minute, "deadline": 20 * time.Millisecond} {
+	b := decidetest.NewWith(t, []decidetest.Rule{before, decidetest.RuleRunsOn("runs-on", "critical", 26), after})
+	for name, deadline := range map[string]time.Duration{"rule time": time.Minute, "deadline": 100 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			left := newLeavings()
 			in := b.Inputs(t, decidetest.Patient(t, "clean"))
 			snapshot, req := b.Snapshot(t, in)
 			ctx, stop := context.WithTimeout(t.Context(), deadline)
 			defer stop()
-			rule := 20 * time.Millisecond
+			rule := 100 * time.Millisecond
 			if name == "deadline" {
 				rule = time.Minute
 			}
@@ -80,14 +80,14 @@ func TestWhatRunsOnIsLeftBehind(t *testing.T) {
 func TestManyThatRunOn(t *testing.T) {
 	var rules []decidetest.Rule
 	for _, id := range []string{"one", "two", "three", "four"} {
-		rules = append(rules, decidetest.RuleRunsOn(id, "critical", 24))
+		rules = append(rules, decidetest.RuleRunsOn(id, "critical", 26)) // seconds; it has 110 ms
 	}
 	b := decidetest.NewWith(t, rules)
 	left := newLeavings()
 	in := b.Inputs(t, decidetest.Patient(t, "clean"))
 	snapshot, req := b.Snapshot(t, in)
 	d, err := snapshot.Decide(t.Context(), in, req,
-		decide.Times{Rule: 10 * time.Millisecond, Grace: 10 * time.Millisecond, Left: left.leave})
+		decide.Times{Rule: 100 * time.Millisecond, Grace: 10 * time.Millisecond, Left: left.leave})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,7 @@ type Program struct {
 type compiledRule struct {
 	holds, card compiledQuery
 	cardAt      string // file:line of its card
+	gate        *gate
 }
 
 type compiledQuery struct {
@@ -85,7 +86,7 @@ func (p *Program) Reads(hook string) []string {
 }
 
 func (p *Program) prepare(r *clinical.Rule) (err error) {
-	var c compiledRule
+	c := compiledRule{gate: newGate()}
 	if c.holds, err = p.query(r.Package + ".holds"); err != nil {
 		return err
 	}
