@@ -130,8 +130,9 @@ const (
 )
 
 // quiet waits until no request is under way, and nobody seems to be sending one, and
-// then hangs up on who has said nothing yet. A server that shuts down reads no more
-// requests, also on connections that it took.
+// then hangs up on who has said nothing yet. What works through whole logs or packs, or
+// is a body that does not come, is given up: until the end nobody listens here. A server
+// that shuts down reads no more requests, also on connections that it took.
 func (s *Server) quiet(ctx context.Context, g *guard) {
 	patience := time.NewTimer(lastWords)
 	defer patience.Stop()
@@ -142,6 +143,7 @@ func (s *Server) quiet(ctx context.Context, g *guard) {
 		case <-look.C:
 		case <-patience.C:
 			patient = false
+			s.leave()
 		case <-ctx.Done():
 			return
 		}

@@ -91,7 +91,7 @@ func (s *Server) admitEHR(x *exchange) error {
 		return deniedLife
 	}
 	x.policy, x.token = policy, t.digest()
-	x.caller = engine.Caller{Tenant: id, Client: client.client.ID,
+	x.caller = engine.Caller{Tenant: id, Client: client.client.ID, Since: x.began,
 		Token: engine.Token{ID: t.claims.Issuer + "\n" + t.claims.ID, Expires: t.claims.Expiry.Time().Add(leeway)}}
 	return nil
 }

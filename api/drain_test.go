@@ -86,3 +86,28 @@ func TestAnnounce(t *testing.T) {
 		})
 	}
 }
+
+// TestStoppingDoesNotWaitForBodies holds that what sends a pack for ever does not keep a
+// server from stopping.
+func TestStoppingDoesNotWaitForBodies(t *testing.T) {
+	w := newWorld(t, nil)
+	public, private := w.listen(), w.listen()
+	served := make(chan error, 1)
+	go func() { served <- w.server.Serve(public, private) }()
+	conn, err := net.Dial("tcp", public.Addr().String())
+	w.must(err)
+	defer conn.Close()
+	token := must(w.as("north", "otto@north.example").Token())
+	_, err = fmt.Fprintf(conn, "PUT /v1/tenants/north/packs/%064x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: 1000\r\n\r\n{", 1, token)
+	w.must(err)
+	for w.server.underWay.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	w.must(w.server.Shutdown(t.Context()))
+	w.must(<-served)
+	if took := time.Since(began); took > 5*lastWords {
+		t.Errorf("stopping took %v", took)
+	}
+}

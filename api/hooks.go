@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 
@@ -96,7 +97,7 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 	if err := x.wantJSON(); err != nil {
 		return nil, s.turnAway(x, service, err)
 	}
-	body, err := s.body(x, aCall, x.policy.Limits.Concurrency, x.policy.Limits.BodyBytes)
+	body, err := s.bodyInTime(x)
 	if errors.Is(err, engine.ErrBusy) || errors.Is(err, errNoRoom) {
 		return nil, err // not recorded: a flood of calls would be one of records
 	}
@@ -128,6 +129,19 @@ func (s *Server) ask(x *exchange, verb verb) (*engine.Answer, error) {
 	s.metrics.token(x.caller.Tenant, a.Token)
 	x.Header().Set(wire.ReceiptHeader, a.Receipt)
 	return a, nil
+}
+
+// bodyInTime reads the body of a call. What has not come by the deadline of the call
+// cannot be answered any more.
+func (s *Server) bodyInTime(x *exchange) ([]byte, error) {
+	left := x.policy.Limits.Deadline() - s.cfg.Clock().Sub(x.began)
+	c := http.NewResponseController(x.ResponseWriter)
+	limited := c.SetReadDeadline(time.Now().Add(left)) == nil // not for writers that have none
+	body, err := s.body(x, aCall, x.policy.Limits.Concurrency, x.policy.Limits.BodyBytes)
+	if limited && err == nil {
+		_ = c.SetReadDeadline(time.Now().Add(s.cfg.Timeouts.Read)) // it was possible before
+	}
+	return body, err
 }
 
 // maxServiceName bounds what a record keeps of a service name that does not

@@ -32,6 +32,7 @@ import (
 	"github.com/precept-cds/precept/engine/audit/audittest"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
+	"github.com/precept-cds/precept/signing/statement"
 )
 
 const ordersPath = "/t/north/cds-services/orders"
@@ -488,6 +489,38 @@ func TestSlowBody(t *testing.T) {
 	}
 	w.must(w.server.Shutdown(t.Context()))
 	w.must(<-served)
+}
+
+// TestDeadlineCoversTheBody holds that the deadline of a call runs from the first byte of
+// its request: what has not come by then is not waited for, and what comes late leaves
+// less time for the rest.
+func TestDeadlineCoversTheBody(t *testing.T) {
+	w := newWorld(t, nil)
+	short := bytes.Replace(w.policy("north"), []byte(`"deadlineMs":5000,"ruleMs":4000`), []byte(`"deadlineMs":300`), 1)
+	w.apply("north", w.say(statement.PackDigest{}, statement.TenantPolicy{Tenant: "north", Region: "us-east", Seq: 2,
+		Policy: short}, "otto@north.example", "amy@north.example"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	w.must(err)
+	defer conn.Close()
+	began := time.Now()
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: 1000\r\n\r\n{", ordersPath, w.ordersToken())
+	w.must(err)
+	answer, err := io.ReadAll(conn)
+	w.must(err)
+	if took := time.Since(began); took > 3*time.Second || !bytes.HasPrefix(answer, []byte("HTTP/1.1 408 ")) {
+		t.Errorf("after %v: %s", took, answer)
+	}
+
+	r := httptest.NewRequest("POST", ordersPath, nil)
+	r.Header.Set("Authorization", "Bearer "+w.ordersToken())
+	x := &exchange{r: r, began: now().Add(-time.Hour), params: w.server.echo.NewContext(r, nil), route: &route{}}
+	x.params.SetParamNames("tenant", "id")
+	x.params.SetParamValues("north", "orders")
+	w.must(w.server.admitEHR(x))
+	if !x.caller.Since.Equal(x.began) {
+		t.Errorf("the deadline runs from %v, the request began at %v", x.caller.Since, x.began)
+	}
 }
 
 func BenchmarkStranger(b *testing.B) {

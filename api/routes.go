@@ -103,9 +103,14 @@ func (s *Server) follow(c echo.Context, r *route) {
 	if r.slow {
 		// The time is that of the work, not of the connection. Clearing the deadline
 		// fails only for writers that have none.
-		_ = http.NewResponseController(x.ResponseWriter).SetWriteDeadline(time.Time{})
+		c := http.NewResponseController(x.ResponseWriter)
+		_ = c.SetWriteDeadline(time.Time{})
 		ctx, stop := context.WithTimeout(x.r.Context(), s.cfg.Timeouts.Slow)
 		defer stop()
+		defer context.AfterFunc(s.leaving, func() {
+			_ = c.SetReadDeadline(time.Now()) // likewise
+			stop()
+		})()
 		x.r = x.r.WithContext(ctx)
 	}
 	if err := r.answer(x); err != nil {

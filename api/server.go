@@ -115,6 +115,8 @@ type Server struct {
 	public   *http.Server
 	private  *http.Server
 	draining atomic.Bool
+	leaving  context.Context // ends with the patience for slow requests
+	leave    context.CancelFunc
 	underWay atomic.Int64          // requests
 	guarding atomic.Pointer[guard] // of the public listener
 }
@@ -138,6 +140,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
 	s := &Server{cfg: cfg, engine: e, problems: problemTable(),
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
+	s.leaving, s.leave = context.WithCancel(context.Background())
 	s.shares, s.statementShares = newShares(0, errNoRoom), newShares(statementShare, errNoRoom)
 	s.turns = newShares(0, errNoTurn)
 	s.metrics.overruns(e.Overruns)
