@@ -55,6 +55,7 @@ type Condition struct {
 	Abatement    dates.Interval
 	Abated       bool // some abatement is given, dated or not
 	Recorded     dates.Interval
+	Category     []Coding
 }
 
 // Evidence points at the condition.
@@ -80,7 +81,9 @@ func (c *Chart) Condition(r *Resource) *Condition {
 			d.Onset = c.date(m.Value)
 		case m.Name == "onsetPeriod":
 			d.Onset, _ = c.period(m.Value)
-		case m.Name == "recordedDate":
+		case m.Name == "category":
+			d.Category, _, _ = concept(m.Value, nil)
+		case m.Name == "recordedDate" || m.Name == "assertedDate" || m.Name == "dateRecorded": // R4; STU3; DSTU2
 			d.Recorded = c.date(m.Value)
 		case strings.HasPrefix(m.Name, "abatement"):
 			d.Abated = m.Value != "false"

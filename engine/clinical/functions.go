@@ -26,6 +26,7 @@ func functions() []Function {
 		logic(),
 		comparisons(),
 		questions(),
+		conditionQuestions(),
 		wording(),
 	)
 }
@@ -134,13 +135,6 @@ func questions() []Function {
 				flag("other_ingredient", "only drugs with an ingredient of the set that the order does not have"),
 				local, drafts},
 			Result: typeFact, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: takes,
-		},
-		{
-			Name:    "fhir.condition",
-			Doc:     "has a condition of the set; refuted ones and those entered in error never count",
-			Unknown: "conditions are incomplete, in words only, or unconfirmed",
-			Options: []Option{set("the conditions", vocab.KindCondition), flag("ever", "had one at any time")},
-			Result:  typeFact, Reads: []string{"Condition"}, Attributes: []string{attributeHealth}, Run: condition,
 		},
 	}
 }

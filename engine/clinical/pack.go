@@ -2,6 +2,7 @@ package clinical
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -28,7 +29,8 @@ type valueSet struct {
 	*vocab.ValueSet
 	title                        string
 	codings                      []chart.Coding
-	ordered, takes, has, everHad string // labels of facts about it
+	systems                      []string // that it has codes of, each once
+	ordered, takes, has, everHad string   // labels of facts about it
 }
 
 // Bind returns the pack with the tenant's parameters; what is not set takes the
@@ -77,6 +79,9 @@ func valueSets(pack *rulepacks.Pack) map[string]*valueSet {
 		s := &valueSet{ValueSet: v, title: v.ID, codings: make([]chart.Coding, len(v.Codes))}
 		for i, code := range v.Codes {
 			s.codings[i] = chart.Coding{System: code.System, Code: code.Code}
+			if !slices.Contains(s.systems, code.System) {
+				s.systems = append(s.systems, code.System)
+			}
 		}
 		sets[v.ID] = s
 	}

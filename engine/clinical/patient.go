@@ -7,7 +7,6 @@ import (
 	"github.com/cockroachdb/apd/v3"
 	"github.com/open-policy-agent/opa/v1/ast"
 
-	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/fact"
 )
 
@@ -73,55 +72,6 @@ func (s *Session) sexes() (female, male bool, evidence []fact.Evidence) {
 		return false, true, []fact.Evidence{p.Evidence("sex", p.Gender)}
 	default:
 		return true, true, nil
-	}
-}
-
-// condition asks whether the patient has a condition of a value set now, or
-// with ever: true at any time. Refuted ones and those entered in error never
-// count; unconfirmed ones leave the answer open.
-func condition(s *Session, c *Call) (*ast.Term, error) {
-	set, ever := c.set("set"), c.flag("ever")
-	f := s.blank()
-	if f.Label, f.State = set.has, fact.False; ever {
-		f.Label = set.everHad
-	}
-	for _, r := range s.chart.conditions() {
-		matches := fact.False
-		for _, code := range r.Codings {
-			if set.Has(code.System, code.Code) {
-				matches = fact.True
-			}
-		}
-		if matches == fact.False && len(r.Codings) == 0 {
-			matches = fact.Unknown // in words only: it could be this one
-		}
-		if matches != fact.False {
-			s.weighCondition(f, s.chart.condition(r), matches, ever)
-		}
-	}
-	return s.newFact(c, s.closeSearch(f, "Condition"))
-}
-
-// weighCondition adds what one condition says. One that is active and over at
-// once leaves open whether it is there now.
-func (s *Session) weighCondition(f *fact.Fact, d *chart.Condition, matches fact.State, ever bool) {
-	active := d.Clinical == "active" || d.Clinical == "recurrence" || d.Clinical == "relapse"
-	over := d.Abated && d.Abatement.After(s.chart.now()) != fact.True
-	switch {
-	case d.Verification == "refuted" || d.Verification == "entered-in-error":
-		return
-	case !ever && (d.Clinical == "inactive" || d.Clinical == "remission" || d.Clinical == "resolved"):
-		return
-	case !ever && over && active:
-		s.found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.Ambiguous, What: "condition"})
-	case !ever && over:
-		return
-	case matches == fact.Unknown:
-		s.found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.TextOnly, What: "condition"})
-	case d.Verification == "unconfirmed" || d.Verification == "provisional" || d.Verification == "differential":
-		s.found(f, fact.Unknown, d.Evidence(), fact.Reason{Code: fact.WrongStatus, What: "condition"})
-	default:
-		s.found(f, fact.True, d.Evidence())
 	}
 }
 

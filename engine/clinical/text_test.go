@@ -159,7 +159,7 @@ func TestCoreTexts(t *testing.T) {
 }
 
 // saying are the functions that are given a text, and as which argument.
-var saying = map[string]int{"CoreText": 1, "say": 0, "count": 2, "CoreCount": 3, "unknown": 1, "newest": 0}
+var saying = map[string]int{"CoreText": 1, "say": 0, "count": 2, "CoreCount": 3, "unknown": 1, "newest": 0, "open": 1}
 
 // spoken collects the texts that the source of a package passes to CoreText and
 // say, and the nouns of its reasons.

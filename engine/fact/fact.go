@@ -74,6 +74,7 @@ const (
 	Stale                 Code = "stale"                  // what there is, is too old
 	WrongStatus           Code = "wrong-status"           // only entries in a status that does not count
 	TextOnly              Code = "text-only"              // described in words, without a code
+	UnknownCode           Code = "unknown-code"           // without a code of a system that the question knows
 	UnitUnconvertible     Code = "unit-unconvertible"     // in a unit that cannot be converted safely
 	UnparseableDose       Code = "unparseable-dose"       // dosage that cannot be read
 	UnresolvedReference   Code = "unresolved-reference"   // points to a resource that was not sent
