@@ -256,7 +256,7 @@ func packShow() *cobra.Command {
 			} else if p != nil {
 				return contentError(p)
 			}
-			s, err := workbench.Show(pack, decide.StandardPrefetch())
+			s, err := workbench.Show(pack, decide.CasePrefetch())
 			if err != nil {
 				return contentError(err)
 			}

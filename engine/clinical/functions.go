@@ -27,6 +27,7 @@ func functions() []Function {
 		comparisons(),
 		questions(),
 		conditionQuestions(),
+		allergyQuestions(),
 		wording(),
 	)
 }

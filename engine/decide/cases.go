@@ -22,10 +22,8 @@ import (
 	"github.com/precept-cds/precept/rulepacks/manifest"
 )
 
-// casePrefetch is the prefetch that golden cases are written for: which
-// resource types each key answers for. A key a case leaves out was not
-// supplied; null or an empty Bundle is known to be empty.
-var casePrefetch = []tenant.Prefetch{
+// standardPrefetch is the prefetch of the types that the reference packs read.
+var standardPrefetch = []tenant.Prefetch{
 	{Key: "patient", Query: "Patient/{{context.patientId}}", Types: []string{"Patient"}},
 	{Key: "conditions", Query: "Condition?patient={{context.patientId}}", Types: []string{"Condition"}},
 	{Key: "medications", Query: "MedicationRequest?patient={{context.patientId}}",
@@ -39,9 +37,21 @@ var casePrefetch = []tenant.Prefetch{
 	{Key: "labs", Query: "Observation?patient={{context.patientId}}", Types: []string{"Observation"}},
 }
 
-// StandardPrefetch returns the prefetch that the reference packs' cases are
-// written for: a service of these packs can offer it as it is.
-func StandardPrefetch() []tenant.Prefetch { return slices.Clone(casePrefetch) }
+// casePrefetch is the prefetch that golden cases are written for: which
+// resource types each key answers for. A key a case leaves out was not
+// supplied; null or an empty Bundle is known to be empty.
+var casePrefetch = slices.Concat(standardPrefetch, []tenant.Prefetch{
+	{Key: "allergies", Query: "AllergyIntolerance?patient={{context.patientId}}",
+		Types: []string{"AllergyIntolerance"}},
+})
+
+// StandardPrefetch returns the prefetch that the reference packs need: a service
+// of these packs can offer it as it is.
+func StandardPrefetch() []tenant.Prefetch { return slices.Clone(standardPrefetch) }
+
+// CasePrefetch returns the prefetch that golden cases are written for: one key for
+// each resource type that functions of the library read.
+func CasePrefetch() []tenant.Prefetch { return slices.Clone(casePrefetch) }
 
 // CaseResult is the outcome of one golden case.
 type CaseResult struct {

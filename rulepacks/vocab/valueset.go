@@ -97,6 +97,7 @@ const (
 	KindCondition   ValueSetKind = "condition"
 	KindService     ValueSetKind = "service"
 	KindRoute       ValueSetKind = "route"
+	KindSubstance   ValueSetKind = "substance" // what patients are allergic to
 )
 
 // ValueSet is a set of codes, in the order of its file.
@@ -131,9 +132,10 @@ func ReadValueSet(f packfile.File) (*ValueSet, error) {
 	if stem := strings.TrimSuffix(strings.TrimPrefix(f.Name, "valuesets/"), ".json"); v.ID != stem {
 		problems.Add(d.Problem(ErrValueSet, "/id", "rename one of them", "the id %q is not the name of the file", v.ID))
 	}
-	if !slices.Contains([]ValueSetKind{KindMedication, KindObservation, KindCondition, KindService, KindRoute}, v.Kind) {
+	if !slices.Contains([]ValueSetKind{KindMedication, KindObservation, KindCondition, KindService, KindRoute,
+		KindSubstance}, v.Kind) {
 		problems.Add(d.Problem(ErrValueSet, "/kind", "say what the codes mean",
-			"kind must be medication, observation, condition, service or route"))
+			"kind must be medication, observation, condition, service, route or substance"))
 	}
 	if len(v.Codes) == 0 {
 		problems.Add(d.Problem(ErrValueSet, "", "a set without codes never matches; add codes or remove it",
