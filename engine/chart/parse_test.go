@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
+	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/chart/rawjson"
 )
 
@@ -329,7 +330,10 @@ func checkRequest(t interface{ Fatalf(string, ...any) }, req *Request) {
 		c.Complete(typ)
 	}
 	for _, e := range c.Exposures() {
-		e.During(callTime.AddDate(0, 0, -14), callTime)
+		for _, grace := range []dates.Duration{{Days: 1}, {Days: 30}} {
+			e.Now(grace)
+			e.During(callTime.AddDate(0, 0, -14), callTime, grace)
+		}
 		e.StartedDuring(callTime.AddDate(0, 0, -14), callTime)
 		_ = e.Evidence()
 	}

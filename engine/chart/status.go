@@ -7,8 +7,8 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 )
 
-// judge sets Start, End, Active and Reasons from status and dates. It reports
-// false if the resource states no exposure.
+// judge sets Start, End, Supply, Active and Reasons from status and dates. It
+// reports false if the resource states no exposure.
 //
 // An order or statement that was stopped or cancelled is not taken now: Active
 // is false, for its status says so and FHIR requires no date beside it. Since
@@ -17,22 +17,49 @@ import (
 // call, and a washout must not be believed over because nobody wrote down when
 // it began.
 func (e *Exposure) judge(t timing) bool {
+	if t.negated == fact.True {
+		return false
+	}
 	switch e.Type {
 	case "MedicationDispense":
-		return e.judgeDispense(t)
+		if !e.judgeDispense(t) {
+			return false
+		}
 	case "MedicationAdministration":
-		return e.judgeAdministration(t)
+		if !e.judgeAdministration(t) {
+			return false
+		}
 	case "MedicationRequest":
-		if !e.Draft && (e.Intent == "proposal" || e.Intent == "option") {
+		if !e.Draft && (e.Intent == "proposal" || e.Intent == "option") || !e.judgeOrder(t) {
+			return false
+		}
+	default:
+		if !e.judgeStatement(t) {
 			return false
 		}
 	}
-	e.Start, e.End = first(t.start, t.from, t.authored), first(t.end, t.to)
+	if t.negated == fact.Unknown { // it may say that it was not taken
+		e.uncertain = true
+		e.unknown(fact.WrongStatus, "medications")
+	}
+	return true
+}
+
+// judgeOrder judges a MedicationRequest. What its supply says comes last: it may
+// be used up while the status, which nobody has looked after, is still active.
+func (e *Exposure) judgeOrder(t timing) bool {
+	e.Start = first(t.start, t.from, t.valid[0], t.authored)
+	e.End = first(t.end, t.to, t.supplied())
+	if !e.Draft {
+		e.Supply = t.usedUp(e.Start, t.all)
+	}
+	e.claimed = true
 	switch e.Status {
 	case "active":
 		e.Active = fact.True
-		if e.Type == "MedicationStatement" && e.End.Before(e.now) == fact.True {
-			e.unknown(fact.Ambiguous, "medication status and dates") // said to be taken, and to have ended
+		if e.End = first(e.End, t.valid[1]); e.End.Before(e.now) == fact.True {
+			e.Active = fact.False // the plan ended, or may no longer be handed out
+			return true
 		}
 	case "draft", "":
 		switch {
@@ -41,45 +68,139 @@ func (e *Exposure) judge(t timing) bool {
 		case e.Status == "draft":
 			return false
 		default:
-			e.unknown(fact.WrongStatus, "medications")
-			e.uncertain = true
+			e.open()
 		}
-	case "not-taken":
-		return false
-	case "stopped", "cancelled":
-		e.Active = fact.False
-		e.ended()
-	case "completed":
-		e.completed()
-	default: // on-hold, intended, unknown, or of another version
-		e.unknown(fact.WrongStatus, "medications")
-		e.uncertain = true
+	case "stopped", "cancelled", "completed":
+		e.over(e.Status, &t)
+		return true
+	default: // on-hold, unknown, or of another version
+		e.open()
 	}
+	e.ranOut()
 	return true
 }
 
-// ended cuts the end off at the time of the call: what was stopped has ended,
-// though a plan may say later. Of a planned end in the future nothing is left
-// but that bound.
-func (e *Exposure) ended() {
-	if e.End.After(e.now) == fact.True {
-		e.End = dates.Interval{}
+// judgeStatement judges a MedicationStatement: by its status, of R5 by how the drug
+// is taken.
+func (e *Exposure) judgeStatement(t timing) bool {
+	e.Start, e.End = first(t.start, t.from), first(t.end, t.to)
+	e.Supply = t.usedUp(e.Start, dates.Duration{})
+	e.claimed = true
+	status := e.Status
+	if status == "recorded" {
+		status = takenAs(t)
 	}
-	if e.End.To.IsZero() || e.End.To.After(e.now) {
-		e.End.To = e.now
+	switch status {
+	case "active":
+		if t.point { // that it was taken then does not say that it ended
+			e.End = t.end
+		}
+		e.Active = fact.True
+		if e.End.Before(e.now) == fact.True {
+			e.unknown(fact.Ambiguous, "medication status and dates") // said to be taken, and to have ended
+			return true
+		}
+	case "draft", "not-taken":
+		return false
+	case "stopped", "cancelled", "completed":
+		e.over(status, &t)
+		return true
+	default: // on-hold, intended, unknown, or of another version
+		e.open()
+	}
+	e.ranOut()
+	return true
+}
+
+// takenAs returns the status that a recorded statement of R5 would have in R4.
+func takenAs(t timing) string {
+	switch t.adherence {
+	case "taking", "taking-as-directed", "taking-not-as-directed":
+		return "active"
+	case "not-taking":
+		return "not-taken"
+	case "stopped", "stopped-as-directed", "stopped-not-as-directed":
+		return "stopped"
+	case "": // the effective time alone tells
+		switch {
+		case t.from.Known() && !t.point && !t.to.Known():
+			return "active"
+		case t.to.Known() && !t.point:
+			return "completed"
+		}
+	}
+	return "unknown"
+}
+
+// open is for a status that leaves open whether the drug was ever taken.
+func (e *Exposure) open() {
+	e.unknown(fact.WrongStatus, "medications")
+	e.uncertain = true
+}
+
+// over judges a status that says that it is over.
+func (e *Exposure) over(status string, t *timing) {
+	e.claimed = false
+	if status == "completed" {
+		e.completed(t)
+		return
+	}
+	e.Active = fact.False
+	e.ended(t)
+}
+
+// ranOut makes unknown what is said to be taken and was supplied for a time that
+// is past.
+func (e *Exposure) ranOut() {
+	if e.Active == fact.True && e.Supply.Before(e.now) == fact.True {
+		e.unknown(fact.SupplyEnded, medication)
 	}
 }
 
-// completed judges an order or statement that ran to its end. Without an end
-// that lies before the call the patient may still take what was supplied.
-func (e *Exposure) completed() {
+// ended cuts the end off at the time when the status is known to have come about,
+// at the latest the time of the call: what was stopped has ended, though a plan
+// may say later. Of a planned end after it nothing is left but that bound.
+func (e *Exposure) ended(t *timing) {
+	if t.changed.Known() && e.End.Before(t.changed.From) != fact.True {
+		e.End = t.changed
+	}
+	by := e.now
+	for _, b := range [...]time.Time{t.changed.To, t.updated.To} {
+		if !b.IsZero() && b.Before(by) {
+			by = b
+		}
+	}
+	if e.End.After(by) == fact.True {
+		e.End = dates.Interval{}
+	}
+	if e.End.To.IsZero() || e.End.To.After(by) {
+		e.End.To = by
+	}
+}
+
+// completed judges an order or statement that ran to its end. What was supplied
+// may still be taken, for as long as it lasts: unless somebody wrote down how long
+// that is, as long as a supply may last that was handed out at the start, or while
+// the prescription was valid.
+func (e *Exposure) completed(t *timing) {
+	handed := e.Start.To
+	if valid := t.valid[1].To; !handed.IsZero() && valid.After(handed) {
+		handed = valid
+	}
 	switch {
-	case !e.End.Known():
-		e.unknown(fact.PrecisionInsufficient, imprecise.What)
 	case e.End.Before(e.now) == fact.True:
 		e.Active = fact.False
 	case e.End.After(e.now) == fact.True:
 		e.unknown(fact.Ambiguous, "medication status and dates")
+	case e.End.Known():
+		e.unknown(fact.PrecisionInsufficient, imprecise.What)
+	case e.Supply.Before(e.now) == fact.True:
+		e.unknown(fact.SupplyEnded, medication)
+	case e.Supply.Known():
+		e.unknown(fact.Ambiguous, "medication status and dates")
+	case !handed.IsZero() && longestSupply.After(handed).Before(e.now):
+		e.Active = fact.False
+		e.ended(&timing{})
 	default:
 		e.unknown(fact.PrecisionInsufficient, imprecise.What)
 	}
@@ -90,23 +211,24 @@ func (e *Exposure) judgeDispense(t timing) bool {
 	if e.Start = first(t.handed, t.authored); t.unread {
 		e.Start = dates.Interval{} // it was handed over some time, not when it was prepared
 	}
-	if t.days > 0 && e.Start.Known() {
-		supply := dates.Duration{Days: t.days}
-		e.End = dates.Interval{From: supply.After(e.Start.From), To: supply.After(e.Start.To)}
-	}
+	e.Supply = t.usedUp(e.Start, t.supply)
+	e.unsized = !e.Supply.Known()
 	switch e.Status {
 	case "cancelled", "declined":
 		return false
 	case "completed":
 	default: // preparation, in-progress, on-hold, stopped, unknown
-		e.unknown(fact.WrongStatus, "medications")
-		e.uncertain = true
+		e.open()
 		return true
 	}
 	switch {
-	case e.Start.After(e.now) == fact.True || e.End.Before(e.now) == fact.True:
+	case e.Start.After(e.now) == fact.True:
 		e.Active = fact.False
-	case e.End.Known() && e.End.Before(e.now) == fact.False:
+	case e.unsized && !e.Start.To.IsZero() && longestSupply.After(e.Start.To).Before(e.now):
+		e.Active = fact.False
+	case e.Supply.Before(e.now) == fact.True:
+		e.unknown(fact.SupplyEnded, medication)
+	case e.Supply.Known() && e.Supply.Before(e.now) == fact.False:
 		e.Active = fact.True
 	default:
 		e.unknown(fact.PrecisionInsufficient, imprecise.What)
@@ -125,11 +247,10 @@ func (e *Exposure) judgeAdministration(t timing) bool {
 		return true
 	case "completed", "stopped":
 	default:
-		e.unknown(fact.WrongStatus, "medications")
-		e.uncertain = true
+		e.open()
 		return true
 	}
-	e.ended()
+	e.ended(&timing{})
 	lasting := dates.Interval{From: carried(e.End.From), To: carried(e.End.To)}
 	switch lasting.Before(e.now) {
 	case fact.True:

@@ -60,6 +60,7 @@ var coreTexts = map[string]map[string]string{
 		"{what} is not precise enough":                "{what} nicht genau genug",
 		"{what} is masked":                            "{what} gesperrt",
 		"{what} does not apply to this patient":       "{what} für diesen Patienten nicht anwendbar",
+		"{what}: what was supplied is used up":        "{what}: der abgegebene Vorrat ist aufgebraucht",
 		"eGFR":                                        "eGFR",
 		"creatinine":                                  "Kreatinin",
 		"adult equation":                              "Formel für Erwachsene",
@@ -163,6 +164,7 @@ var reasonTexts = map[fact.Code]string{
 	fact.PrecisionInsufficient: "{what} is not precise enough",
 	fact.Masked:                "{what} is masked",
 	fact.NotApplicable:         "{what} does not apply to this patient",
+	fact.SupplyEnded:           "{what}: what was supplied is used up",
 }
 
 // ReasonText says a reason in words.

@@ -132,9 +132,12 @@ func questions() []Function {
 			Options: []Option{set("the drugs", vocab.KindMedication),
 				{Name: "within", Kind: KindDuration, Param: true, Doc: "took it at any time in that window up to now"},
 				{Name: "by", Kind: KindEnum, Words: []string{"start"}, Param: true, Needs: "within",
-					Doc: "only starts and handovers in the window (an active order counts)"},
+					Doc: "only starts and handovers in the window"},
 				flag("other_ingredient", "only drugs with an ingredient of the set that the order does not have"),
-				local, drafts},
+				local, drafts,
+				{Name: "grace", Kind: KindDuration, Param: true,
+					Doc: "how long after its supply is used up a drug that an order says is taken " +
+						"is worth a card; without it `P30D`. Later it is recorded without one"}},
 			Result: typeFact, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: takes,
 		},
 	}

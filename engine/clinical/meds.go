@@ -7,6 +7,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/rulepacks/vocab"
 )
@@ -100,7 +101,12 @@ type exposureQuery struct {
 	other    bool
 	systemic bool
 	drafts   bool
+	grace    dates.Duration // how long after a supply is used up a card asks about it
 }
+
+// customaryGrace is for rules that do not say how long after a supply was used up
+// somebody should be asked whether the drug is taken all the same.
+var customaryGrace = dates.Duration{Days: 30}
 
 // takes asks whether the patient is exposed to a drug of a value set: now, or
 // with within, in a window up to now. The order at hand never counts, nor does
@@ -110,7 +116,10 @@ type exposureQuery struct {
 func takes(s *Session, c *Call) (*ast.Term, error) {
 	q := exposureQuery{set: c.set("set"), windowed: c.has("within"),
 		byStart: c.has("by"), other: c.flag("other_ingredient"),
-		systemic: c.flag("systemic"), drafts: c.flag("drafts")}
+		systemic: c.flag("systemic"), drafts: c.flag("drafts"), grace: customaryGrace}
+	if c.has("grace") {
+		q.grace = c.duration("grace")
+	}
 	f := s.blank()
 	f.Label, f.State = q.set.takes, fact.False
 	if q.windowed {
@@ -206,10 +215,10 @@ func (s *Session) another(d *chart.Drug, set *valueSet) bool {
 // timely asks whether the exposure falls into the time asked about.
 func (s *Session) timely(e *chart.Exposure, q exposureQuery) (fact.State, []fact.Reason) {
 	if !q.windowed {
-		return e.Active, e.Reasons
+		return e.Now(q.grace)
 	}
 	if q.byStart {
 		return e.StartedDuring(q.from, s.chart.now())
 	}
-	return e.During(q.from, s.chart.now())
+	return e.During(q.from, s.chart.now(), q.grace)
 }

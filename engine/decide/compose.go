@@ -325,6 +325,8 @@ func (c *composer) unknownCards() {
 		switch {
 		case r.rule.Unknown == clinical.UnknownSilent:
 			r.Hidden = &decision.Hidden{Code: decision.HiddenSilent}
+		case fact.Quiet(r.Fact.Reasons):
+			r.Hidden = &decision.Hidden{Code: decision.HiddenQuiet}
 		case by != "":
 			r.Hidden = &decision.Hidden{Code: decision.HiddenNamed, By: by}
 		default:
@@ -412,7 +414,8 @@ func (c *composer) unknownCard(group []*result) {
 	list(c, &detail, r.Fact.Reasons, 0, c.reason)
 	why := c.say("reason not given")
 	if len(r.Fact.Reasons) > 0 {
-		why = c.reason(r.Fact.Reasons[0])
+		loud := slices.IndexFunc(r.Fact.Reasons, func(why fact.Reason) bool { return !why.Quiet })
+		why = c.reason(r.Fact.Reasons[max(loud, 0)])
 	}
 	summary := c.count(len(group), "{drug}: 1 check could not be completed: {why}",
 		"{drug}: {n} checks could not be completed: {why}", "drug", r.order, "why", why)

@@ -282,6 +282,7 @@ const (
 	HiddenSuperseded HiddenCode = "superseded" // the rule By says it better
 	HiddenRepeated   HiddenCode = "repeated"   // the same rule shows the same on the subject By
 	HiddenSilent     HiddenCode = "silent"     // the rule's unknown policy
+	HiddenQuiet      HiddenCode = "quiet"      // it rests on nothing but what is long over
 	HiddenNamed      HiddenCode = "named"      // the card of the rule By names the missing data
 	HiddenMinor      HiddenCode = "minor"      // a check not done that is neither warning nor critical
 	HiddenLimit      HiddenCode = "limit"      // the tenant's limit on cards
@@ -296,6 +297,8 @@ func (h Hidden) String() string {
 		return "same finding as on " + h.By
 	case HiddenSilent:
 		return "the rule's unknown policy is silent"
+	case HiddenQuiet:
+		return "nothing but what was supplied long ago leaves it open"
 	case HiddenNamed:
 		return "the missing data is named by the card of " + h.By
 	case HiddenMinor:

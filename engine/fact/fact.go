@@ -16,6 +16,7 @@ package fact
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/apd/v3"
 )
@@ -83,6 +84,7 @@ const (
 	PrecisionInsufficient Code = "precision-insufficient" // dates or numbers too coarse to decide
 	Masked                Code = "masked"                 // withheld for privacy
 	NotApplicable         Code = "not-applicable"         // the method does not hold for this patient
+	SupplyEnded           Code = "supply-ended"           // said to be taken, and what was supplied is used up
 )
 
 // Reason is one cause of not knowing: a code and the thing it concerns, named
@@ -90,6 +92,14 @@ const (
 type Reason struct {
 	Code Code   `json:"code"`
 	What string `json:"what,omitempty"`
+	// Quiet marks a cause that alone is not worth a card, such as a supply that was
+	// used up years ago. It is recorded like any other.
+	Quiet bool `json:"quiet,omitzero"`
+}
+
+// Quiet reports whether there are reasons and none of them is worth a card.
+func Quiet(reasons []Reason) bool {
+	return len(reasons) > 0 && !slices.ContainsFunc(reasons, func(r Reason) bool { return !r.Quiet })
 }
 
 // Evidence points at one resource that was read for an answer.

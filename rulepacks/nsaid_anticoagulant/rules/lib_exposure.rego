@@ -2,8 +2,8 @@
 # scope: package
 # title: What the rules of this pack ask about the order and the patient's drugs
 # description: >-
-#   The window of 100 days counts starts and handovers, as in PDDI-CDS: a dispense of 101 days ago alone is no exposure,
-#   an active order is. The order at hand never counts.
+#   What was taken at any time in the last 100 days counts, as in PDDI-CDS, however long ago it began: an active order, a
+#   statement whose period, or a dispense whose supply reaches into them. The order at hand never counts.
 # authors:
 # - Clinical content engineering
 package packs.nsaid_anticoagulant.lib_exposure
@@ -14,10 +14,10 @@ systemic := fact.negate(topical)
 
 anticoagulant := fact.named(
 	"oral anticoagulant in the last 100 days",
-	fhir.takes({"set": "oral_anticoagulant", "within": "P100D", "by": "start"}),
+	fhir.takes({"set": "oral_anticoagulant", "within": "P100D"}),
 )
 
-warfarin := fhir.takes({"set": "warfarin", "within": "P100D", "by": "start"})
+warfarin := fhir.takes({"set": "warfarin", "within": "P100D"})
 
 gastroprotection := fact.named(
 	"proton pump inhibitor or misoprostol",
