@@ -78,7 +78,7 @@ func ReadTerminology(f packfile.File) (*Terminology, error) {
 			problems.Add(d.Problem(ErrTerminology, at, hint, format, args...))
 		}
 	}
-	if what, hint := systemProblem(t.System); what != "" {
+	if what, hint := SystemProblem(t.System); what != "" {
 		refuse("/system", hint, "%s", what)
 	}
 	if !IsRelease(t.Release) {
@@ -86,7 +86,7 @@ func ReadTerminology(f packfile.File) (*Terminology, error) {
 	}
 	ingredients, products := map[string]bool{}, map[string]bool{}
 	for i, in := range t.Ingredients {
-		if ingredients[in.Code] || !validCode(in.Code) || in.Display == "" {
+		if ingredients[in.Code] || !IsCode(in.Code) || in.Display == "" {
 			refuse(packfile.Index("/ingredients", i), "every ingredient once, with code and display",
 				"ingredient %s is incomplete or appears twice", packfile.Short(in.Code))
 		}
@@ -106,7 +106,7 @@ func ReadTerminology(f packfile.File) (*Terminology, error) {
 
 func productProblem(p Product, ingredients, products map[string]bool) (what, hint string) {
 	switch {
-	case !validCode(p.Code) || p.Display == "":
+	case !IsCode(p.Code) || p.Display == "":
 		return "code or display is missing", "give both"
 	case products[p.Code]:
 		return "it appears twice", "remove one"

@@ -63,8 +63,8 @@ func bare(system string) string {
 	return strings.TrimPrefix(system, "www.")
 }
 
-// systemProblem returns what is wrong with a system URI and a hint, or "".
-func systemProblem(system string) (what, hint string) {
+// SystemProblem returns what is wrong with the URI of a code system and a hint, or "".
+func SystemProblem(system string) (what, hint string) {
 	right, ok := wrongSystems[strings.TrimSuffix(system, "/")]
 	for i := 0; !ok && i < len(foldedSystems); i++ {
 		right = foldedSystems[i]
@@ -143,11 +143,11 @@ func ReadValueSet(f packfile.File) (*ValueSet, error) {
 	}
 	for i, c := range v.Codes {
 		key := codeKey{c.System, c.Code}
-		what, hint := systemProblem(c.System)
+		what, hint := SystemProblem(c.System)
 		if what == "" && v.has[key] {
 			what, hint = "the code appears twice", "remove one"
 		}
-		if what == "" && !validCode(c.Code) {
+		if what == "" && !IsCode(c.Code) {
 			what, hint = "the code is empty or has stray spaces", "write it as its system does"
 		}
 		if what != "" && !problems.Full() {
@@ -159,4 +159,5 @@ func ReadValueSet(f packfile.File) (*ValueSet, error) {
 	return v, problems.Err()
 }
 
-func validCode(code string) bool { return len(code) <= 128 && codePattern.MatchString(code) }
+// IsCode reports whether s may be a code of a code system, as FHIR writes them.
+func IsCode(s string) bool { return len(s) <= 128 && codePattern.MatchString(s) }

@@ -13,7 +13,7 @@ import (
 // charts are read, so that no rule is silently never asked.
 func TestSystemsThatWouldNeverMatch(t *testing.T) {
 	for _, right := range foldedSystems {
-		if what, _ := systemProblem(right); what != "" {
+		if what, _ := SystemProblem(right); what != "" {
 			t.Errorf("%s: %s", right, what)
 		}
 	}
@@ -23,11 +23,11 @@ func TestSystemsThatWouldNeverMatch(t *testing.T) {
 		"https://hl7.org/fhir/sid/icd-10-cm", "http://whocc.no/atc", "https://www.whocc.no/atc",
 		"http://hl7.org/fhir/sid/NDC", "http://www.unitsofmeasure.org/",
 	} {
-		if what, _ := systemProblem(wrong); what == "" {
+		if what, _ := SystemProblem(wrong); what == "" {
 			t.Errorf("%s passes", wrong)
 		}
 	}
-	if what, _ := systemProblem("https://ehr.example/drugs"); what != "" {
+	if what, _ := SystemProblem("https://ehr.example/drugs"); what != "" {
 		t.Errorf("a system of its own: %s", what)
 	}
 }
