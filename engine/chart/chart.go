@@ -41,7 +41,9 @@ type Chart struct {
 	orders    []*Order
 	exposures []*Exposure
 	codings   []Coding // of routes, one after the other
-	read      struct{ orders, exposures bool }
+	read      struct{ orders, exposures, unnamed bool }
+
+	withoutCode []unnamed // observations
 }
 
 // New makes the chart of a call. Nothing is decoded yet. The error is

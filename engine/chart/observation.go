@@ -18,7 +18,8 @@ type Observation struct {
 	Quantity       *units.Quantity // nil if the value is not a number
 	ValueText      string
 	ValueCodings   []Coding
-	AbsentReason   string // code of dataAbsentReason, e.g. "masked"
+	Absent         bool   // a dataAbsentReason is given
+	AbsentReason   string // its code, e.g. "masked"
 	Interpretation []Coding
 	// Reasons say why the value cannot be used although there is one:
 	// implausible for a number that is none, no-data for a value of a kind
@@ -83,7 +84,7 @@ func (c *Chart) Observation(r *Resource) *Observation {
 		case "issued":
 			o.Issued = c.date(m.Value)
 		case "dataAbsentReason":
-			o.AbsentReason = statusCode(m.Value)
+			o.absent(m.Value)
 		case "interpretation":
 			o.Interpretation, _, _ = concept(m.Value, nil)
 		default:
@@ -97,6 +98,21 @@ func (c *Chart) Observation(r *Resource) *Observation {
 	}
 	return o
 }
+
+func (o *Observation) absent(why rawjson.Value) {
+	if !why.Missing() {
+		o.Absent, o.AbsentReason = true, statusCode(why)
+	}
+}
+
+// HasValue reports whether a value of any kind was sent.
+func (o *Observation) HasValue() bool {
+	return o.Quantity != nil || o.ValueText != "" || len(o.ValueCodings) > 0 || len(o.Reasons) > 0
+}
+
+// IsPanel reports whether what was found is said by its parts or by other
+// observations.
+func (o *Observation) IsPanel() bool { return o.parts != "" || !o.JSON.Get("hasMember").Missing() }
 
 // Components returns the parts of panels that carry one of the codes, each as an
 // Observation with the name, status and dates of its panel, in their order. The
@@ -121,6 +137,75 @@ func (c *Chart) Components(codes ...Coding) []*Observation {
 func mayHold(text string, codes []Coding) bool {
 	holds := func(c Coding) bool { return strings.Contains(text, c.Code) }
 	return text != "" && (slices.ContainsFunc(codes, holds) || strings.IndexByte(text, '\\') >= 0)
+}
+
+// Unnamed returns the observations, and the parts of panels, that carry no LOINC
+// code of the table of analytes and that their words call the analyte: what could
+// be one, under a code that nobody here knows. In their order, panels first.
+func (c *Chart) Unnamed(a units.Analyte) []*Observation {
+	e := units.Lookup(a)
+	if e == nil || len(e.Words) == 0 {
+		return nil
+	}
+	var found []*Observation
+	for _, u := range c.unnamed() {
+		switch {
+		case !names(e, u.codings, u.text):
+		case u.part == "":
+			found = append(found, c.Observation(u.Resource))
+		default:
+			found = append(found, c.component(u.Resource, u.part, u.codings, u.text))
+		}
+	}
+	return found
+}
+
+// unnamed is an observation without a code of the table, or such a part of one.
+type unnamed struct {
+	*Resource
+	part    rawjson.Value
+	codings []Coding
+	text    string
+}
+
+// unnamed lists them, once.
+func (c *Chart) unnamed() []unnamed {
+	if c.read.unnamed {
+		return c.withoutCode
+	}
+	c.read.unnamed = true
+	list := c.index("Observation").list
+	for n := range list {
+		r := &list[n]
+		if !tabled(r.Codings) {
+			c.withoutCode = append(c.withoutCode, unnamed{r, "", r.Codings, r.Text})
+		}
+		for e := r.parts.Elements(); e.Next(); {
+			if codings, text, _ := concept(e.Value.Get("code"), nil); !tabled(codings) {
+				c.withoutCode = append(c.withoutCode, unnamed{r, e.Value, codings, text})
+			}
+		}
+	}
+	return c.withoutCode
+}
+
+func tabled(codings []Coding) bool {
+	return slices.ContainsFunc(codings, func(c Coding) bool {
+		return c.System == LOINC && units.AnalyteOf(c.Code) != ""
+	})
+}
+
+// names reports whether words of a code call it the analyte: all of them together,
+// so that one that says "urine" counts for all.
+func names(e *units.Entry, codings []Coding, text string) bool {
+	named, other := e.Names(text)
+	for _, c := range codings {
+		for _, words := range [...]string{c.Display, c.Code} {
+			n, o := e.Names(words)
+			named, other = named || n, other || o
+		}
+	}
+	return named && !other
 }
 
 func anySame(a, b []Coding) bool {
@@ -150,8 +235,6 @@ func (o *Observation) value(name string, v rawjson.Value) {
 			o.cannot(fact.Implausible)
 		case q.Value != nil:
 			o.Quantity = q
-		case o.AbsentReason == "":
-			o.cannot(fact.NoData)
 		}
 	case "valueInteger":
 		n, err := units.ParseNumber(string(v))

@@ -262,7 +262,7 @@ func TestObservation(t *testing.T) {
 		time.Date(2026, 1, 4, 0, 0, 0, 0, time.UTC)) != fact.True {
 		t.Errorf("period = %+v", p)
 	}
-	for n, want := range []string{"", "", "masked", "implausible", "implausible", "no-data", "no-data", "", ""} {
+	for n, want := range []string{"", "", "masked", "implausible", "implausible", "no-data", "", "", ""} {
 		if got := codes(obs[n].Reasons); got != want {
 			t.Errorf("%d: reasons %q, want %q", n, got, want)
 		}

@@ -20,6 +20,10 @@ var coreTexts = map[string]map[string]string{
 		"Based on":                    "Grundlage",
 		"Not known":                   "Nicht bekannt",
 		"reason not given":            "Grund nicht angegeben",
+		"Could not be used":           "Nicht verwendbar",
+		"Last value that can be used, and that would raise them": "Letzter verwendbarer Wert, der sie auslösen würde",
+		"{drug}: {value} of {when} would raise an alert, but it may not hold: {why}": "" +
+			"{drug}: {value} vom {when} würde warnen, gilt aber vielleicht nicht mehr: {why}",
 		"This rule is a draft and has no clinical approval.": "Diese Regel ist ein Entwurf und klinisch nicht " +
 			"freigegeben.",
 		"These checks could not be completed:": "Diese Prüfungen konnten nicht abgeschlossen werden:",
@@ -85,6 +89,7 @@ var coreTexts = map[string]map[string]string{
 		"Patient":                                     "Patient",
 		"birth date":                                  "Geburtsdatum",
 		"no conditions given":                         "Regel ohne Bedingungen",
+		"{what} was reported without a value":         "{what} ohne Wert gemeldet",
 	},
 }
 
@@ -165,6 +170,7 @@ var reasonTexts = map[fact.Code]string{
 	fact.Masked:                "{what} is masked",
 	fact.NotApplicable:         "{what} does not apply to this patient",
 	fact.SupplyEnded:           "{what}: what was supplied is used up",
+	fact.ValueAbsent:           "{what} was reported without a value",
 }
 
 // ReasonText says a reason in words.

@@ -10,45 +10,38 @@ import (
 	"github.com/precept-cds/precept/engine/fact"
 )
 
-// The LOINC codes of reported eGFR and of serum creatinine that the metformin
-// pack's source lists (docs/sources.md).
 var (
-	egfrCodes = loincs("98979-8", "62238-1", "33914-3", "69405-9", "77147-7", "50044-7", "76633-7", "48642-3",
-		"48643-1")
-
-	creatinineCodes = loincs("2160-0", "14682-9", "77140-2")
+	egfrCodes       = loincs(units.EGFR)
+	creatinineCodes = loincs(units.Creatinine)
 )
 
-func loincs(codes ...string) []chart.Coding {
+// loincs returns the codes of an analyte.
+func loincs(a units.Analyte) []chart.Coding {
+	codes := units.Lookup(a).Codes
 	list := make([]chart.Coding, len(codes))
 	for i, c := range codes {
-		list[i] = chart.Coding{System: chart.LOINC, Code: c}
+		list[i] = chart.Coding{System: chart.LOINC, Code: c.Code}
 	}
 	return list
 }
 
-// formulaOf names the formula behind a LOINC code of eGFR where it is known.
-func formulaOf(r []fact.Evidence, codings []chart.Coding) string {
-	for _, c := range codings {
-		if c.System != chart.LOINC {
-			continue
-		}
-		switch c.Code {
-		case "98979-8":
-			return "reported, CKD-EPI 2021"
-		case "62238-1":
-			return "reported, CKD-EPI 2009"
-		case "33914-3":
-			return "reported, MDRD"
-		case "48642-3", "48643-1":
-			return "reported, formula with a race term"
+// formulaOf names the formula behind reported results where it is known.
+func formulaOf(list []reading) string {
+	for _, r := range list {
+		for _, c := range r.Codings {
+			if c.System != chart.LOINC {
+				continue
+			}
+			if m := units.MethodOf(c.Code); m != "" {
+				return "reported, " + m
+			}
 		}
 	}
 	return "reported"
 }
 
-// egfr returns the newest valid reported eGFR, else the one computed by CKD-EPI
-// 2021 from the newest creatinine. Both hold for adults only.
+// egfr returns the newest of reported eGFR and of creatinine, the latter by CKD-EPI
+// 2021; of the same specimen the reported one. Both hold for adults only.
 func egfr(s *Session, c *Call) (*ast.Term, error) {
 	maxAge := c.duration("max_age")
 	v := s.lib.egfrs[maxAge]
@@ -66,66 +59,18 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 		return &fact.Value{Name: "eGFR", Unit: units.Renal, Evidence: age.Evidence,
 			Reasons: []fact.Reason{{Code: fact.NotApplicable, What: "adult equation"}}}
 	}
-	reported := plausible(s.newest("eGFR", egfrCodes, units.Renal, maxAge), "0", "300")
-	if reported.State == fact.Known {
-		reported.Method = s.formula(reported)
-		return reported
-	}
-	if !onlyGaps(reported) {
-		return reported
-	}
-	scr := plausible(s.newest("creatinine", creatinineCodes, "mg/dL", maxAge), "0.05", "100")
-	if scr.State != fact.Known {
-		// Neither is usable: a creatinine that exists but cannot be used says
-		// more than an eGFR that does not.
-		if !onlyGaps(scr) {
-			return &fact.Value{Name: "eGFR", Unit: units.Renal, Reasons: scr.Reasons,
-				Evidence: append(reported.Evidence, scr.Evidence...), More: reported.More + scr.More}
-		}
-		if reported.State == fact.Absent && scr.State != fact.Absent {
-			reported.State, reported.Reasons = fact.PresenceUnknown, []fact.Reason{{Code: fact.Stale, What: "eGFR"}}
-		}
-		reported.Evidence, reported.More = append(reported.Evidence, scr.Evidence...), reported.More+scr.More
-		return reported
-	}
-	return s.ckdEPI(scr, age)
-}
-
-// plausible makes a value unknown that no living adult can have: a slip of the
-// unit or the point would otherwise read as sound kidneys. The limits are wide
-// on purpose, beyond everything reported.
-func plausible(v *fact.Value, low, high string) *fact.Value {
-	if v.State != fact.Known {
+	reported := &kind{name: "eGFR", codes: egfrCodes, analyte: units.EGFR, unit: units.Renal, high: "300"}
+	reported.value = func(top []reading) *fact.Value {
+		v := s.span("eGFR", units.Renal, top)
+		v.Method = formulaOf(top)
 		return v
 	}
-	least, most := dec(low), dec(high)
-	if v.High != nil && (v.High.Cmp(least) < 0 || v.High.Cmp(most) > 0) || v.Low != nil && v.Low.Cmp(most) > 0 {
-		v.State, v.Reasons = fact.PresenceUnknown, []fact.Reason{{Code: fact.Implausible, What: v.Name}}
-		v.Low, v.High, v.LowOpen, v.HighOpen = nil, nil, false, false
-	}
-	return v
-}
-
-// formula names the formula of the results a value rests on.
-func (s *Session) formula(v *fact.Value) string {
-	for _, r := range s.chart.observations(egfrCodes) {
-		if len(v.Evidence) > 0 && r.Ref() == v.Evidence[0].Ref {
-			return formulaOf(v.Evidence, r.Codings)
-		}
-	}
-	return "reported"
-}
-
-func onlyGaps(v *fact.Value) bool {
-	if v.State == fact.Absent {
-		return true
-	}
-	for _, r := range v.Reasons {
-		if r.Code != fact.Stale && r.Code != fact.NoData {
-			return false
-		}
-	}
-	return len(v.Reasons) > 0
+	// The limits are wide on purpose, beyond everything reported of a living adult: a
+	// slip of the unit or the point would otherwise read as sound kidneys.
+	creatinine := &kind{name: "creatinine", codes: creatinineCodes, analyte: units.Creatinine, unit: "mg/dL",
+		low: "0.05", high: "100"}
+	creatinine.value = func(top []reading) *fact.Value { return s.ckdEPI(s.span("creatinine", "mg/dL", top), age) }
+	return s.newestOf("eGFR", units.Renal, maxAge, reported, creatinine)
 }
 
 // ckdEPI computes the interval of eGFR over everything creatinine, age and sex

@@ -86,13 +86,21 @@ func TestEGFR(t *testing.T) {
 		want   string // the value, or the codes of its reasons
 		method string
 	}{
-		{"measured wins", bundle(man, measured("2025-12-01", "44"), scr("2026-02-01", quantity("2.5", "mg/dL"))),
-			"44 mL/min/1.73 m²", "reported, CKD-EPI 2021"},
+		{"measured of the same specimen wins", bundle(man, measured("2026-02-01", "44"),
+			scr("2026-02-01", quantity("2.5", "mg/dL"))), "44 mL/min/1.73 m²", "reported, CKD-EPI 2021"},
+		{"a newer creatinine wins", bundle(man, measured("2025-12-01", "78"),
+			scr("2026-02-01", quantity("2.5", "mg/dL"))), "27.0 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
 		{"measured is stale, creatinine is not", bundle(man, measured("2024-12-01", "44"),
 			scr("2026-02-01", quantity("2.5", "mg/dL"))), "27.0 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
-		{"measured in a wrong unit is not replaced",
-			bundle(man, labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mL/min")),
-				scr("2026-02-01", quantity("2.5", "mg/dL"))), "unit-unconvertible", ""},
+		{"measured without its area, which the code says",
+			bundle(man, labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mL/min"))), "44 mL/min/1.73 m²",
+			"reported, CKD-EPI 2021"},
+		{"measured in a wrong unit, creatinine of the same specimen",
+			bundle(man, labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mg/dL")),
+				scr("2026-02-01", quantity("2.5", "mg/dL"))), "27.0 mL/min/1.73 m²", "CKD-EPI 2021 from creatinine"},
+		{"measured in a wrong unit, creatinine of the day before",
+			bundle(man, labResult("gfr", "98979-8", "2026-02-01", quantity("44", "mg/dL")),
+				scr("2026-01-31", quantity("2.5", "mg/dL"))), "unit-unconvertible", ""},
 		{"above what is measured", bundle(man,
 			labResult("gfr", "98979-8", "2026-02-01",
 				`"valueQuantity":{"value":60,"comparator":">","unit":"mL/min/1.73m2"}`)), "> 60 mL/min/1.73 m²",
@@ -174,7 +182,7 @@ func TestAge(t *testing.T) {
 }
 
 func TestLab(t *testing.T) {
-	codings := loincs("2160-0")
+	codings := loincs(units.Creatinine)
 	for _, tt := range []struct {
 		name    string
 		results []string
@@ -224,7 +232,7 @@ func TestLab(t *testing.T) {
 // TestJoinedBounds holds that a bound of the interval over several newest
 // results is open only if no result reaches it, in whatever order they came.
 func TestJoinedBounds(t *testing.T) {
-	codings := loincs("2160-0")
+	codings := loincs(units.Creatinine)
 	for _, tt := range []struct{ one, other, want string }{
 		{"< 30", "< 30", "< 30 mg/dL"},
 		{"< 30", "30", "<= 30 mg/dL"},

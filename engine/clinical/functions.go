@@ -108,16 +108,18 @@ func questions() []Function {
 		},
 		{
 			Name: "fhir.egfr",
-			Doc: "newest reported eGFR, else CKD-EPI 2021 from the newest creatinine; " +
-				"over both sexes if sex is not known",
+			Doc: "the newest of reported eGFR and of creatinine, the latter by CKD-EPI 2021 (over both sexes if " +
+				"sex is not known); of one specimen the reported one",
 			Unknown: "under 18 (`not-applicable`), and as `fhir.lab`", Options: []Option{maxAge}, Result: typeValue,
 			Reads:      []string{"Observation", "Patient"},
 			Attributes: []string{attributeSex, attributeAge, attributeHealth}, Run: egfr,
 		},
 		{
-			Name: "fhir.lab", Doc: "newest final, amended or corrected result, converted to `unit`",
-			Unknown: "results are not all there, the newest is too old, of another status, in words, " +
-				"in a unit that cannot be converted, or implausible: an older one never stands in",
+			Name: "fhir.lab", Doc: "newest final, amended or corrected result, converted to `unit`; what is " +
+				"pending, cancelled or not performed displaces nothing",
+			Unknown: "results are not all there, the newest is too old, of another status, in words, under a " +
+				"code that is not known, in a unit that cannot be converted, or implausible: an older one never " +
+				"stands in, and the card names it if it would have made the rule fire",
 			Options: []Option{set("what was measured", vocab.KindObservation),
 				{Name: "unit", Kind: KindUnit, Required: true, Param: true,
 					Doc: "UCUM code of the unit to compare in"}, maxAge},

@@ -60,7 +60,7 @@ func named(s *Session, c *Call) (*ast.Term, error) {
 		return nil, err
 	}
 	n := s.blank()
-	n.State, n.Label, n.Reasons, n.Of = f.State, s.translate(label), f.Reasons, []*fact.Fact{f}
+	n.State, n.IfOlder, n.Label, n.Reasons, n.Of = f.State, f.IfOlder, s.translate(label), f.Reasons, []*fact.Fact{f}
 	return s.newFact(c, n)
 }
 

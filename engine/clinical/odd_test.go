@@ -39,7 +39,7 @@ func TestNothingOlderStandsIn(t *testing.T) {
 		"dated after the call":  {with("2026-02-20", "2026-03-04"), "implausible"},
 		"no status":             {with(`"status":"final",`, ""), "wrong-status"},
 		"a status nobody knows": {with(`"final"`, `"done"`), "wrong-status"},
-		"preliminary":           {with(`"final"`, `"preliminary"`), "80"},
+		"preliminary":           {with(`"final"`, `"preliminary"`), "wrong-status"},
 		"a range": {with(value, `"valueRange":{"low":{"value":10},"high":{"value":25}}`),
 			"precision-insufficient"},
 		"a ratio": {with(value, `"valueRatio":{"numerator":{"value":1}}`),

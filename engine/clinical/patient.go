@@ -20,7 +20,9 @@ func (s *Session) age() *fact.Value {
 	v := &fact.Value{Name: "age", Unit: "a"}
 	p, reasons := s.chart.patient(attributeAge)
 	if p == nil {
-		v.Reasons = reasons
+		for _, r := range reasons {
+			v.Reasons = append(v.Reasons, fact.Reason{Code: r.Code, What: "birth date"})
+		}
 		return v
 	}
 	birth, now := p.Birth, s.chart.now()

@@ -20,6 +20,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/text/feature/plural"
 
+	"github.com/precept-cds/precept/engine/chart/units"
 	"github.com/precept-cds/precept/engine/fact"
 )
 
@@ -114,6 +115,7 @@ func TestCoreTexts(t *testing.T) {
 	for _, folder := range []string{".", "../decide", "../chart", "../fact"} {
 		spoken(t, folder, used)
 	}
+	used[string(units.EGFR)] = true
 	for _, text := range reasonTexts {
 		used[text] = true
 	}

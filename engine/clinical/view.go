@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/chart/units"
 	"github.com/precept-cds/precept/engine/fact"
 )
 
@@ -81,6 +82,12 @@ func (v *view) observations(codes []chart.Coding) []*chart.Resource {
 func (v *view) components(codes []chart.Coding) []*chart.Observation {
 	v.look(attributeHealth, "Observation")
 	return v.of.Components(codes...)
+}
+
+// unnamed returns what words call the analyte, under a code that is not known.
+func (v *view) unnamed(a units.Analyte) []*chart.Observation {
+	v.look(attributeHealth, "Observation")
+	return v.of.Unnamed(a)
 }
 
 func (v *view) observation(r *chart.Resource) *chart.Observation { return v.of.Observation(r) }

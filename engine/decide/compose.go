@@ -62,8 +62,11 @@ func (c *composer) compose() cdshooks.Response {
 	return c.finish()
 }
 
-// hideSuperseded hides what a fired rule says better.
+// hideSuperseded hides what a fired rule says better. Behind a rule that could not
+// tell there may be more than what fired says: it is hidden only by one that is no
+// less severe, or that asks for the very data it lacks.
 func (c *composer) hideSuperseded() {
+	asked := c.askedFor()
 	var byPair map[pairName][]*result // made when it is needed; two orders may have one name
 	for _, by := range c.results {
 		if by.Outcome != decision.Fired || by.rule == nil || len(by.rule.Supersedes) == 0 {
@@ -78,12 +81,28 @@ func (c *composer) hideSuperseded() {
 		}
 		for _, weaker := range by.rule.Supersedes {
 			for _, r := range byPair[pairName{weaker, by.Subject}] {
-				if r.Outcome == decision.Fired || r.Outcome == decision.Unknown {
+				if r.Outcome == decision.Fired || r.Outcome == decision.Unknown && saysAsMuch(by, r, asked) {
 					r.Hidden = &decision.Hidden{Code: decision.HiddenSuperseded, By: by.Rule}
 				}
 			}
 		}
 	}
+}
+
+// saysAsMuch reports whether a rule that fired leaves nothing open of one that could
+// not tell.
+func saysAsMuch(by, r *result, asked map[packSubject]*asking) bool {
+	if wouldFire(r) {
+		return false
+	}
+	return cdshooks.Indicator(by.Severity).Rank() <= cdshooks.Indicator(r.Severity).Rank() ||
+		asked[packSubject{r.pack, r.Subject}].tells(r) != ""
+}
+
+// wouldFire reports whether an older result that can be used would make a rule fire
+// that cannot tell.
+func wouldFire(r *result) bool {
+	return r.Outcome == decision.Unknown && r.Fact != nil && r.Fact.IfOlder == fact.True
 }
 
 // hideRepeated hides a rule's second finding that rests on exactly the same
@@ -281,7 +300,7 @@ func valueLine(v *fact.Value) string {
 	var where []string
 	for _, e := range v.Evidence {
 		if len(v.Evidence) == 1 {
-			where = append(where, place(e))
+			where = append(where, strings.TrimPrefix(clinical.Plain(e.Note)+"; ", "; ")+place(e))
 		} else { // derived of several: each with its own value
 			where = append(where, clinical.Plain(e.What+" "+e.Value+" "+e.Unit)+", "+place(e))
 		}
@@ -299,6 +318,9 @@ func evidenceLine(e fact.Evidence) string {
 	line := clinical.Plain(e.What)
 	if e.Value != "" {
 		line += ": " + clinical.Plain(e.Value+" "+e.Unit)
+	}
+	if e.Note != "" {
+		line += ", " + clinical.Plain(e.Note)
 	}
 	return line + " (" + place(e) + ")"
 }
@@ -323,14 +345,17 @@ func (c *composer) unknownCards() {
 		}
 		by := asked[packSubject{r.pack, r.Subject}].tells(r)
 		switch {
-		case r.rule.Unknown == clinical.UnknownSilent:
+		case r.rule.Unknown == clinical.UnknownSilent && !wouldFire(r):
 			r.Hidden = &decision.Hidden{Code: decision.HiddenSilent}
-		case fact.Quiet(r.Fact.Reasons):
+		case fact.Quiet(r.Fact.Reasons) && !wouldFire(r):
 			r.Hidden = &decision.Hidden{Code: decision.HiddenQuiet}
-		case by != "":
+		case by != "" && !wouldFire(r):
 			r.Hidden = &decision.Hidden{Code: decision.HiddenNamed, By: by}
 		default:
 			key := r.Subject + "\n" + reasonKey(r.Fact.Reasons)
+			if wouldFire(r) {
+				key += "\n" + valueLine(olderOf(r.Fact))
+			}
 			if groups[key] == nil {
 				order = append(order, key)
 			}
@@ -405,7 +430,7 @@ func (c *composer) unknownCard(group []*result) {
 	var detail strings.Builder
 	detail.WriteString(c.say("These checks could not be completed:") + "\n\n")
 	for _, g := range group {
-		if g.rule.Unknown == clinical.UnknownWarning {
+		if g.rule.Unknown == clinical.UnknownWarning || wouldFire(g) {
 			indicator = cdshooks.Warning
 		}
 	}
@@ -419,11 +444,59 @@ func (c *composer) unknownCard(group []*result) {
 	}
 	summary := c.count(len(group), "{drug}: 1 check could not be completed: {why}",
 		"{drug}: {n} checks could not be completed: {why}", "drug", r.order, "why", why)
+	if wouldFire(r) {
+		older := olderOf(r.Fact)
+		summary = c.say("{drug}: {value} of {when} would raise an alert, but it may not hold: {why}", "drug", r.order,
+			"value", clinical.Plain(older.Name)+" "+older.String(), "when", day(older.When), "why", why)
+		detail.WriteString("\n**" + c.say("Last value that can be used, and that would raise them") + "**\n\n- " +
+			valueLine(older) + "\n")
+	}
+	c.unread(&detail, r.Fact)
 	card := cdshooks.Card{Summary: shorten(summary), Indicator: indicator,
 		Detail: strings.TrimSuffix(detail.String(), "\n"),
 		Source: cdshooks.Source{Label: r.pack.pack.Manifest.Title,
 			Topic: &cdshooks.Coding{Code: "check-not-completed", System: topicSystem}}}
 	c.add(card, [3]string{r.Rule, r.Subject, "unknown"}, group...)
+}
+
+// day is a date as sent, without its time.
+func day(when string) string {
+	date, _, _ := strings.Cut(when, "T")
+	return clinical.Plain(date)
+}
+
+// olderOf returns the older value that would make an unknown fact true.
+func olderOf(f *fact.Fact) *fact.Value {
+	var found *fact.Value
+	f.Walk(func(f *fact.Fact) {
+		for _, v := range f.Values {
+			if found == nil && v.Older != nil && f.IfOlder != fact.Unknown {
+				found = v.Older
+			}
+		}
+	})
+	return found
+}
+
+// unread lists the results that could not be used, or that are still to come.
+func (c *composer) unread(b *strings.Builder, f *fact.Fact) {
+	var lines fact.Distinct[string]
+	more := 0
+	f.Walk(func(f *fact.Fact) {
+		for _, v := range f.Values {
+			if f.State != fact.Unknown || v.State == fact.Known {
+				continue
+			}
+			more += v.More
+			for _, e := range v.Evidence {
+				lines.Add(evidenceLine(e))
+			}
+		}
+	})
+	if len(lines.List) > 0 {
+		b.WriteString("\n**" + c.say("Could not be used") + "**\n\n")
+		list(c, b, lines.List, more, func(line string) string { return line })
+	}
 }
 
 func (c *composer) unidentifiedCard() {

@@ -85,6 +85,7 @@ const (
 	Masked                Code = "masked"                 // withheld for privacy
 	NotApplicable         Code = "not-applicable"         // the method does not hold for this patient
 	SupplyEnded           Code = "supply-ended"           // said to be taken, and what was supplied is used up
+	ValueAbsent           Code = "value-absent"           // reported, with the note that there is no value
 )
 
 // Reason is one cause of not knowing: a code and the thing it concerns, named
@@ -110,6 +111,7 @@ type Evidence struct {
 	Unit   string `json:"unit,omitempty"`   // its unit as sent
 	When   string `json:"when,omitempty"`   // its date as sent
 	Source string `json:"source,omitempty"` // prefetch key, or "context.draftOrders"
+	Note   string `json:"note,omitempty"`   // how it was taken, where that is not as sent, e.g. "pending"
 }
 
 // Fact is the answer to one question, and how it came about.
@@ -122,6 +124,10 @@ type Fact struct {
 	Reasons  []Reason   `json:"reasons,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`
 	More     int        `json:"more,omitzero"` // resources like those of Evidence that are not named
+	// IfOlder is, of an unknown fact, the answer if the older results that
+	// [Value.Older] has still held. It decides nothing; it tells how much hangs
+	// on what could not be read.
+	IfOlder State `json:"if_older,omitzero"`
 	// The values compared and the facts combined. Whoever encodes a fact numbers
 	// them, because they may be shared.
 	Values []*Value `json:"-"`
@@ -185,6 +191,9 @@ type Value struct {
 	Reasons  []Reason     `json:"reasons,omitempty"`
 	Evidence []Evidence   `json:"evidence,omitempty"`
 	More     int          `json:"more,omitzero"` // resources like those of Evidence that are not named
+	// Older is, of an unknown value, the newest one that can be used: an older
+	// result, or one of a source that may hold newer ones. It never stands in.
+	Older *Value `json:"older,omitempty"`
 }
 
 // String returns the interval and unit as shown on cards: "27.0 mL/min",

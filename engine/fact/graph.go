@@ -106,7 +106,11 @@ func (f *Fact) Size() int {
 
 // Size returns about how many bytes the value takes in a record.
 func (v *Value) Size() int {
-	return 96 + len(v.Name) + len(v.Unit) + len(v.When) + len(v.Method) + len(v.At) + sizeOf(v.Reasons, v.Evidence)
+	size := 96 + len(v.Name) + len(v.Unit) + len(v.When) + len(v.Method) + len(v.At) + sizeOf(v.Reasons, v.Evidence)
+	if v.Older != nil {
+		size += v.Older.Size()
+	}
+	return size
 }
 
 func sizeOf(reasons []Reason, evidence []Evidence) (n int) {
@@ -114,7 +118,7 @@ func sizeOf(reasons []Reason, evidence []Evidence) (n int) {
 		n += 24 + len(r.Code) + len(r.What)
 	}
 	for _, e := range evidence {
-		n += 64 + len(e.Ref) + len(e.What) + len(e.Value) + len(e.Unit) + len(e.When) + len(e.Source)
+		n += 64 + len(e.Ref) + len(e.What) + len(e.Value) + len(e.Unit) + len(e.When) + len(e.Source) + len(e.Note)
 	}
 	return n
 }

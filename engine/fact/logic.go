@@ -45,20 +45,48 @@ func AtLeast(n int, of ...*Fact) *Fact {
 			}
 		}
 		f.Reasons = slices.Clip(why.List)
+		f.IfOlder = atLeastIfOlder(n, of)
 	}
 	return f
 }
 
+// atLeastIfOlder is the answer of AtLeast if older results held.
+func atLeastIfOlder(n int, of []*Fact) State {
+	yes, maybe := 0, 0
+	for _, o := range of {
+		switch o.ifOlder() {
+		case True:
+			yes++
+		case Unknown:
+			maybe++
+		}
+	}
+	return interval(yes >= n, yes+maybe < n)
+}
+
+// ifOlder is the answer, or that of an unknown fact if older results held.
+func (f *Fact) ifOlder() State {
+	if f.State == Unknown {
+		return f.IfOlder
+	}
+	return f.State
+}
+
 // Not swaps true and false and keeps unknown with its reasons.
 func Not(f *Fact) *Fact {
-	n := &Fact{Op: "fact.negate", Of: []*Fact{f}, Reasons: f.Reasons}
-	switch f.State {
+	return &Fact{Op: "fact.negate", Of: []*Fact{f}, Reasons: f.Reasons, State: opposite(f.State),
+		IfOlder: opposite(f.IfOlder)}
+}
+
+func opposite(s State) State {
+	switch s {
 	case True:
-		n.State = False
+		return False
 	case False:
-		n.State = True
+		return True
+	default:
+		return Unknown
 	}
-	return n
 }
 
 func (f *Fact) as(op string) *Fact { f.Op = op; return f }
@@ -96,6 +124,9 @@ func Compare(v *Value, c Comparison, limit *apd.Decimal) *Fact {
 	f := &Fact{Op: string(c), Limit: limit.Text('f'), Values: []*Value{v}}
 	if v.State != Known {
 		f.Reasons = v.reasons()
+		if v.Older != nil {
+			f.IfOlder = Compare(v.Older, c, limit).State
+		}
 		return f
 	}
 	switch c {
@@ -152,24 +183,31 @@ func Within(v *Value, low, high *apd.Decimal) *Fact {
 
 // Lacking is true if the chart is complete enough to say that there is no
 // usable value: none recorded, or only ones that are too old. It is false if
-// the value is known, and unknown if it may exist where we could not look.
+// the value is known, and unknown if it may exist where we could not look, or
+// if it is something else that is missing: a birth date that a formula needs is
+// not the value asked for.
 func Lacking(v *Value) *Fact {
 	f := &Fact{Op: "fact.lacking", Values: []*Value{v}}
 	switch {
 	case v.State == Known:
 		f.State = False
-	case v.State == Absent || onlyGaps(v.Reasons):
+	case v.State == Absent || v.onlyGaps():
 		f.State = True
 		f.Reasons = v.reasons()
 	default:
 		f.Reasons = v.reasons()
+		if v.Older != nil {
+			f.IfOlder = False
+		}
 	}
 	return f
 }
 
-func onlyGaps(reasons []Reason) bool {
-	return len(reasons) > 0 && !slices.ContainsFunc(reasons,
-		func(r Reason) bool { return r.Code != NoData && r.Code != Stale })
+// onlyGaps reports whether all that is wrong is that there is no such value, or
+// only ones that are too old.
+func (v *Value) onlyGaps() bool {
+	return len(v.Reasons) > 0 && !slices.ContainsFunc(v.Reasons,
+		func(r Reason) bool { return r.What != v.Name || r.Code != NoData && r.Code != Stale })
 }
 
 func (v *Value) reasons() []Reason {

@@ -1,6 +1,9 @@
 package units
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // dimension groups units that differ by a factor only.
 type dimension uint8
@@ -10,6 +13,7 @@ const (
 	substance                              // base mol/L
 	equivalents                            // base eq/L
 	filtration                             // base mL/min per 1.73 m2
+	flow                                   // base mL/min
 	mass                                   // base g
 	length                                 // base cm
 )
@@ -49,6 +53,8 @@ func unitOf(code string) (unit, bool) {
 		return unit{equivalents, "0.001"}, true
 	case Renal:
 		return unit{filtration, "1"}, true
+	case "mL/min":
+		return unit{flow, "1"}, true
 	case "kg":
 		return unit{mass, "1000"}, true
 	case "g":
@@ -79,7 +85,7 @@ func Known(text string) (code string, ok bool) {
 	switch code {
 	case "1", "%", "{INR}", "{ratio}", "{score}", "10*3/uL", "10*6/uL", "10*9/L", "10*12/L", "/uL", "U/L", "[IU]/L",
 		"m[IU]/L", "[IU]/mL", "m[IU]/mL", "u[IU]/mL", "ug/dL", "ng/dL", "ng/L", "pg/mL", "pg", "pmol/L", "umol/mol",
-		"mmol/mol", "mg/g", "mg/mmol", "mg/(24.h)", "fL", "mL", "mL/min",
+		"mmol/mol", "mg/g", "mg/mmol", "mg/(24.h)", "fL", "mL",
 		"mosm/kg", "mm[Hg]", "mm/h", "/min", "ms", "s", "Cel", "kg/m2", "m2":
 		return code, true
 	}
@@ -105,6 +111,8 @@ func canonicalCode(code string) string {
 		return "mmol/L"
 	case "meq/l", "mEq/L":
 		return "meq/L"
+	case "ml/min":
+		return "mL/min"
 	}
 	if strings.HasPrefix(code, "mL/min/") || strings.HasPrefix(code, "ml/min/") {
 		if c, ok := spelled(code); ok {
@@ -144,6 +152,8 @@ func spelled(text string) (string, bool) {
 		return "nmol/L", true
 	case "meq/l":
 		return "meq/L", true
+	case "ml/min":
+		return "mL/min", true
 	case "ml/min/1.73m2", "ml/min/1.73.m2", "ml/min/1.73sqm", "ml/min/1.73sq.m", "ml/min/1.73*m2", "ml/min/1.73",
 		"ml/min/bsa", "ml/min/1.73m2bsa", "ml/min/173m2", "ml/min/1,73m2":
 		return Renal, true
@@ -164,45 +174,22 @@ func spelled(text string) (string, bool) {
 	}
 }
 
-// Analyte names what was measured, where a conversion depends on it.
-type Analyte string
-
-// The analytes with listed constants. The empty Analyte has none.
-const (
-	Creatinine Analyte = "creatinine"
-	Potassium  Analyte = "potassium"
-	Sodium     Analyte = "sodium"
-)
-
-// AnalyteOf returns the analyte of a LOINC code, or the empty one.
-func AnalyteOf(loinc string) Analyte {
-	switch loinc {
-	case "2160-0", "14682-9", "38483-4", "77140-2": // serum, plasma or blood; never urine
-		return Creatinine
-	case "2823-3", "6298-4", "75940-7", "77142-8":
-		return Potassium
-	case "2951-2", "2947-0", "77139-4":
-		return Sodium
-	default:
-		return ""
-	}
-}
-
 // constant returns the numbers to multiply and divide by between two base
 // units; both are empty where no conversion is listed.
 func (a Analyte) constant(from, to dimension) (num, den string) {
-	switch a {
-	case Creatinine: // 1 mg/dL = 88.42 umol/L, so 1 g/L = 0.008842 mol/L
-		switch {
-		case from == massConcentration && to == substance:
-			return "0.008842", "1"
-		case from == substance && to == massConcentration:
-			return "1", "0.008842"
-		}
-	case Potassium, Sodium: // monovalent: 1 eq = 1 mol
-		if from == equivalents && to == substance || from == substance && to == equivalents {
-			return "1", "1"
-		}
+	e := Lookup(a)
+	switch {
+	case e == nil:
+	case e.MolPerG != "" && from == massConcentration && to == substance:
+		return e.MolPerG, "1"
+	case e.MolPerG != "" && from == substance && to == massConcentration:
+		return "1", e.MolPerG
+	case e.Valence > 0 && from == equivalents && to == substance:
+		return "1", strconv.Itoa(e.Valence)
+	case e.Valence > 0 && from == substance && to == equivalents:
+		return strconv.Itoa(e.Valence), "1"
+	case e.PerArea && from == flow && to == filtration:
+		return "1", "1"
 	}
 	return "", ""
 }

@@ -64,11 +64,13 @@ func (q Quantity) UnitCode() (string, bool) {
 func contradict(a, b string) bool {
 	x, knownX := unitOf(a)
 	y, knownY := unitOf(b)
-	if x.dimension == equivalents {
-		x.dimension = substance
-	}
-	if y.dimension == equivalents {
-		y.dimension = substance
+	for _, u := range []*unit{&x, &y} {
+		switch u.dimension {
+		case equivalents:
+			u.dimension = substance
+		case flow: // many leave out the area in one of the two
+			u.dimension = filtration
+		}
 	}
 	return knownX && knownY && x != y
 }
