@@ -211,6 +211,14 @@ func nounOf(typ string) string {
 		return "conditions"
 	case "AllergyIntolerance":
 		return "allergies"
+	case "Procedure":
+		return "procedures"
+	case "Encounter":
+		return "encounters"
+	case "Location":
+		return "locations"
+	case "Immunization":
+		return "immunizations"
 	case "Patient":
 		return "patient"
 	default:

@@ -15,6 +15,7 @@ const (
 	NDC     = "http://hl7.org/fhir/sid/ndc"
 	ATC     = "http://www.whocc.no/atc"
 	UCUM    = "http://unitsofmeasure.org"
+	CVX     = "http://hl7.org/fhir/sid/cvx"
 )
 
 // Coding is a code of a system. Codes are compared by system and code;
@@ -58,6 +59,8 @@ func CanonicalSystem(system string) string {
 		return ATC
 	case "unitsofmeasure.org":
 		return UCUM
+	case "hl7.org/fhir/sid/cvx":
+		return CVX
 	default:
 		return system
 	}
@@ -79,6 +82,8 @@ func systemOfOID(oid, otherwise string) string {
 		return ATC
 	case "2.16.840.1.113883.6.8":
 		return UCUM
+	case "2.16.840.1.113883.12.292":
+		return CVX
 	default:
 		return otherwise
 	}

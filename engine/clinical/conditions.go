@@ -111,7 +111,7 @@ func wellFormed(c chart.Coding) bool {
 		return s != ""
 	}
 	switch code := c.Code; c.System {
-	case chart.SNOMED, chart.RxNorm, cvxSystem:
+	case chart.SNOMED, chart.RxNorm, chart.CVX:
 		return all(code, digit)
 	case chart.ICD10CM:
 		return len(code) == 3 && all(code, alphanumeric) ||
@@ -168,8 +168,9 @@ func (q conditionQuery) verified(d *chart.Condition) verdict {
 		enough = q.strength != "confirmed"
 	case "provisional":
 		enough = q.strength == "probable" || q.strength == "any"
-	default: // differential, unconfirmed, or of nobody's list
+	case "differential", "unconfirmed":
 		enough = q.strength == "any"
+	default: // of nobody's list: it may be refuted
 	}
 	if !enough {
 		return open(fact.WrongStatus, "condition")

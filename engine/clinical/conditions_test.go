@@ -98,7 +98,7 @@ func TestConditionCompetence(t *testing.T) {
 func TestWellFormed(t *testing.T) {
 	for system, list := range map[string]string{
 		snomed: "+74474003 -7447a -", chart.ICD10CM: "+K25 +K25.4 +O09.211 +V95.43XA -K254 -K25. -k25.4 -K2",
-		cvxSystem: "+03 +94 -MMR", "http://example.org/x": "+a-1 -", chart.RxNorm: "+855350 -x",
+		chart.CVX: "+03 +94 -MMR", "http://example.org/x": "+a-1 -", chart.RxNorm: "+855350 -x",
 	} {
 		for word := range strings.SplitSeq(list, " ") {
 			if got := wellFormed(chart.Coding{System: system, Code: word[1:]}); got != (word[0] == '+') {
@@ -120,6 +120,7 @@ func TestConditionStrength(t *testing.T) {
 		{"provisional", open, open, "true", "true"},
 		{"differential", open, open, open, "true"},
 		{"unconfirmed", open, open, open, "true"},
+		{"dubious", open, open, open, open},
 		{"refuted", "false", "false", "false", "false"},
 		{"entered-in-error", "false", "false", "false", "false"},
 	} {
@@ -185,12 +186,13 @@ func TestConditionCategoryAndWindow(t *testing.T) {
 		"a local category":         {category("urn:oid:1.2.3", "PL"), problems, "unknown unknown-code"},
 		"no category":              {"", problems, "unknown unknown-code"},
 
-		"begun in the window":           {`,"onsetDateTime":"2026-02-20"`, `"within":"P1M"`, "true"},
-		"begun before":                  {`,"onsetDateTime":"2025-02-20"`, `"within":"P1M"`, "false"},
-		"begun before, recorded inside": {`,"onsetDateTime":"2025","recordedDate":"2026-02"`, `"within":"P1M"`, "false"},
-		"recorded inside":               {`,"recordedDate":"2026-02-20"`, `"within":"P1M"`, "true"},
-		"recorded inside, STU3":         {`,"assertedDate":"2026-02-20"`, `"within":"P1M"`, "true"},
-		"recorded before":               {`,"recordedDate":"2025"`, `"within":"P1M"`, "false"},
+		"begun in the window": {`,"onsetDateTime":"2026-02-20"`, `"within":"P1M"`, "true"},
+		"begun before":        {`,"onsetDateTime":"2025-02-20"`, `"within":"P1M"`, "false"},
+		"begun before, recorded inside": {`,"onsetDateTime":"2025","recordedDate":"2026-02"`, `"within":"P1M"`,
+			"false"},
+		"recorded inside":       {`,"recordedDate":"2026-02-20"`, `"within":"P1M"`, "true"},
+		"recorded inside, STU3": {`,"assertedDate":"2026-02-20"`, `"within":"P1M"`, "true"},
+		"recorded before":       {`,"recordedDate":"2025"`, `"within":"P1M"`, "false"},
 		"recorded inside, onset in words": {`,"onsetString":"long ago","recordedDate":"2026-02-20"`, `"within":"P1M"`,
 			imprecise},
 		"the month the window begins in": {`,"onsetDateTime":"2026-02"`, `"within":"P14D"`, imprecise},

@@ -28,6 +28,9 @@ func functions() []Function {
 		questions(),
 		conditionQuestions(),
 		allergyQuestions(),
+		procedureQuestions(),
+		encounterQuestions(),
+		immunizationQuestions(),
 		wording(),
 	)
 }

@@ -40,6 +40,19 @@ var nsaids = sync.OnceValue(func() *Code {
 	return code
 })
 
+// drugs is the terminology of these tests, read once.
+var drugs = sync.OnceValue(func() *Terminology {
+	pack, err := rulepacks.ReadEmbedded("terminology_core")
+	if err != nil {
+		panic(err)
+	}
+	terms, err := NewTerminology(pack)
+	if err != nil {
+		panic(err)
+	}
+	return terms
+})
+
 // bundle writes a searchset of resources.
 func bundle(resources ...string) string {
 	entries := make([]string, len(resources))
@@ -79,12 +92,10 @@ func ask(t testing.TB, drafts, source string, change ...func(*chart.Inputs)) ask
 	if err != nil {
 		t.Fatal(err)
 	}
-	terms, err := NewTerminology(embedded(t, "terminology_core"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	terms := drugs()
 	in := chart.Inputs{Request: req, Now: callTime, Zone: zone, Terminology: terms.Chart(),
-		Declared: map[string][]string{everyType: append([]string{"Patient", "Condition", "Observation"},
+		Declared: map[string][]string{everyType: append([]string{"Patient", "Condition", "Observation", "Procedure",
+			"Encounter", "Location", "Immunization"},
 			exposureTypes...)}}
 	for _, f := range change {
 		f(&in)

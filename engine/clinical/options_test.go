@@ -115,7 +115,7 @@ func TestOptionsWhereRead(t *testing.T) {
 		{`{"fact": 0}`, `want a fact made by a built-in`},
 		{`fact.all([]) if 1 == 2 else := {"fact": 0}`, `want a fact made by a built-in`},
 		{`fact.al([])`, `undefined function fact.al (write fact.all)`},
-		{`fhir.medication({"set": "warfarin"})`, `undefined function fhir.medication (there are fhir.order, `},
+		{`fhir.prescribed({"set": "warfarin"})`, `undefined function fhir.prescribed (there are fhir.order, `},
 		{`fact.all([x | x := fact.all([]) with input as {}])`, `with is not allowed`},
 	} {
 		_, err := Newest().ReadCode(rulePack("p", "1", tt.holds))

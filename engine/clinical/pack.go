@@ -27,10 +27,10 @@ type Pack struct {
 // look for them.
 type valueSet struct {
 	*vocab.ValueSet
-	title                        string
-	codings                      []chart.Coding
-	systems                      []string // that it has codes of, each once
-	ordered, takes, has, everHad string   // labels of facts about it
+	title                             string
+	codings                           []chart.Coding
+	systems                           []string // that it has codes of, each once
+	ordered, takes, has, everHad, had string   // labels of facts about it
 }
 
 // Bind returns the pack with the tenant's parameters; what is not set takes the
@@ -93,6 +93,7 @@ func valueSets(pack *rulepacks.Pack) map[string]*valueSet {
 	for _, s := range sets {
 		s.ordered, s.takes = "the order is of "+s.title, "takes "+s.title
 		s.has, s.everHad = "has "+s.title, "ever had "+s.title
+		s.had = "had " + s.title
 	}
 	return sets
 }

@@ -64,7 +64,8 @@ func TestPlain(t *testing.T) {
 }
 
 func FuzzPlain(f *testing.F) {
-	for _, s := range []string{"warfarin", " a  b ", "<b>&\x00\u202e", "\xff\xfe", "[a](b) {c}", "https://a", "www.a", "mailto:a@b"} {
+	for _, s := range []string{"warfarin", " a  b ", "<b>&\x00\u202e", "\xff\xfe", "[a](b) {c}", "https://a", "www.a",
+		"mailto:a@b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -161,7 +162,8 @@ func TestCoreTexts(t *testing.T) {
 }
 
 // saying are the functions that are given a text, and as which argument.
-var saying = map[string]int{"CoreText": 1, "say": 0, "count": 2, "CoreCount": 3, "unknown": 1, "newest": 0, "open": 1}
+var saying = map[string]int{"CoreText": 1, "say": 0, "count": 2, "CoreCount": 3, "unknown": 1, "newest": 0, "open": 1,
+	"overlaps": 1}
 
 // spoken collects the texts that the source of a package passes to CoreText and
 // say, and the nouns of its reasons.

@@ -63,3 +63,26 @@ func began(d *chart.Condition) dated {
 	when.Interval = d.Recorded
 	return when
 }
+
+// overlaps asks whether something lasted at any time in the window; without a
+// window everything did. What names its date in a reason.
+func (w *window) overlaps(l lasting, what string) verdict {
+	if w == nil {
+		return yes
+	}
+	late, early := fact.Unknown, fact.Unknown
+	if l.start.Known() {
+		late = l.start.After(w.to)
+	}
+	if l.end.Known() {
+		early = l.end.Before(w.from)
+	}
+	switch {
+	case late == fact.True || early == fact.True:
+		return no
+	case late == fact.False && early == fact.False:
+		return yes
+	default:
+		return verdict{reason: fact.Reason{Code: fact.PrecisionInsufficient, What: what}}
+	}
+}

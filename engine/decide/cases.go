@@ -43,6 +43,10 @@ var standardPrefetch = []tenant.Prefetch{
 var casePrefetch = slices.Concat(standardPrefetch, []tenant.Prefetch{
 	{Key: "allergies", Query: "AllergyIntolerance?patient={{context.patientId}}",
 		Types: []string{"AllergyIntolerance"}},
+	{Key: "procedures", Query: "Procedure?patient={{context.patientId}}", Types: []string{"Procedure"}},
+	{Key: "encounters", Query: "Encounter?patient={{context.patientId}}&_include=Encounter:location",
+		Types: []string{"Encounter", "Location"}},
+	{Key: "immunizations", Query: "Immunization?patient={{context.patientId}}", Types: []string{"Immunization"}},
 })
 
 // StandardPrefetch returns the prefetch that the reference packs need: a service

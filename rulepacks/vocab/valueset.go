@@ -54,6 +54,7 @@ var foldedSystems = []string{
 	"http://www.nlm.nih.gov/research/umls/rxnorm", "http://loinc.org", "http://snomed.info/sct",
 	"http://hl7.org/fhir/sid/icd-10-cm",
 	"http://hl7.org/fhir/sid/ndc", "http://www.whocc.no/atc", "http://unitsofmeasure.org",
+	"http://hl7.org/fhir/sid/cvx",
 }
 
 // bare is a system without what spellings differ in.
@@ -98,7 +99,12 @@ const (
 	KindService     ValueSetKind = "service"
 	KindRoute       ValueSetKind = "route"
 	KindSubstance   ValueSetKind = "substance" // what patients are allergic to
+	KindProcedure   ValueSetKind = "procedure" // what was done
+	KindVaccine     ValueSetKind = "vaccine"
 )
+
+var kinds = []string{string(KindMedication), string(KindObservation), string(KindCondition), string(KindService),
+	string(KindRoute), string(KindSubstance), string(KindProcedure), string(KindVaccine)}
 
 // ValueSet is a set of codes, in the order of its file.
 type ValueSet struct {
@@ -132,10 +138,9 @@ func ReadValueSet(f packfile.File) (*ValueSet, error) {
 	if stem := strings.TrimSuffix(strings.TrimPrefix(f.Name, "valuesets/"), ".json"); v.ID != stem {
 		problems.Add(d.Problem(ErrValueSet, "/id", "rename one of them", "the id %q is not the name of the file", v.ID))
 	}
-	if !slices.Contains([]ValueSetKind{KindMedication, KindObservation, KindCondition, KindService, KindRoute,
-		KindSubstance}, v.Kind) {
-		problems.Add(d.Problem(ErrValueSet, "/kind", "say what the codes mean",
-			"kind must be medication, observation, condition, service, route or substance"))
+	if !slices.Contains(kinds, string(v.Kind)) {
+		problems.Add(d.Problem(ErrValueSet, "/kind", "say what the codes mean", "kind must be one of %s",
+			strings.Join(kinds, ", ")))
 	}
 	if len(v.Codes) == 0 {
 		problems.Add(d.Problem(ErrValueSet, "", "a set without codes never matches; add codes or remove it",

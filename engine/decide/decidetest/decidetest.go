@@ -92,6 +92,12 @@ func PackOf(t testing.TB, version string, extra map[string]string, rules ...Rule
 	}
 	for name, data := range extra {
 		fsys[name] = &fstest.MapFile{Data: []byte(data)}
+		if id, ok := strings.CutPrefix(name, "valuesets/"); ok && name != "valuesets/metformin.json" {
+			const members = `{id: %[1]s, title: %[1]s, source: %[1]s, version: "1", licence: none}`
+			line := fmt.Appendf(nil, "value_sets:\n  - "+members+"\n", strings.TrimSuffix(id, ".json"))
+			manifest := fsys["pack.yaml"]
+			manifest.Data = bytes.Replace(manifest.Data, []byte("value_sets:\n"), line, 1)
+		}
 	}
 	for _, r := range rules {
 		fsys["rules/"+strings.ReplaceAll(r.ID, "-", "_")+".rego"] = &fstest.MapFile{Data: []byte(r.rego())}
