@@ -164,14 +164,18 @@ func (w *callWalk) argument(u *Use, t Type, i int, given *ast.Term, loc *ast.Loc
 		return
 	}
 	switch t {
-	case typeFact:
+	case typeFact, typeDated:
 		w.given(factHandles, given, loc)
 	case typeFacts:
-		if list, ok := given.Value.(*ast.Array); ok {
-			list.Foreach(func(f *ast.Term) { w.given(factHandles, f, loc) })
-		}
-	case typeValue:
+		w.eachGiven(factHandles, given, loc)
+	case typeValue, typeEither:
 		w.given(valueHandles, given, loc)
+	case typeValues:
+		w.eachGiven(valueHandles, given, loc)
+	case typeDate:
+		w.given(dateHandles, given, loc)
+	case typeDates:
+		w.eachGiven(dateHandles, given, loc)
 	case typeOrder:
 		w.given(orderHandles, given, loc)
 	case typeParameter:
@@ -205,6 +209,13 @@ func (w *callWalk) given(h *handles, t *ast.Term, loc *ast.Location) {
 	}
 	if _, ok := t.Value.(ast.Object); ok {
 		w.wrong(loc, "call the function that answers the question", "%s", h.wanted)
+	}
+}
+
+// eachGiven is given for the elements of an array.
+func (w *callWalk) eachGiven(h *handles, t *ast.Term, loc *ast.Location) {
+	if list, ok := t.Value.(*ast.Array); ok {
+		list.Foreach(func(x *ast.Term) { w.given(h, x, loc) })
 	}
 }
 

@@ -293,7 +293,7 @@ func TestOptions(t *testing.T) {
 		{"fhir.lab", []string{`{"unit":"mg/dL","max_age":"P1Y"}`}, `option "set" is required`},
 		{"fhir.lab", []string{`{"set":"x","unit":"mg/dL","max_age":"P1Y"}`}, "no value set"},
 		{"fhir.egfr", []string{`{}`}, `option "max_age" is required`},
-		{"fhir.age", []string{`{"unit":"mo"}`}, `must be "a", not "mo"`},
+		{"fhir.age", []string{`{"unit":"m"}`}, `must be "a" or "mo" or "wk" or "d", not "m"`},
 		{"fhir.order_in", []string{`{"set":"x"}`}, "no value set"},
 		{"fhir.request_service", []string{`{"system":"s","code":"c","display":"d"}`}, `option "label" is required`},
 		{"fhir.propose_medication", []string{`{"system":"s","display":"d","label":"l"}`}, `option "code" is required`},

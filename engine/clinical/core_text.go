@@ -97,6 +97,11 @@ var coreTexts = map[string]map[string]string{
 		"patient":                                     "Patientendaten",
 		"Patient":                                     "Patient",
 		"birth date":                                  "Geburtsdatum",
+		"age before birth":                            "Alter vor der Geburt",
+		"date of {what}":                              "Datum von {what}",
+		"date of evidence":                            "Datum der Befunde",
+		"now":                                         "jetzt",
+		"today":                                       "heute",
 		"no conditions given":                         "Regel ohne Bedingungen",
 		"{what} was reported without a value":         "{what} ohne Wert gemeldet",
 	},
@@ -184,5 +189,9 @@ var reasonTexts = map[fact.Code]string{
 
 // ReasonText says a reason in words.
 func ReasonText(language string, r fact.Reason) string {
-	return CoreText(language, reasonTexts[r.Code], "what", CoreText(language, r.What))
+	what := CoreText(language, r.What)
+	if of, ok := strings.CutPrefix(r.What, "date of "); ok && what == r.What {
+		what = CoreText(language, "date of {what}", "what", CoreText(language, of))
+	}
+	return CoreText(language, reasonTexts[r.Code], "what", what)
 }

@@ -20,6 +20,7 @@ type Function struct {
 	Name    string
 	Doc     string // what it answers, as docs/packs.md has it
 	Unknown string // when it cannot tell; "" if it always can
+	Absent  string // when it is known that there is no such value; "" if there always is one
 
 	Args    []Argument // by position, after the options
 	Options []Option   // members of the one object that comes first, if there are any
@@ -31,6 +32,7 @@ type Function struct {
 	// left out: a function that looks into nothing says [None].
 	Reads, Attributes []string
 
+	Exact      bool // a value is one number or instant, never an interval
 	CardsOnly  bool // it may stand only in rules whose name starts with card
 	NeedsOrder bool // it may be reached only by rules with an order trigger
 
@@ -65,6 +67,11 @@ const (
 	typeFact       Type = "fact"
 	typeFacts      Type = "array of facts"
 	typeValue      Type = "value"
+	typeValues     Type = "array of values"
+	typeDate       Type = "date"
+	typeDates      Type = "array of dates"
+	typeEither     Type = "value or date"
+	typeDated      Type = "fact or value"
 	typeOrder      Type = "order"
 	typeSuggestion Type = "suggestion"
 	typeNumber     Type = "number"
@@ -88,6 +95,16 @@ func (t Type) rego() types.Type {
 		return factsType
 	case typeValue:
 		return valueType
+	case typeValues:
+		return types.NewArray(nil, valueType)
+	case typeDate:
+		return dateType
+	case typeDates:
+		return types.NewArray(nil, dateType)
+	case typeEither:
+		return types.NewAny(valueType, dateType)
+	case typeDated:
+		return types.NewAny(factType, valueType)
 	case typeOrder:
 		return orderType
 	case typeSuggestion:

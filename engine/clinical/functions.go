@@ -25,6 +25,7 @@ func functions() []Function {
 	return slices.Concat(
 		logic(),
 		comparisons(),
+		dateQuestions(),
 		questions(),
 		conditionQuestions(),
 		allergyQuestions(),
@@ -68,7 +69,7 @@ func comparisons() []Function {
 		{
 			Name: "fact.lacking", Doc: "there is no usable value: none, or only too old ones",
 			Unknown: "a value may be where nobody could look",
-			Args:    []Argument{v}, Result: typeFact,
+			Args:    []Argument{{"v", typeEither}}, Result: typeFact,
 			Reads: None(), Attributes: None(), Run: lacking,
 		},
 	}
@@ -104,16 +105,11 @@ func questions() []Function {
 			Reads: None(), Attributes: None(), Run: topical,
 		},
 		{
-			Name: "fhir.age", Doc: "completed years; an interval if the birth date is coarse",
-			Unknown: "no patient or birth date, or above 130",
-			Options: []Option{{Name: "unit", Kind: KindEnum, Words: []string{"a"}, Required: true, Doc: "years"}},
-			Result:  typeValue, Reads: []string{"Patient"}, Attributes: []string{attributeAge}, Run: age,
-		},
-		{
 			Name: "fhir.egfr",
 			Doc: "the newest of reported eGFR and of creatinine, the latter by CKD-EPI 2021 (over both sexes if " +
 				"sex is not known); of one specimen the reported one",
-			Unknown: "under 18 (`not-applicable`), and as `fhir.lab`", Options: []Option{maxAge}, Result: typeValue,
+			Unknown: "under 18 (`not-applicable`), and as `fhir.lab`", Absent: "as `fhir.lab`",
+			Options: []Option{maxAge}, Result: typeValue,
 			Reads:      []string{"Observation", "Patient"},
 			Attributes: []string{attributeSex, attributeAge, attributeHealth}, Run: egfr,
 		},
@@ -123,6 +119,7 @@ func questions() []Function {
 			Unknown: "results are not all there, the newest is too old, of another status, in words, under a " +
 				"code that is not known, in a unit that cannot be converted, or implausible: an older one never " +
 				"stands in, and the card names it if it would have made the rule fire",
+			Absent: "there is none, and all results are there",
 			Options: []Option{set("what was measured", vocab.KindObservation),
 				{Name: "unit", Kind: KindUnit, Required: true, Param: true,
 					Doc: "UCUM code of the unit to compare in"}, maxAge},

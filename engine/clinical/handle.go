@@ -19,6 +19,7 @@ import (
 var (
 	factType  = handleType("fact")
 	valueType = handleType("value")
+	dateType  = handleType("date")
 	orderType = handleType("order")
 )
 
@@ -50,6 +51,7 @@ func (h *handles) make(i int) *ast.Term {
 var (
 	factHandles       = newHandles("fact", "a")
 	valueHandles      = newHandles("value", "a")
+	dateHandles       = newHandles("date", "a")
 	orderHandles      = newHandles("order", "an")
 	suggestionHandles = newHandles("suggestion", "a")
 )
@@ -152,6 +154,20 @@ func (s *Session) newValue(v *fact.Value) (*ast.Term, error) {
 	return s.made, nil
 }
 
+// newDate is newValue for a date, which rules can compare with dates only.
+func (s *Session) newDate(v *fact.Value) (*ast.Term, error) {
+	v.At = s.at()
+	if err := s.useFact(); err != nil {
+		return nil, err
+	}
+	if err := s.useText(v.Size()); err != nil {
+		return nil, err
+	}
+	s.dates = append(s.dates, v)
+	s.made = s.dateTable.give(len(s.dates) - 1)
+	return s.made, nil
+}
+
 func (s *Session) fact(t *ast.Term) (*fact.Fact, error) {
 	i, err := s.factTable.index(t, len(s.facts))
 	if err != nil {
@@ -166,6 +182,22 @@ func (s *Session) value(t *ast.Term) (*fact.Value, error) {
 		return nil, err
 	}
 	return s.values[i], nil
+}
+
+func (s *Session) date(t *ast.Term) (*fact.Value, error) {
+	i, err := s.dateTable.index(t, len(s.dates))
+	if err != nil {
+		return nil, err
+	}
+	return s.dates[i], nil
+}
+
+// valueOrDate is for what asks the same of both.
+func (s *Session) valueOrDate(t *ast.Term) (*fact.Value, error) {
+	if i, ok := s.dateTable.find(t, len(s.dates)); ok {
+		return s.dates[i], nil
+	}
+	return s.value(t)
 }
 
 func (s *Session) order(t *ast.Term) (*chart.Order, error) {

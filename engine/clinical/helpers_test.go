@@ -2,6 +2,7 @@ package clinical
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,9 +95,7 @@ func ask(t testing.TB, drafts, source string, change ...func(*chart.Inputs)) ask
 	}
 	terms := drugs()
 	in := chart.Inputs{Request: req, Now: callTime, Zone: zone, Terminology: terms.Chart(),
-		Declared: map[string][]string{everyType: append([]string{"Patient", "Condition", "Observation", "Procedure",
-			"Encounter", "Location", "Immunization"},
-			exposureTypes...)}}
+		Declared: map[string][]string{everyType: readTypes()}}
 	for _, f := range change {
 		f(&in)
 	}
@@ -143,7 +142,7 @@ func (a asked) handles(t *ast.Term) *ast.Term {
 		for _, given := range []struct {
 			table
 			n int
-		}{{a.factTable, len(a.facts)}, {a.valueTable, len(a.values)}, {a.orderTable, 1},
+		}{{a.factTable, len(a.facts)}, {a.valueTable, len(a.values)}, {a.dateTable, len(a.dates)}, {a.orderTable, 1},
 			{a.suggestionTable, len(a.suggestions)}} {
 			all := append(given.ready[:len(given.ready):len(given.ready)], given.late...)
 			for _, x := range all[:given.n] {
@@ -182,6 +181,18 @@ func (a asked) value(name string, args ...string) *fact.Value {
 		a.Fatal(err)
 	}
 	return got
+}
+
+// readTypes are the types that some function of the library reads.
+func readTypes() (list []string) {
+	for _, f := range Newest().functions {
+		for _, t := range f.Reads {
+			if !slices.Contains(list, t) {
+				list = append(list, t)
+			}
+		}
+	}
+	return list
 }
 
 // codes lists the codes of reasons.

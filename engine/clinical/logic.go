@@ -98,7 +98,7 @@ func within(s *Session, c *Call) (*ast.Term, error) {
 }
 
 func lacking(s *Session, c *Call) (*ast.Term, error) {
-	v, err := s.value(c.args[0])
+	v, err := s.valueOrDate(c.args[0])
 	if err != nil {
 		return nil, err
 	}

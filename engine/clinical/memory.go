@@ -174,7 +174,7 @@ func alike(a, b *ast.Term, looks *int) bool {
 
 // isHandle reports whether an object is a handle, or looks like one.
 func isHandle(x ast.Object) bool {
-	for _, h := range []*handles{factHandles, valueHandles, orderHandles, suggestionHandles} {
+	for _, h := range []*handles{factHandles, valueHandles, dateHandles, orderHandles, suggestionHandles} {
 		if x.Get(h.key) != nil {
 			return true
 		}

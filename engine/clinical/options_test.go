@@ -32,7 +32,8 @@ func TestOptionsWhereRead(t *testing.T) {
 			`value set "warfarin" is of kind medication, and fhir.condition takes condition (use bleed)`},
 		{`fhir.order_in({"set": "bleed"})`,
 			`value set "bleed" is of kind condition, and fhir.order_in takes medication or service (use warfarin)`},
-		{`fhir.takes({"set": ""})`, `option "set" of fhir.takes must be a string that is not empty (write the id of a value set of the pack)`},
+		{`fhir.takes({"set": ""})`,
+			`option "set" of fhir.takes must be a string that is not empty (write the id of a value set of the pack)`},
 		{`fhir.takes({"set": 7})`, `option "set" of fhir.takes must be a string`},
 		{`fhir.takes({"set": null})`, `option "set" of fhir.takes must be a string`},
 		{`fhir.takes({"set": param("free")})`, `option "set" of fhir.takes must be a literal (write the id`},
@@ -82,7 +83,8 @@ func TestOptionsWhereRead(t *testing.T) {
 			`option "by" of fhir.takes goes with "within" (add within)`},
 		{`fhir.takes({"set": "warfarin", "within": "P14D", "by": param("free")})`,
 			`needs a parameter that lists its values`},
-		{`fact.less(fhir.age({"unit": "mo"}), 2)`, `option "unit" of fhir.age must be "a", not "mo" (write "a")`},
+		{`fact.less(fhir.age({"unit": "m"}), 2)`,
+			`option "unit" of fhir.age must be "a" or "mo" or "wk" or "d", not "m" (write "a"`},
 
 		// flags
 		{`fhir.takes({"set": "warfarin", "systemic": "true"})`,
@@ -115,7 +117,13 @@ func TestOptionsWhereRead(t *testing.T) {
 		{`{"fact": 0}`, `want a fact made by a built-in`},
 		{`fact.all([]) if 1 == 2 else := {"fact": 0}`, `want a fact made by a built-in`},
 		{`fact.al([])`, `undefined function fact.al (write fact.all)`},
-		{`fhir.prescribed({"set": "warfarin"})`, `undefined function fhir.prescribed (there are fhir.order, `},
+		{`fact.before({"date": 0}, fhir.now())`, `want a date made by a built-in`},
+		{`fact.less(fhir.now(), 2)`, `invalid argument`},
+		{`fact.before(fhir.now(), fhir.age({"unit": "a"}))`, `invalid argument`},
+		{`fact.lacking(fhir.today())`, ""},
+		{`fact.lacking(fhir.age({"unit": "a"}))`, ""},
+		{`fact.lacking(fact.all([]))`, `invalid argument`},
+		{`fhir.prescribed({"set": "warfarin"})`, `undefined function fhir.prescribed (there are fhir.now, `},
 		{`fact.all([x | x := fact.all([]) with input as {}])`, `with is not allowed`},
 	} {
 		_, err := Newest().ReadCode(rulePack("p", "1", tt.holds))
@@ -181,7 +189,8 @@ holds := above if said != "unknown"
 else := fact.negate(above)`, "rules/r.rego:15: holds of rule p/r reaches fhir.text"},
 		{`card_words(x) := fhir.text("{v}", {"v": x})
 
-holds := fact.all([f | some f in [above]; contains(card_words(f), "a")])`, "rules/r.rego:15: holds of rule p/r reaches fhir.text"},
+holds := fact.all([f | some f in [above]; contains(card_words(f),
+	"a")])`, "rules/r.rego:15: holds of rule p/r reaches fhir.text"},
 		{`card_known if fact.is(above, "true")
 
 known := x if {
@@ -218,7 +227,9 @@ func TestBind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for value, want := range map[string]string{
-		`"P30D"`: "", `"P0D"`: `setting parameter days of pack p: as option within of fhir.takes it must be longer than nothing`, `"soon"`: "setting parameter days", `30`: "setting parameter days",
+		`"P30D"`: "",
+		`"P0D"`:  `setting parameter days of pack p: as option within of fhir.takes it must be longer than nothing`,
+		`"soon"`: "setting parameter days", `30`: "setting parameter days",
 	} {
 		_, err := code.Bind(map[string]jsontext.Value{"days": jsontext.Value(value)})
 		if (err == nil) != (want == "") || err != nil &&

@@ -27,6 +27,7 @@ type Session struct {
 	facts       []*fact.Fact
 	blanks      []fact.Fact
 	values      []*fact.Value
+	dates       []*fact.Value
 	suggestions []Suggestion
 	mentioned   []*fact.Fact // that wording looked at
 	answers     answers
@@ -35,7 +36,7 @@ type Session struct {
 	exceeded    *LimitError // the bound that the pair hit, if any
 	made        *ast.Term   // the handle made last
 
-	factTable, valueTable, orderTable, suggestionTable table
+	factTable, valueTable, dateTable, orderTable, suggestionTable table
 
 	// What follows does not depend on the call and outlives it.
 	libs   map[*Library]*bound             // those that were asked so far
@@ -89,6 +90,7 @@ func (p *Sessions) End(s *Session) {
 func newSession() *Session {
 	s := &Session{libs: map[*Library]*bound{}, places: map[*ast.Location]string{}, names: map[string]*ast.Term{},
 		factTable: table{handles: factHandles}, valueTable: table{handles: valueHandles},
+		dateTable:  table{handles: dateHandles},
 		orderTable: table{handles: orderHandles}, suggestionTable: table{handles: suggestionHandles}}
 	s.stop.session, s.answers.session = s, s
 	s.take = func(r topdown.QueryResult) error {
@@ -181,12 +183,14 @@ func (s *Session) Ask(pack *Pack, subject *chart.Order) {
 	}
 	clear(s.facts)
 	clear(s.values)
+	clear(s.dates)
 	clear(s.suggestions)
 	clear(s.mentioned)
 	s.mentioned = s.mentioned[:0]
-	s.facts, s.values, s.suggestions = s.facts[:0], s.values[:0], s.suggestions[:0]
+	s.facts, s.values, s.dates, s.suggestions = s.facts[:0], s.values[:0], s.dates[:0], s.suggestions[:0]
 	s.factTable.reset()
 	s.valueTable.reset()
+	s.dateTable.reset()
 	s.suggestionTable.reset()
 	s.answers.reset()
 	s.asked.forget()

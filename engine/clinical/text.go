@@ -158,6 +158,9 @@ func (s *Session) render(t *ast.Term) (string, error) {
 		if i, ok := s.valueTable.find(t, len(s.values)); ok {
 			return s.values[i].String(), nil
 		}
+		if i, ok := s.dateTable.find(t, len(s.dates)); ok {
+			return Plain(s.dates[i].String()), nil // its text may be as the chart has it
+		}
 		if i, ok := s.factTable.find(t, len(s.facts)); ok {
 			s.mentioned = append(s.mentioned, s.facts[i])
 			return s.evidenceNames(s.facts[i])
@@ -166,7 +169,7 @@ func (s *Session) render(t *ast.Term) (string, error) {
 			return Plain(o.Name()), nil
 		}
 	}
-	return "", fmt.Errorf("a template takes values, facts, orders, strings and numbers, not %s",
+	return "", fmt.Errorf("a template takes values, dates, facts, orders, strings and numbers, not %s",
 		ast.ValueName(t.Value))
 }
 

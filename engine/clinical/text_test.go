@@ -163,7 +163,7 @@ func TestCoreTexts(t *testing.T) {
 
 // saying are the functions that are given a text, and as which argument.
 var saying = map[string]int{"CoreText": 1, "say": 0, "count": 2, "CoreCount": 3, "unknown": 1, "newest": 0, "open": 1,
-	"overlaps": 1}
+	"overlaps": 1, "dated": 0}
 
 // spoken collects the texts that the source of a package passes to CoreText and
 // say, and the nouns of its reasons.
@@ -245,6 +245,7 @@ func TestReasonText(t *testing.T) {
 	}{
 		{"en", "no eGFR on record", fact.Reason{Code: fact.NoData, What: "eGFR"}},
 		{"de", "Medikation vom KIS nicht geliefert", fact.Reason{Code: fact.NotSupplied, What: "medications"}},
+		{"de", "Datum von eGFR nicht genau genug", fact.Reason{Code: fact.PrecisionInsufficient, What: "date of eGFR"}},
 		// no such language: English
 		{"fr", "last creatinine is too old", fact.Reason{Code: fact.Stale, What: "creatinine"}},
 		{"de", "kein Wert der Einrichtung nicht dokumentiert",

@@ -58,6 +58,9 @@ func (v *view) count(types []string) (n int) {
 
 func (v *view) now() time.Time { return v.of.Now() }
 
+// zone is that of the tenant, which needs no chart.
+func (v *view) zone() *time.Location { return v.of.Zone() }
+
 // patientID is that of the call, which needs no chart.
 func (v *view) patientID() string { return v.of.Request().PatientID }
 

@@ -163,12 +163,32 @@ func asked(f *fact.Fact) string {
 		return "at least " + f.Limit + " of"
 	case "fact.lacking":
 		return "there is no usable " + valueName(f)
+	case "fact.before":
+		return names(f, " before ")
+	case "fact.after":
+		return names(f, " after ")
+	case "fact.during":
+		return names(f, " in the period from ", " to ")
+	case "fact.overlap":
+		return "the period from " + names(f, " to ", " overlaps that from ", " to ")
 	case "fact.within":
 		return valueName(f) + " within " + f.Limit
 	case string(fact.Less), string(fact.LessEqual), string(fact.Greater), string(fact.GreaterEqual):
 		return valueName(f) + " " + fact.Comparison(f.Op).Sign() + " " + f.Limit
 	}
 	return f.Op
+}
+
+// names writes the names of the values compared, with what stands between them.
+func names(f *fact.Fact, between ...string) string {
+	var b strings.Builder
+	for i, v := range f.Values {
+		if i > 0 && i <= len(between) {
+			b.WriteString(between[i-1])
+		}
+		b.WriteString(clinical.Plain(v.Name))
+	}
+	return b.String()
 }
 
 func valueName(f *fact.Fact) string {

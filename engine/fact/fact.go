@@ -174,7 +174,7 @@ func (p *Presence) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Value is a measured, derived or given quantity as an interval. A point has
+// Value is a measured, derived or given quantity as an interval, or a date. A point has
 // Low equal to High. A nil bound is open to infinity; LowOpen and HighOpen say
 // that the bound itself is excluded, so "<30" is {High: 30, HighOpen: true}.
 type Value struct {
@@ -185,6 +185,7 @@ type Value struct {
 	LowOpen  bool         `json:"low_open,omitzero"`
 	HighOpen bool         `json:"high_open,omitzero"`
 	Unit     string       `json:"unit,omitempty"`   // UCUM
+	Date     *Date        `json:"date,omitempty"`   // of a date that is known, in the place of bounds and unit
 	When     string       `json:"when,omitempty"`   // date of the newest evidence, as sent
 	Method   string       `json:"method,omitempty"` // how it was obtained, e.g. "CKD-EPI 2021 from creatinine"
 	At       string       `json:"at,omitempty"`
@@ -201,6 +202,9 @@ type Value struct {
 func (v *Value) String() string {
 	if v.State != Known {
 		return v.State.String()
+	}
+	if v.Date != nil {
+		return v.Date.String()
 	}
 	var n string
 	switch {
@@ -235,6 +239,14 @@ func UnitText(ucum string) string {
 		return "mL/min/1.73 m²"
 	case "a":
 		return "years"
+	case "mo":
+		return "months"
+	case "wk":
+		return "weeks"
+	case "d":
+		return "days"
+	case "h":
+		return "hours"
 	case "umol/L":
 		return "µmol/L"
 	default:

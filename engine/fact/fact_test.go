@@ -1,10 +1,13 @@
 package fact
 
 import (
+	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/apd/v3"
+	"github.com/go-json-experiment/json"
 	"pgregory.net/rapid"
 )
 
@@ -278,5 +281,78 @@ func TestDistinct(t *testing.T) {
 	}
 	if _, ok := d.Find(100); ok || len(d.List) != 100 {
 		t.Errorf("%d in it", len(d.List))
+	}
+}
+
+// TestDates compares dates by their bounds, open ones too.
+func TestDates(t *testing.T) {
+	at := func(day int) time.Time { return time.Date(2026, 3, day, 0, 0, 0, 0, time.UTC) }
+	date := func(from, to time.Time) *Value {
+		return &Value{State: Known, Name: "d", Date: &Date{From: from, To: to}}
+	}
+	open := time.Time{}
+	for _, tt := range []struct {
+		name string
+		a, b *Value
+		want State
+	}{
+		{"apart", date(at(1), at(2)), date(at(3), at(4)), True},
+		{"apart, swapped", date(at(3), at(4)), date(at(1), at(2)), False},
+		{"touching", date(at(1), at(2)), date(at(2), at(3)), Unknown},
+		{"the same instant", date(at(2), at(2)), date(at(2), at(2)), False},
+		{"touching, swapped", date(at(2), at(3)), date(at(1), at(2)), False},
+		{"open start", date(open, at(2)), date(at(3), at(4)), True},
+		{"open end", date(at(1), open), date(at(3), at(4)), Unknown},
+		{"open end, later", date(at(4), open), date(at(3), at(4)), False},
+		{"nothing known", date(open, open), date(at(3), at(4)), Unknown},
+		{"not a date", &Value{State: Known, Low: num("1"), High: num("1")}, date(at(3), at(4)), Unknown},
+	} {
+		if f := Before(tt.a, tt.b); f.State != tt.want || (f.State == Unknown) != (len(f.Reasons) > 0) {
+			t.Errorf("%s: before is %s %v", tt.name, f.State, f.Reasons)
+		}
+		if f := After(tt.b, tt.a); f.State != tt.want {
+			t.Errorf("%s: after is %s", tt.name, f.State)
+		}
+	}
+	for _, tt := range []struct {
+		d    Date
+		want string
+	}{
+		{Date{}, "unknown"}, {Date{From: at(1)}, "from 2026-03-01T00:00:00Z"}, {Date{To: at(1)},
+			"until 2026-03-01T00:00:00Z"},
+		{Date{From: at(1), To: at(1)}, "2026-03-01T00:00:00Z"},
+		{Date{From: at(1), To: at(2)}, "2026-03-01T00:00:00Z to 2026-03-02T00:00:00Z"},
+		{Date{From: at(1), To: at(2), Text: "2026-03-01"}, "2026-03-01"},
+	} {
+		if v := (&Value{State: Known, Date: &tt.d}); v.String() != tt.want {
+			t.Errorf("%+v is %q, want %q", tt.d, v, tt.want)
+		}
+	}
+}
+
+// TestDatesInRecords holds that a date is written as its bounds, and that what has none
+// is written as it always was.
+func TestDatesInRecords(t *testing.T) {
+	from := time.Date(2026, 3, 2, 5, 0, 0, 0, time.UTC)
+	v := &Value{State: Known, Name: "today", Date: &Date{From: from, To: from.AddDate(0, 0, 1).Add(-1),
+		Text: "2026-03-02"}}
+	number := &Value{State: Known, Name: "eGFR", Low: num("27.0"), High: num("27.0"), Unit: "mL/min"}
+	for _, tt := range []struct {
+		v    *Value
+		want string
+	}{
+		{v,
+			`{"state":"known","name":"today","date":{"from":"2026-03-02T05:00:00Z","to":"2026-03-03T04:59:59.999999999Z",` +
+				`"text":"2026-03-02"}}`},
+		{number, `{"state":"known","name":"eGFR","low":"27.0","high":"27.0","unit":"mL/min"}`},
+	} {
+		raw, err := json.Marshal(tt.v)
+		if err != nil || string(raw) != tt.want {
+			t.Errorf("written as %s, %v", raw, err)
+		}
+		var back Value
+		if err := json.Unmarshal(raw, &back); err != nil || !reflect.DeepEqual(&back, tt.v) {
+			t.Errorf("read back as %+v, %v", back, err)
+		}
 	}
 }

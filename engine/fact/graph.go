@@ -107,6 +107,9 @@ func (f *Fact) Size() int {
 // Size returns about how many bytes the value takes in a record.
 func (v *Value) Size() int {
 	size := 96 + len(v.Name) + len(v.Unit) + len(v.When) + len(v.Method) + len(v.At) + sizeOf(v.Reasons, v.Evidence)
+	if v.Date != nil {
+		size += 96 + len(v.Date.Text)
+	}
 	if v.Older != nil {
 		size += v.Older.Size()
 	}

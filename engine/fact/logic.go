@@ -123,7 +123,7 @@ func (c Comparison) Sign() string {
 func Compare(v *Value, c Comparison, limit *apd.Decimal) *Fact {
 	f := &Fact{Op: string(c), Limit: limit.Text('f'), Values: []*Value{v}}
 	if v.State != Known {
-		f.Reasons = v.reasons()
+		f.Reasons = v.Why()
 		if v.Older != nil {
 			f.IfOlder = Compare(v.Older, c, limit).State
 		}
@@ -193,9 +193,9 @@ func Lacking(v *Value) *Fact {
 		f.State = False
 	case v.State == Absent || v.onlyGaps():
 		f.State = True
-		f.Reasons = v.reasons()
+		f.Reasons = v.Why()
 	default:
-		f.Reasons = v.reasons()
+		f.Reasons = v.Why()
 		if v.Older != nil {
 			f.IfOlder = False
 		}
@@ -210,7 +210,8 @@ func (v *Value) onlyGaps() bool {
 		func(r Reason) bool { return r.What != v.Name || r.Code != NoData && r.Code != Stale })
 }
 
-func (v *Value) reasons() []Reason {
+// Why returns the reasons of a value that is not known; there is always one.
+func (v *Value) Why() []Reason {
 	if len(v.Reasons) == 0 {
 		return []Reason{{Code: NoData, What: v.Name}}
 	}
