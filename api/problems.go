@@ -182,6 +182,9 @@ func problemTable() problems {
 			hint:  "Duplicate names, invalid UTF-8 and trailing data are refused."},
 		{is: chart.ErrShape, status: 400, code: "shape", issue: fhir.IssueTypeInvalid, detail: true,
 			title: "A part of the request has the wrong shape."},
+		{is: chart.ErrServer, status: 400, code: "fhir-server", issue: fhir.IssueTypeValue, detail: true,
+			title: "The call is about another FHIR server.",
+			hint:  "A client calls for the FHIR base that the tenant's policy registers it with."},
 		{is: cdshooks.ErrFeedback, status: 400, code: "feedback", issue: fhir.IssueTypeInvalid, detail: true,
 			title: "The feedback is not conformant."},
 
@@ -281,6 +284,9 @@ func (t problems) find(err error) problem {
 // place says where in a body the error lies, if it does.
 func place(err error) string {
 	if e, ok := errors.AsType[*chart.ShapeError](err); ok {
+		return e.Path
+	}
+	if e, ok := errors.AsType[*chart.ServerError](err); ok {
 		return e.Path
 	}
 	if e, ok := errors.AsType[*rawjson.SyntaxError](err); ok {

@@ -286,7 +286,7 @@ func (w *world) policy(t tenant.ID) []byte {
 	packs := []string{"renal_dosing", "nsaid_anticoagulant", "high_priority_ddi"}
 	ehr := object{"id": "ehr", "issuer": "https://ehr." + string(t) + ".example", "jwks": w.jwks(),
 		"algorithms": []string{"ES256", "ES384", "RS384"},
-		"fhirBase":   "https://ehr." + string(t) + ".example/fhir/R4", "services": []string{"orders"}}
+		"fhirBase":   "https://ehr.north.example/fhir/R4", "services": []string{"orders"}} // that of the requests
 	b, err := json.Marshal(object{
 		"tenant": t, "region": "us-east", "name": "Health " + string(t), "zone": fixtures.Zone,
 		"limits": object{"bodyBytes": 1 << 20, "deadlineMs": 5000, "ruleMs": 4000},

@@ -31,9 +31,21 @@ const (
 
 // ofDecision is what a decision is found by.
 func ofDecision(client tenant.Client, req *chart.Request, d *decision.Decision, call []byte) audit.Indexed {
-	i := audit.Indexed{Patient: audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, Idem: call}
+	i := audit.Indexed{Patient: patientOf(client.FHIRBase, req.PatientID), Idem: call}
 	i.Rules, i.Cards = searchable(d)
 	return i
+}
+
+// patientOf is the one name of a patient, whatever the spelling of the FHIR base and
+// of the id: records are filed under it, and looked for.
+func patientOf(base, id string) audit.Patient {
+	if b, ok := chart.CanonicalBase(base); ok {
+		base = b
+	}
+	if local, ok := chart.LocalID(base, "Patient", id); ok {
+		id = local
+	}
+	return audit.Patient{Base: base, ID: id}
 }
 
 // idempotency identifies a call: who asked which service what, as one
@@ -134,7 +146,7 @@ func (l *layout) decision(ctx context.Context, t tenant.ID, body []byte) (i audi
 	if !ok {
 		return i, false, nil
 	}
-	req, err := recorded(in)
+	req, err := recorded(in, client)
 	if err != nil {
 		return i, false, nil
 	}
@@ -142,8 +154,9 @@ func (l *layout) decision(ctx context.Context, t tenant.ID, body []byte) (i audi
 }
 
 // recorded reads the request of a record again, whatever limits were in force.
-func recorded(in *decision.Inputs) (*chart.Request, error) {
-	return chart.Parse(in.Request, chart.Limits{Bytes: len(in.Request), Resources: 1 << 20, AnyInstance: true})
+func recorded(in *decision.Inputs, client tenant.Client) (*chart.Request, error) {
+	return chart.Parse(in.Request, chart.Limits{Bytes: len(in.Request), Resources: 1 << 20, AnyInstance: true,
+		Base: client.FHIRBase})
 }
 
 // read takes the policies from the release log, once. One that this program cannot read, or a release log that does

@@ -179,6 +179,9 @@ func (e *Engine) Records(ctx context.Context, c Caller, f audit.Filter) (*Record
 	if _, err := e.audited(ctx, c, a); err != nil {
 		return nil, err
 	}
+	if f.Patient.ID != "" {
+		f.Patient = patientOf(f.Patient.Base, f.Patient.ID)
+	}
 	page, err := e.cfg.Log.List(ctx, c.Tenant, f)
 	if err != nil {
 		return nil, err
@@ -429,11 +432,11 @@ func (e *Engine) ofCard(ctx context.Context, st *inForce, t tenant.ID,
 	if !ok {
 		return p, rules, nil // no longer registered: its patients have no identity here
 	}
-	req, err := recorded(in)
+	req, err := recorded(in, client)
 	if err != nil {
 		return p, nil, err
 	}
-	return audit.Patient{Base: client.FHIRBase, ID: req.PatientID}, rules, nil
+	return patientOf(client.FHIRBase, req.PatientID), rules, nil
 }
 
 // Status is what is in force for a tenant, for its people.

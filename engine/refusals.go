@@ -166,6 +166,10 @@ func (e *Engine) refused(ctx context.Context, c Caller, service string, size int
 	if errors.As(why, &shape) {
 		r.Path = shape.Path
 	}
+	var server *chart.ServerError
+	if errors.As(why, &server) {
+		r.Path = server.Path
+	}
 	if err := e.Refuse(ctx, c, r); err != nil {
 		return errors.Join(err, why)
 	}
@@ -178,7 +182,7 @@ func refusalCode(err error) string {
 		code string
 	}{
 		{chart.ErrJSON, "json"}, {chart.ErrTooDeep, "too-deep"}, {chart.ErrTooLarge, "too-large"},
-		{chart.ErrShape, "shape"},
+		{chart.ErrShape, "shape"}, {chart.ErrServer, "fhir-server"},
 		{ErrUnknownService, "unknown-service"}, {decide.ErrHook, "hook"}, {ErrNotReady, "not-ready"},
 		{ErrForbidden, "forbidden"}, {ErrBusy, "busy"}, {audit.ErrQuota, "quota"}, {tenant.ErrResidency, "residency"},
 		{audit.ErrTokenUsed, "token-used"}, {audit.ErrTokensFull, "tokens-full"},

@@ -315,6 +315,9 @@ func (d *demoRegion) ehr(t tenant.ID) (*client.EHR, error) {
 		Key: d.keys[name].Crypto(), Algorithm: "ES256", Clock: time.Now})
 }
 
+// demoFHIRBase is the FHIR server that the synthetic requests are of.
+const demoFHIRBase = "https://ehr.north.example/fhir/R4"
+
 func demoIssuer(t tenant.ID) string { return "https://ehr." + string(t) + ".example" }
 
 var dateInRequest = regexp.MustCompile(`"\d{4}-\d\d-\d\d`)

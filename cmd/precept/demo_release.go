@@ -64,7 +64,7 @@ func (d *demoRegion) policy(t tenant.ID) (*tenant.Policy, error) {
 		Zone:       fixtures.Zone,
 		Parameters: map[string]map[string]jsontext.Value{"renal_dosing": {"egfr_max_age": jsontext.Value(`"P365D"`)}},
 		Clients: []tenant.Client{{ID: "ehr", Issuer: demoIssuer(t), JWKS: jwks,
-			Algorithms: []string{"ES256", "ES384"}, FHIRBase: demoIssuer(t) + "/fhir/R4"}},
+			Algorithms: []string{"ES256", "ES384"}, FHIRBase: demoFHIRBase}},
 		Limits: tenant.Limits{DeadlineMS: 2000, RuleMS: 500}}
 	for _, hook := range []string{"order-sign", "order-select"} {
 		p.Services = append(p.Services, tenant.Service{ID: demoService, Hook: hook, Title: "Medication orders",

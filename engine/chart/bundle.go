@@ -78,6 +78,7 @@ func (p *parser) add(it item) error {
 	if p.added++; p.added > p.lim.Resources {
 		return fmt.Errorf("%w: more than %d resources", ErrTooLarge, p.lim.Resources)
 	}
+	it.bundle = p.in
 	p.items = append(p.items, it)
 	return nil
 }
@@ -90,6 +91,9 @@ func (p *parser) bundle(src *Source) (tally, error) {
 	if err := p.tooDeep(); err != nil {
 		return t, err
 	}
+	p.bundles++
+	first, outer, ruled := len(p.items), p.in, false
+	p.in = p.bundles
 	var err error
 	for p.s.More() {
 		switch p.s.Name() {
@@ -99,11 +103,20 @@ func (p *parser) bundle(src *Source) (tally, error) {
 			t.next, err = p.hasNext()
 		case "entry":
 			err = p.entries(src, &t)
+		case "implicitRules", "modifierExtension":
+			ruled = ruled || given(p.s.Skip())
 		default:
 			p.s.Skip()
 		}
 		if err != nil {
 			return t, err
+		}
+	}
+	p.in = outer
+	if ruled { // even which of them are there
+		src.lower(Partial)
+		for n := range p.items[first:] {
+			p.items[first+n].modified = true
 		}
 	}
 	return t, nil
@@ -144,7 +157,13 @@ func (p *parser) entries(src *Source, t *tally) error {
 	}
 	p.s.Enter()
 	for n := 0; p.s.More(); n++ {
-		if p.s.Kind() != '{' {
+		switch p.s.Kind() {
+		case '{':
+		case 'n': // something is there that was not sent
+			p.s.Skip()
+			src.lower(Partial)
+			continue
+		default:
 			return &ShapeError{Path: fmt.Sprintf("entry[%d]", n), Want: "an object"}
 		}
 		if err := p.entry(src, t); err != nil {
@@ -157,7 +176,7 @@ func (p *parser) entries(src *Source, t *tally) error {
 // entry reads one entry; its members come in any order.
 func (p *parser) entry(src *Source, t *tally) error {
 	var fullURL, mode, status string
-	typ, response := "", false
+	typ, response, modified := "", false, false
 	before := len(p.items)
 	for p.s.Enter(); p.s.More(); {
 		var err error
@@ -171,6 +190,8 @@ func (p *parser) entry(src *Source, t *tally) error {
 		case "resource":
 			typ, err = p.resource(src)
 			err = within(name, err)
+		case "modifierExtension":
+			modified = modified || given(p.s.Skip())
 		default:
 			p.s.Skip()
 		}
@@ -184,7 +205,13 @@ func (p *parser) entry(src *Source, t *tally) error {
 	case typ == "" && !response:
 		src.lower(Partial) // something is there that was not sent
 	}
+	for n := range p.items[before:] {
+		p.items[before+n].modified = p.items[before+n].modified || modified
+	}
 	if typ == "Bundle" || typ == "OperationOutcome" || typ == "" {
+		if modified {
+			src.lower(Partial)
+		}
 		return nil
 	}
 	p.items[before].fullURL = fullURL
@@ -195,9 +222,14 @@ func (p *parser) entry(src *Source, t *tally) error {
 	return nil
 }
 
-// resource reads the resource of an entry.
+// resource reads the resource of an entry; null is none.
 func (p *parser) resource(src *Source) (string, error) {
-	if p.s.Kind() != '{' {
+	switch p.s.Kind() {
+	case '{':
+	case 'n':
+		p.s.Skip()
+		return "", nil
+	default:
 		return "", &ShapeError{Want: "a resource"}
 	}
 	typ, err := p.resourceType()

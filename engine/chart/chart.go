@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -15,6 +16,9 @@ var ErrInputs = errors.New("chart needs a request, a time and a zone")
 // Inputs is everything a Chart depends on.
 type Inputs struct {
 	Request *Request
+	// Base is the address of the FHIR server that the client is registered with;
+	// if it is empty, that of the request counts.
+	Base string
 	// Fetched are sources fetched afterwards; each replaces the prefetch
 	// source of its key.
 	Fetched []*Source
@@ -34,10 +38,12 @@ type Inputs struct {
 type Chart struct {
 	in        Inputs
 	now       time.Time
-	base      string    // FHIR server with a trailing slash, or empty
+	base      string    // FHIR server, see CanonicalBase, or empty
 	sources   []*Source // drafts first, then in the order of the body
 	types     map[string]*typeIndex
 	urls      map[string]*item
+	urns      map[urnKey]*item
+	drafts    map[codeKey]int // how many have a type and id
 	orders    []*Order
 	exposures []*Exposure
 	codings   []Coding // of routes, one after the other
@@ -52,8 +58,8 @@ func New(in Inputs) (*Chart, error) {
 	if in.Request == nil || in.Now.IsZero() || in.Zone == nil {
 		return nil, ErrInputs
 	}
-	c := &Chart{in: in, now: in.Now.In(in.Zone), base: withSlash(in.Request.FHIRServer),
-		types: make(map[string]*typeIndex)}
+	c := &Chart{in: in, now: in.Now.In(in.Zone), types: make(map[string]*typeIndex)}
+	c.base, _ = CanonicalBase(cmp.Or(in.Base, in.Request.FHIRServer))
 	c.sources = append(make([]*Source, 0, 1+len(in.Request.Prefetch)+len(in.Fetched)), &in.Request.Drafts)
 	for n := range in.Request.Prefetch {
 		c.addSource(&in.Request.Prefetch[n])
@@ -130,9 +136,9 @@ func (s *Source) matches(typ string) bool {
 }
 
 // Complete reports whether the absence of a resource of these types means
-// that there is none: every source declared for them came whole, and every
-// resource of them could be read. If not, the reasons say why, one per cause
-// and kind.
+// that there is none: every source declared for them came whole, every
+// resource of them could be read and understood, and is shown to be about the
+// patient of the call. If not, the reasons say why, one per cause and kind.
 func (c *Chart) Complete(types ...string) (bool, []fact.Reason) {
 	var reasons []fact.Reason
 	for _, typ := range types {
@@ -141,14 +147,41 @@ func (c *Chart) Complete(types ...string) (bool, []fact.Reason) {
 		if state == Complete && idx.unreadable > 0 {
 			state = Partial
 		}
-		if state == Complete {
-			continue
+		because := func(code fact.Code) {
+			if r := (fact.Reason{Code: code, What: nounOf(typ)}); !slices.Contains(reasons, r) {
+				reasons = append(reasons, r)
+			}
 		}
-		if r := (fact.Reason{Code: reasonOf(state), What: nounOf(typ)}); !slices.Contains(reasons, r) {
-			reasons = append(reasons, r)
+		if state != Complete {
+			because(reasonOf(state))
+		}
+		for n := range idx.out {
+			if n == 0 || idx.out[n].code != idx.out[n-1].code { // mostly, all for the same cause
+				because(idx.out[n].code)
+			}
 		}
 	}
 	return len(reasons) == 0 && len(types) > 0, reasons
+}
+
+// LeftOut points at the resources of some types that came and do not count,
+// because they could not be understood or are not shown to be about the patient
+// of the call. Of the latter nothing is told but where they are.
+// Of many the first are named, and the others counted.
+func (c *Chart) LeftOut(most int, types ...string) (list []fact.Evidence, more int) {
+	for _, typ := range types {
+		out := c.index(typ).out
+		more += len(out)
+		for n := 0; n < len(out) && len(list) < most; n++ {
+			o := &out[n]
+			e := fact.Evidence{Ref: o.Ref(), What: o.label(), Source: o.Source}
+			if o.code == fact.NotThisPatient || e.What == "" {
+				e.What = nounOf(typ)
+			}
+			list, more = append(list, e), more-1
+		}
+	}
+	return list, more
 }
 
 // completeness is the worst of the sources that are declared for the type or

@@ -1,6 +1,8 @@
 package chart
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/precept-cds/precept/engine/chart/rawjson"
@@ -187,15 +189,56 @@ func (c *Coding) member(s *rawjson.Scanner, name string) (ok bool) {
 	return ok
 }
 
+// Unreadable stands for a status that is given, but in no code of FHIR's or in
+// several that contradict each other: nobody can tell what it is.
+const Unreadable = "unreadable"
+
 // statusCode reads a status that FHIR versions write as a code or as a
-// CodeableConcept.
-func statusCode(v rawjson.Value) string {
+// CodeableConcept, whose codings are searched for those of FHIR's code systems,
+// given by the last part of their address, else for one without a system. It is
+// empty if there is none, and Unreadable if no coding is of these, or they
+// contradict each other.
+func statusCode(v rawjson.Value, systems ...string) string {
 	if v.IsString() {
 		return v.Text()
 	}
-	codings, _, _ := concept(v, nil)
-	if len(codings) == 0 {
-		return ""
+	codings, text, ok := concept(v, nil)
+	code, bare := "", ""
+	for _, c := range codings {
+		to := &code
+		if c.System == "" {
+			to = &bare
+		} else if !slices.Contains(systems, fhirSystem(c.System)) {
+			continue
+		}
+		if *to != "" && *to != c.Code {
+			return Unreadable
+		}
+		*to = c.Code
 	}
-	return codings[0].Code
+	if code = cmp.Or(code, bare); code == "" && (len(codings) > 0 || text != "" || !ok) {
+		return Unreadable
+	}
+	return code
+}
+
+// oneOf returns a status if it is empty or one of those listed, else Unreadable.
+func oneOf(status string, known ...string) string {
+	if status == "" || slices.Contains(known, status) {
+		return status
+	}
+	return Unreadable
+}
+
+// fhirSystem returns the last part of the address of a code system that FHIR
+// defines, in the addresses of all its versions; empty for any other.
+func fhirSystem(system string) string {
+	system, _, _ = strings.Cut(strings.TrimRight(system, "/"), "|")
+	rest := strings.TrimPrefix(strings.TrimPrefix(system, "https://"), "http://")
+	for _, at := range [...]string{"terminology.hl7.org/CodeSystem/", "hl7.org/fhir/CodeSystem/", "hl7.org/fhir/"} {
+		if name, ok := strings.CutPrefix(rest, at); ok {
+			return name
+		}
+	}
+	return ""
 }

@@ -205,13 +205,9 @@ func (c *Chart) Exposures() []*Exposure {
 func (c *Chart) exposure(e *Exposure, r *Resource) bool {
 	*e = Exposure{Resource: r, Draft: r.Source == DraftsKey, now: c.now}
 	var medRef rawjson.Value
-	when := timing{negated: fact.False}
+	var when timing
 	for m := r.JSON.Members(); m.Next(); {
 		switch m.Name {
-		case "doNotPerform", "wasNotTaken", "notGiven", "wasNotGiven":
-			when.negate(flag(m.Value))
-		case "taken": // of STU3; na says that nobody reports on it
-			when.taken(m.Value)
 		case "adherence":
 			when.adherence = adherence(m.Value)
 		case "intent":
@@ -233,23 +229,14 @@ func (c *Chart) exposure(e *Exposure, r *Resource) bool {
 			c.when(&when, m.Name, m.Value)
 		}
 	}
-	if !e.judge(when) {
+	if !e.judge(when) && r.Doubt != fact.NotUnderstood {
 		return false
+	}
+	if r.Doubt != "" {
+		e.doubted()
 	}
 	e.Drug = c.drug(r, medRef)
 	return true
-}
-
-// flag reads a boolean; senders also write it as a string.
-func flag(v rawjson.Value) fact.State {
-	switch {
-	case v == "true" || v.Text() == "true":
-		return fact.True
-	case v == "false" || v.Text() == "false" || v.Missing():
-		return fact.False
-	default:
-		return fact.Unknown
-	}
 }
 
 // adherence reads how the drug is taken, of R5: the code, or a word that is none
@@ -269,7 +256,7 @@ func adherence(v rawjson.Value) string {
 
 const adherenceSystem = "http://hl7.org/fhir/CodeSystem/medication-statement-adherence"
 
-// timing collects the dates of an exposure, and what says that it is none.
+// timing collects the dates of an exposure, and how R5 says that it is taken.
 type timing struct {
 	start, end       dates.Interval // of the dosage
 	from, to         dates.Interval // effective period
@@ -282,26 +269,7 @@ type timing struct {
 	course           dates.Duration // of the dosage, counted from its start
 	changed          dates.Interval // when the status came about, of R5
 	updated          dates.Interval // when the resource was written: the status came about by then
-	negated          fact.State     // it was not taken, not given or must not be
 	adherence        string         // code of R5
-}
-
-func (t *timing) negate(s fact.State) {
-	if t.negated != fact.True && s != fact.False {
-		t.negated = s
-	}
-}
-
-func (t *timing) taken(v rawjson.Value) {
-	switch v.Text() {
-	case "y", "na":
-	case "n":
-		t.negate(fact.True)
-	default:
-		if !v.Missing() {
-			t.negate(fact.Unknown)
-		}
-	}
 }
 
 // when reads the members that date an exposure.

@@ -2,9 +2,9 @@ package chart
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/precept-cds/precept/engine/chart/rawjson"
+	"github.com/precept-cds/precept/engine/fact"
 )
 
 // Resource is one resource of the chart with what every rule needs of it: its
@@ -19,12 +19,17 @@ type Resource struct {
 	Codings []Coding
 	Text    string
 	Status  string
+	// Doubt says why what an order, or a statement about medication, says cannot be
+	// relied on: not-understood if it has content that must be understood,
+	// ambiguous or wrong-status if it may say that it did not happen. It is empty
+	// for nearly all. Resources of other types are left out instead.
+	Doubt fact.Code
 	// JSON is the resource as sent.
 	JSON rawjson.Value
 
 	parts     rawjson.Value // components of an Observation
-	about     rawjson.Value // the reference to the patient
 	fullURL   string
+	elsewhere bool      // it lies on another server than that of the call
 	ref       string    // made when first asked for
 	container *Resource // of a contained resource
 }
@@ -67,16 +72,24 @@ type typeIndex struct {
 	byCode     map[codeKey]int32
 	next       []int32 // place of the next coding that is the same, or -1
 	unreadable int
+	out        []leftOut
 	complete   Completeness // of the sources of the type
+}
+
+// leftOut is a resource that does not count, and why.
+type leftOut struct {
+	Resource
+	code fact.Code
 }
 
 type codeKey struct{ system, code string }
 
 // Resources returns the resources of a type in the order of the call: drafts
-// first, then the sources. Resources entered in error, and those about another
-// patient, which make the type incomplete, are not among them; one
-// that several sources carry in the same words is there once. The list must
-// not be changed.
+// first, then the sources. Those entered in error are not among them, nor those
+// that say that something did not happen, nor those that are not shown to be
+// about the patient of the call or cannot be understood, which make the type
+// incomplete (LeftOut); one that several sources carry in the same words is there
+// once. The list must not be changed.
 func (c *Chart) Resources(typ string) []*Resource {
 	idx := c.index(typ)
 	if idx.all == nil {
@@ -135,48 +148,62 @@ func (c *Chart) index(typ string) *typeIndex {
 	for _, src := range c.sources {
 		for n := range src.items {
 			if it := &src.items[n]; it.typ == typ {
-				idx.add(it, src, c.foreign)
+				idx.add(c, it, src)
 			}
 		}
 	}
 	return idx
 }
 
-// foreign reports whether a reference names another patient than that of the
-// call: a mistake of the sender's that must not pass for this patient's data.
-func (c *Chart) foreign(about rawjson.Value) bool {
-	if c.in.Request.PatientID == "" || about == "" {
-		return false
-	}
-	target, _, _ := reference(about)
-	id, ok := strings.CutPrefix(c.LocalRef(target), "Patient/")
-	return ok && id != c.in.Request.PatientID
-}
-
-func (x *typeIndex) add(it *item, src *Source, foreign func(rawjson.Value) bool) {
+func (x *typeIndex) add(c *Chart, it *item, src *Source) {
 	first := len(x.codings)
-	r := Resource{Type: it.typ, Source: src.Key, JSON: it.raw, fullURL: it.fullURL}
-	wrong, ok := r.header(&x.codings)
-	if have := x.byID[r.ID]; !wrong && r.ID != "" && have != nil && have.covers(it, src) {
+	r := Resource{Type: it.typ, Source: src.Key, JSON: it.raw, fullURL: it.fullURL, elsewhere: c.liesElsewhere(it)}
+	h := header{chart: c, item: it, src: src, elsewhere: r.elsewhere}
+	h.read(&r, &x.codings)
+	r.Codings = x.codings[first:len(x.codings):len(x.codings)]
+	counts := false
+	switch have := x.byID[r.ID]; {
+	case h.inError:
+	case !h.isOurs(&r):
+		x.leaveOut(r, fact.NotThisPatient)
+	case r.ID != "" && have != nil && have.covers(it, src):
 		if have.Source != src.Key && !slices.Contains(have.Also, src.Key) {
 			have.Also = append(have.Also, src.Key)
 		}
-		wrong = true
-	} else if !wrong && src.Key != DraftsKey && foreign(r.about) { // drafts are never left out
-		wrong = true
-		x.unreadable++
-	} else if !ok {
-		x.unreadable++
+	case h.doubt(&r) != "" && !mayDoubt(&r):
+		x.leaveOut(r, h.doubt(&r))
+	case h.negated == fact.True && h.doubt(&r) == "":
+	default:
+		r.Doubt, counts = h.doubt(&r), true
 	}
-	if wrong {
+	if !counts {
 		x.codings = x.codings[:first]
 		return
 	}
-	r.Codings = x.codings[first:len(x.codings):len(x.codings)]
+	if h.malformed {
+		x.unreadable++
+	}
 	x.list = append(x.list, r)
-	if r.ID != "" && x.byID[r.ID] == nil {
+	if r.ID != "" && x.byID[r.ID] == nil && !r.elsewhere {
 		x.byID[r.ID] = &x.list[len(x.list)-1]
 	}
+}
+
+// leaveOut keeps a resource that does not count, with codings of its own.
+func (x *typeIndex) leaveOut(r Resource, why fact.Code) {
+	r.Codings = slices.Clone(r.Codings)
+	x.out = append(x.out, leftOut{r, why})
+}
+
+// exposureTypes are the resources that say what a patient takes.
+var exposureTypes = []string{
+	"MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration",
+}
+
+// mayDoubt reports whether a resource is kept although what it says cannot be
+// relied on: whoever reads orders and exposures reads Doubt, too.
+func mayDoubt(r *Resource) bool {
+	return r.Source == DraftsKey || slices.Contains(exposureTypes, r.Type)
 }
 
 // covers reports whether another resource of the same type and id says nothing
@@ -184,39 +211,6 @@ func (x *typeIndex) add(it *item, src *Source, foreign func(rawjson.Value) bool)
 // Two texts under one name contradict each other, and both count.
 func (r *Resource) covers(it *item, src *Source) bool {
 	return r.JSON == it.raw || r.Source == DraftsKey && src.Key != DraftsKey
-}
-
-// header reads the members every resource is filed by. inError reports that
-// it was entered in error; ok is false if a member has not its FHIR shape.
-func (r *Resource) header(codings *[]Coding) (inError, ok bool) {
-	ok = true
-	s := rawjson.Scanner{Src: string(r.JSON)}
-	for s.Enter(); s.More(); {
-		good := true
-		switch s.Name() {
-		case "id":
-			r.ID, good = s.Text()
-		case "status":
-			r.Status, good = s.Text()
-			inError = inError || r.Status == "entered-in-error"
-		case "verificationStatus":
-			inError = inError || statusCode(s.Skip()) == "entered-in-error"
-		case "subject", "patient":
-			r.about = s.Skip()
-		case "component":
-			r.parts = s.Skip()
-		case "code", "medicationCodeableConcept", "vaccineCode", "codeCodeableConcept", "medication":
-			var text string
-			*codings, text, good = scanConcept(&s, *codings)
-			if r.Text == "" {
-				r.Text = text
-			}
-		default:
-			s.Skip()
-		}
-		ok = ok && good
-	}
-	return inError, ok
 }
 
 // indexCodes chains equal codings, so that one map entry leads to all.

@@ -101,7 +101,7 @@ func (c *Chart) Observation(r *Resource) *Observation {
 
 func (o *Observation) absent(why rawjson.Value) {
 	if !why.Missing() {
-		o.Absent, o.AbsentReason = true, statusCode(why)
+		o.Absent, o.AbsentReason = true, statusCode(why, "data-absent-reason")
 	}
 }
 

@@ -42,32 +42,3 @@ func TestOddComparator(t *testing.T) {
 		t.Errorf("quantity is %v, reasons %v", o.Quantity, o.Reasons)
 	}
 }
-
-// TestAnotherPatient holds that nothing of another patient's is read as this
-// one's, and that its place is then incomplete.
-func TestAnotherPatient(t *testing.T) {
-	for subject, ours := range map[string]bool{
-		`{"reference":"Patient/p1"}`:                             true,
-		`{"reference":"https://ehr.example/fhir/R4/Patient/p1"}`: true,
-		`{"reference":"Patient/p1/_history/3"}`:                  true,
-		// another server's name for whom we cannot tell
-		`{"reference":"https://elsewhere.example/Patient/9"}`:           true,
-		`{"identifier":{"value":"9"}}`:                                  true,
-		`{"reference":"Group/9"}`:                                       true,
-		`null`:                                                          true,
-		`{"reference":"Patient/p2"}`:                                    false,
-		`{"reference":"https://ehr.example/fhir/R4/Patient/p2"}`:        false,
-		`{"display":"a sibling","reference":"Patient/p10/_history/p1"}`: false,
-	} {
-		result := `{"resourceType":"Observation","id":"1","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"98979-8"}]},"subject":` + subject + `}`
-		c := chartOf(t, `{"patientId":"p1"}`, `{"a":`+bundle(result)+`}`)
-		complete, _ := c.Complete("Observation")
-		if found := len(c.Resources("Observation")) == 1; found != ours || complete != ours {
-			t.Errorf("%s: found %v, complete %v", subject, found, complete)
-		}
-	}
-	draft := `{"resourceType":"MedicationRequest","id":"1","status":"draft","subject":{"reference":"Patient/p2"}}`
-	if c := chartOf(t, `{"patientId":"p1","draftOrders":`+bundle(draft)+`}`, `{}`); len(c.Orders()) != 1 {
-		t.Error("a draft is left out")
-	}
-}

@@ -80,8 +80,21 @@ func isOrder(typ string) bool {
 	}
 }
 
+// closed lists the states of an order that is none any more, or none yet to be
+// carried out again: nobody is about to place it.
+func closed(status string) bool {
+	switch status {
+	case "cancelled", "stopped", "revoked", "completed", "ended", "rejected", enteredInError:
+		return true
+	default:
+		return false
+	}
+}
+
 // Orders returns the orders of context.draftOrders in their order, without
-// those entered in error and those that forbid (doNotPerform).
+// those entered in error, cancelled, stopped or carried out, those that forbid
+// (doNotPerform), and those that are not shown to be for the patient of the call
+// ([Chart.OrdersLeftOut]).
 func (c *Chart) Orders() []*Order {
 	if c.read.orders {
 		return c.orders
@@ -99,12 +112,52 @@ func (c *Chart) Orders() []*Order {
 			continue
 		}
 		next[it.typ] = n + 1
-		if o := c.order(&idx.list[n]); o != nil {
+		if o := c.order(&idx.list[n]); o != nil && !closed(o.Status) {
 			o.distinguish(names)
 			c.orders = append(c.orders, o)
 		}
 	}
 	return c.orders
+}
+
+// OrdersLeftOut points at the orders that are not shown to be for the patient of
+// the call.
+func (c *Chart) OrdersLeftOut() []fact.Evidence {
+	var left []fact.Evidence
+	var seen []string
+	for _, it := range c.sources[0].items {
+		if !isOrder(it.typ) || slices.Contains(seen, it.typ) {
+			continue
+		}
+		seen = append(seen, it.typ)
+		for _, o := range c.index(it.typ).out {
+			if o.Source == DraftsKey {
+				left = append(left, fact.Evidence{Ref: o.Ref(), What: o.Type, Source: o.Source})
+			}
+		}
+	}
+	return left
+}
+
+// Target returns what a client finds the order by, as "Type/id". ok is false if it
+// has no id that can stand in a reference, or shares it with another draft: what
+// is done to that name could be done to something else.
+func (c *Chart) Target(o *Order) (ref string, ok bool) {
+	for i := 0; i < len(o.ID); i++ {
+		if !unreserved(o.ID[i]) {
+			return "", false
+		}
+	}
+	if o.ID == "" {
+		return "", false
+	}
+	if c.drafts == nil {
+		c.drafts = make(map[codeKey]int, len(c.sources[0].items))
+		for _, it := range c.sources[0].items {
+			c.drafts[codeKey{it.typ, it.raw.Get("id").Text()}]++
+		}
+	}
+	return o.Type + "/" + o.ID, c.drafts[codeKey{o.Type, o.ID}] == 1
 }
 
 // distinguish returns an order a name of its own: findings and cuts are filed by
@@ -142,7 +195,7 @@ func (c *Chart) order(r *Resource) *Order {
 	for m := r.JSON.Members(); m.Next(); {
 		switch m.Name {
 		case "doNotPerform":
-			if m.Value == "true" {
+			if flag(m.Value) == fact.True {
 				return nil
 			}
 		case "intent":

@@ -18,7 +18,8 @@ import (
 // except under prefetch, where it means that the client has no data.
 //
 // Errors are ErrJSON and ErrTooDeep (as *rawjson.SyntaxError with the byte),
-// ErrTooLarge, and ErrShape (as *ShapeError with the path). body is not kept.
+// ErrTooLarge, ErrServer, and ErrShape (as *ShapeError with the path). body is not
+// kept.
 func Parse(body []byte, lim Limits) (*Request, error) {
 	lim = lim.withDefaults()
 	if err := check(body, lim); err != nil {
@@ -44,14 +45,15 @@ func Parse(body []byte, lim Limits) (*Request, error) {
 func ParseSource(key string, lim Limits, pages ...[]byte) (*Source, error) {
 	lim = lim.withDefaults()
 	src := &Source{Key: key, Completeness: Complete}
-	sum := tally{total: -1}
+	sum, bundles := tally{total: -1}, int32(0)
 	for n, page := range pages {
 		if err := check(page, lim); err != nil {
 			return nil, fmt.Errorf("reading fetched %s: %w", rawjson.Step(key), err)
 		}
 		p := newParser(string(page), lim)
-		p.items, p.added = src.items, len(src.items)
+		p.items, p.added, p.bundles = src.items, len(src.items), bundles
 		t, err := p.source(src)
+		bundles = p.bundles
 		if err == nil {
 			err = p.tooDeep()
 		}
@@ -118,6 +120,9 @@ func findToken(text string) (start, end int, err error) {
 				continue
 			}
 			v := s.Skip()
+			if v.IsNull() {
+				return 0, 0, nil
+			}
 			if !v.IsString() {
 				return 0, 0, &ShapeError{Path: "fhirAuthorization.access_token", Want: "a string"}
 			}
@@ -134,6 +139,9 @@ type parser struct {
 	lim   Limits
 	items []item // of the source being read
 	added int    // of all sources
+
+	bundles int32 // entered so far
+	in      int32 // the one being read, 0 outside of any
 }
 
 func newParser(text string, lim Limits) *parser {
@@ -184,8 +192,30 @@ func (r *Request) identify(lim Limits) error {
 	if !isUUID(r.HookInstance) && (!lim.AnyInstance || r.HookInstance == "" || len(r.HookInstance) > 200) {
 		return &ShapeError{Path: "hookInstance", Want: "a UUID"}
 	}
-	r.PatientID = strings.TrimPrefix(r.PatientID, "Patient/")
-	r.EncounterID = strings.TrimPrefix(r.EncounterID, "Encounter/")
+	base, _ := CanonicalBase(lim.Base)
+	if server, ok := CanonicalBase(r.FHIRServer); ok {
+		r.FHIRServer = server
+	}
+	switch {
+	case base == "":
+		base = r.FHIRServer
+	case r.FHIRServer != "" && r.FHIRServer != base:
+		return &ServerError{"fhirServer"}
+	}
+	for _, id := range [...]struct {
+		path, typ string
+		value     *string
+	}{{"context.patientId", "Patient", &r.PatientID}, {"context.encounterId", "Encounter", &r.EncounterID}} {
+		local, ok := LocalID(base, id.typ, *id.value)
+		switch {
+		case ok:
+			*id.value = local
+		case absolute(*id.value):
+			return &ServerError{id.path}
+		default:
+			return &ShapeError{Path: id.path, Want: "the id of the resource, or a reference to it"}
+		}
+	}
 	return nil
 }
 
@@ -270,11 +300,13 @@ func (p *parser) selections() ([]string, error) {
 		return nil, &ShapeError{Path: "context.selections", Want: "an array of strings"}
 	}
 	var list []string
-	for e := v.Elements(); e.Next(); {
-		if !e.Value.IsString() {
-			return nil, &ShapeError{Path: fmt.Sprintf("context.selections[%d]", len(list)), Want: "a string"}
+	for e, n := v.Elements(), 0; e.Next(); n++ {
+		switch {
+		case e.Value.IsString():
+			list = append(list, e.Value.Text())
+		case !e.Value.IsNull():
+			return nil, &ShapeError{Path: fmt.Sprintf("context.selections[%d]", n), Want: "a string"}
 		}
-		list = append(list, e.Value.Text())
 	}
 	return list, nil
 }

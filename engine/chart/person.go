@@ -49,8 +49,12 @@ func (c *Chart) Patient() (*Patient, []fact.Reason) {
 // Condition is a problem, diagnosis or other state of health.
 type Condition struct {
 	*Resource
-	Clinical     string // active, recurrence, relapse, inactive, remission, resolved, or empty
-	Verification string // confirmed, provisional, differential, unconfirmed, refuted, or empty
+	// Clinical is active, recurrence, relapse, inactive, remission, resolved, empty,
+	// or Unreadable.
+	Clinical string
+	// Verification is confirmed, provisional, differential, unconfirmed, refuted,
+	// empty, or Unreadable.
+	Verification string
 	Onset        dates.Interval
 	Abatement    dates.Interval
 	Abated       bool // some abatement is given, dated or not
@@ -74,9 +78,11 @@ func (c *Chart) Condition(r *Resource) *Condition {
 		switch {
 		case m.Value.Missing():
 		case m.Name == "clinicalStatus":
-			d.Clinical = statusCode(m.Value)
+			d.Clinical = oneOf(statusCode(m.Value, "condition-clinical"),
+				"active", "recurrence", "relapse", "inactive", "remission", "resolved")
 		case m.Name == "verificationStatus":
-			d.Verification = statusCode(m.Value)
+			d.Verification = oneOf(statusCode(m.Value, "condition-ver-status"),
+				"confirmed", "provisional", "differential", "unconfirmed", "refuted")
 		case m.Name == "onsetDateTime":
 			d.Onset = c.date(m.Value)
 		case m.Name == "onsetPeriod":

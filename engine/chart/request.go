@@ -41,6 +41,21 @@ var ErrTooLarge = errors.New("too large")
 // gives it. Answer 400 naming the path.
 var ErrShape = errors.New("wrong shape")
 
+// ErrServer means that a call names a FHIR server, or a patient of one, that is
+// not the one its client is registered with. Answer 400.
+var ErrServer = errors.New("of another FHIR server than the client is registered with")
+
+// ServerError says where a call names the other server.
+type ServerError struct {
+	Path string // "fhirServer", or that of an absolute reference
+}
+
+// Error names the path.
+func (e *ServerError) Error() string { return e.Path + " is " + ErrServer.Error() }
+
+// Unwrap returns ErrServer.
+func (e *ServerError) Unwrap() error { return ErrServer }
+
 // ShapeError says which part of a body has the wrong shape, never what it
 // held.
 type ShapeError struct {
@@ -65,6 +80,10 @@ type Limits struct {
 	Depth     int // 64 levels of objects and arrays
 	Resources int // 10,000
 
+	// Base is the address of the FHIR server that the client is registered with.
+	// Other spellings of it, and references to its patients, are taken for it; other
+	// servers are refused. If it is empty, any server is taken.
+	Base string
 	// AnyInstance accepts a hookInstance that is not a UUID: a known test kit
 	// sends digits that are not hexadecimal.
 	AnyInstance bool
@@ -92,10 +111,10 @@ type Request struct {
 
 	Hook         string
 	HookInstance string // as sent, upper or lower case
-	FHIRServer   string // empty if not sent
+	FHIRServer   string // in its canonical spelling, as far as it has one; empty if not sent
 	UserID       string // "Type/id"
-	PatientID    string // without "Patient/"
-	EncounterID  string // without "Encounter/"
+	PatientID    string // the logical id, however it was written
+	EncounterID  string // likewise
 	Selections   []string
 
 	// Drafts are the resources of context.draftOrders, whatever their type;
@@ -161,5 +180,7 @@ type item struct {
 	raw      rawjson.Value
 	typ      string
 	fullURL  string
-	included bool // search mode include: says nothing about absence
+	included bool  // search mode include: says nothing about absence
+	modified bool  // what it stands in has content that must be understood
+	bundle   int32 // which Bundle of the source it stands in, from 1; 0 for a lone resource
 }

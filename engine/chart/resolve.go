@@ -15,12 +15,16 @@ func (c *Chart) Resolve(from *Resource, ref string) (*Resource, bool) {
 	if id, ok := strings.CutPrefix(ref, "#"); ok {
 		return contained(from, id)
 	}
+	if from != nil && from.elsewhere && !absolute(ref) {
+		base, _ := serverOf(from.fullURL, from.Type)
+		ref = base + ref
+	}
 	if typ, id, ok := splitRef(c.LocalRef(ref)); ok {
 		if r := c.index(typ).byID[id]; r != nil {
 			return r, true
 		}
 	}
-	it := c.entryOf(unversioned(ref))
+	it := c.entryOf(ref)
 	if it == nil {
 		return nil, false
 	}
@@ -43,11 +47,10 @@ func (x *typeIndex) ofURL(url string) *Resource {
 // call's FHIR server, without a version, so that references can be compared.
 // Other references lose their version only.
 func (c *Chart) LocalRef(ref string) string {
-	ref = unversioned(ref)
-	if c.base != "" {
-		ref = strings.TrimPrefix(ref, c.base)
+	if local, ok := LocalReference(c.base, ref); ok {
+		return local
 	}
-	return ref
+	return unversioned(ref)
 }
 
 // contained finds a resource inside the one that refers to it; a contained
@@ -67,7 +70,8 @@ func contained(from *Resource, id string) (*Resource, bool) {
 			continue
 		}
 		r := &Resource{Type: e.Value.Get("resourceType").Text(), Source: from.Source, JSON: e.Value, container: from}
-		if inError, _ := r.header(&r.Codings); inError {
+		var h header
+		if h.read(r, &r.Codings); h.inError || h.modified {
 			return nil, false
 		}
 		return r, true
@@ -82,32 +86,21 @@ func (c *Chart) entryOf(url string) *item {
 		for _, src := range c.sources {
 			for n := range src.items {
 				it := &src.items[n]
-				if u := unversioned(it.fullURL); u != "" && c.urls[u] == nil {
+				if u := urlKey(it.fullURL); u != "" && c.urls[u] == nil {
 					c.urls[u] = it
 				}
 			}
 		}
 	}
-	return c.urls[url]
+	return c.urls[urlKey(url)]
 }
 
-func unversioned(ref string) string {
-	before, _, _ := strings.Cut(ref, "/_history/")
-	return before
-}
-
-// splitRef takes "Type/id" apart.
-func splitRef(ref string) (typ, id string, ok bool) {
-	typ, id, ok = strings.Cut(ref, "/")
-	ok = ok && typ != "" && 'A' <= typ[0] && typ[0] <= 'Z' && id != "" && !strings.Contains(id, "/")
-	return typ, id, ok
-}
-
-func withSlash(base string) string {
-	if base == "" {
-		return ""
+// urlKey writes the address of a resource in its one spelling, without a version.
+func urlKey(url string) string {
+	if u, ok := CanonicalBase(url); ok {
+		url = u
 	}
-	return strings.TrimRight(base, "/") + "/"
+	return unversioned(url)
 }
 
 // reference reads the target of a Reference. ok is false if the value is not

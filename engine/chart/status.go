@@ -17,9 +17,6 @@ import (
 // call, and a washout must not be believed over because nobody wrote down when
 // it began.
 func (e *Exposure) judge(t timing) bool {
-	if t.negated == fact.True {
-		return false
-	}
 	switch e.Type {
 	case "MedicationDispense":
 		if !e.judgeDispense(t) {
@@ -37,10 +34,6 @@ func (e *Exposure) judge(t timing) bool {
 		if !e.judgeStatement(t) {
 			return false
 		}
-	}
-	if t.negated == fact.Unknown { // it may say that it was not taken
-		e.uncertain = true
-		e.unknown(fact.WrongStatus, "medications")
 	}
 	return true
 }

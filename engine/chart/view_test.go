@@ -238,7 +238,8 @@ func TestObservation(t *testing.T) {
 	c := chartOf(t, `{}`, `{"labs":`+bundle(
 		`{"resourceType":"Observation","id":"0","code":{"coding":[{"system":"http://loinc.org","code":"2160-0","display":"Creatinine"}]},"effectiveDateTime":"2026-02","issued":"2026-02-03T10:00:00Z","valueQuantity":{"value":1.50,"comparator":"<","unit":"mg/dL","system":"http://unitsofmeasure.org/","code":"mg/dL"},"interpretation":[{"coding":[{"code":"H"}]}]}`,
 		`{"resourceType":"Observation","id":"1","effectivePeriod":{"start":"2026-01-01","end":"2026-01-03"},"valueString":"neg"}`,
-		`{"resourceType":"Observation","id":"2","dataAbsentReason":{"coding":[{"code":"masked"}]}}`,
+		`{"resourceType":"Observation","id":"2","dataAbsentReason":{"coding":[{"system":"urn:oid:1.2.3",`+
+			`"code":"NA"},{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"masked"}]}}`,
 		`{"resourceType":"Observation","id":"3","valueQuantity":{"value":"1.5"}}`,
 		`{"resourceType":"Observation","id":"4","valueQuantity":{"value":1,"comparator":"around"}}`,
 		`{"resourceType":"Observation","id":"5","valueRange":{"low":{"value":1}}}`,
@@ -277,7 +278,15 @@ func TestPatientAndCondition(t *testing.T) {
 		{"the one", `{"p":{"resourceType":"Patient","id":"p1","gender":"female","birthDate":"1956"}}`, "", "1956"},
 		{"among others", `{"p":` + bundle(`{"resourceType":"Patient","id":"mother"}`,
 			`{"resourceType":"Patient","id":"p1","birthDate":"2001-01"}`) + `}`, "", "2001-01"},
-		{"another", `{"p":{"resourceType":"Patient","id":"p2"}}`, "ambiguous", ""},
+		{"another", `{"p":{"resourceType":"Patient","id":"p2"}}`, "not-this-patient", ""},
+		{"nobody's", `{"p":{"resourceType":"Patient","birthDate":"1956"}}`, "not-this-patient", ""},
+		{"of that id on another server", `{"p":{"resourceType":"Bundle",` +
+			`"entry":[{"fullUrl":"https://other.example/Patient/p1","resource":{"resourceType":"Patient",` +
+			`"id":"p1"}}]}}`, "not-this-patient", ""},
+		{"with content that must be understood",
+			`{"p":{"resourceType":"Patient","id":"p1","birthDate":"1956",` +
+				`"modifierExtension":[{"url":"http://x.example/not"}]}}`,
+			"not-understood", ""},
 		{"none", `{}`, "not-supplied", ""},
 		{"birth unreadable", `{"p":{"resourceType":"Patient","id":"p1","birthDate":7}}`, "", ""},
 	} {
@@ -293,8 +302,13 @@ func TestPatientAndCondition(t *testing.T) {
 		t.Errorf("known to be absent: %v", reasons)
 	}
 	c := chartOf(t, `{}`, `{"c":`+bundle(
-		`{"resourceType":"Condition","id":"1","clinicalStatus":{"coding":[{"code":"active"}]},"verificationStatus":{"coding":{"code":"refuted"}},"onsetPeriod":{"start":"2020"},"abatementString":"last year","recordedDate":"2021-01-01"}`,
-		`{"resourceType":"Condition","id":"2","verificationStatus":{"coding":[{"code":"entered-in-error"}]}}`,
+		`{"resourceType":"Condition","id":"1","clinicalStatus":{"coding":[{"system":"urn:oid:1.2.3","code":"A"},`+
+			`{"system":"http://terminology.hl7.org/CodeSystem/condition-clinical","code":"active"}]},`+
+			`"verificationStatus":{"coding":{"system":"https://terminology.hl7.org/CodeSystem/condition-ver-status/",`+
+			`"code":"refuted"}},`+
+			`"onsetPeriod":{"start":"2020"},"abatementString":"last year","recordedDate":"2021-01-01"}`,
+		`{"resourceType":"Condition","id":"2","verificationStatus":{"coding":[{"system":"urn:oid:1.2.3",`+
+			`"code":"E"},{"system":"http://hl7.org/fhir/condition-ver-status","code":"entered-in-error"}]}}`,
 		`{"resourceType":"Condition","id":"3","clinicalStatus":"resolved","abatementDateTime":"2022"}`)+`}`)
 	list := c.Resources("Condition")
 	if len(list) != 2 {

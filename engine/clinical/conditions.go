@@ -162,6 +162,8 @@ func (q conditionQuery) verified(d *chart.Condition) verdict {
 	switch d.Verification {
 	case "refuted", "entered-in-error":
 		return no
+	case chart.Unreadable: // it may be either
+		return open(fact.WrongStatus, "condition")
 	case "confirmed":
 		enough = true
 	case "":

@@ -32,6 +32,9 @@ var coreTexts = map[string]map[string]string{
 			"Zu diesen Verordnungen wurde keine Regel befragt, weil sie keinen Code tragen, " +
 			"den die Terminologie kennt.",
 
+		"No rule was asked about orders that are not shown to be for this patient.": "" +
+			"Zu Verordnungen, die nicht erkennbar für diesen Patienten sind, wurde keine Regel befragt.",
+
 		"Safety checks were not done": "Sicherheitsprüfungen wurden nicht durchgeführt",
 		"all checks of {pack}":        "alle Prüfungen von {pack}",
 		"Precept could not do these checks for this order. Check by hand:": "Precept konnte diese Prüfungen nicht " +
@@ -72,6 +75,8 @@ var coreTexts = map[string]map[string]string{
 		"{what} is implausible":                       "{what} unplausibel",
 		"{what} is not precise enough":                "{what} nicht genau genug",
 		"{what} is masked":                            "{what} gesperrt",
+		"{what} not shown to be this patient's":       "{what}: nicht erkennbar, dass von diesem Patienten",
+		"{what} says more than is understood here":    "{what}: nicht alle Angaben werden hier verstanden",
 		"{what} does not apply to this patient":       "{what} für diesen Patienten nicht anwendbar",
 		"{what}: what was supplied is used up":        "{what}: der abgegebene Vorrat ist aufgebraucht",
 		"eGFR":                                        "eGFR",
@@ -182,6 +187,8 @@ var reasonTexts = map[fact.Code]string{
 	fact.Implausible:           "{what} is implausible",
 	fact.PrecisionInsufficient: "{what} is not precise enough",
 	fact.Masked:                "{what} is masked",
+	fact.NotThisPatient:        "{what} not shown to be this patient's",
+	fact.NotUnderstood:         "{what} says more than is understood here",
 	fact.NotApplicable:         "{what} does not apply to this patient",
 	fact.SupplyEnded:           "{what}: what was supplied is used up",
 	fact.ValueAbsent:           "{what} was reported without a value",

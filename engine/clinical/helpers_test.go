@@ -58,9 +58,20 @@ var drugs = sync.OnceValue(func() *Terminology {
 func bundle(resources ...string) string {
 	entries := make([]string, len(resources))
 	for i, r := range resources {
-		entries[i] = `{"resource":` + r + `}`
+		entries[i] = `{"resource":` + ours(r) + `}`
 	}
 	return `{"resourceType":"Bundle","type":"searchset","entry":[` + strings.Join(entries, ",") + `]}`
+}
+
+// ours makes a resource one about the patient of the call, unless it says about
+// whom it is.
+func ours(resource string) string {
+	for _, named := range []string{`"subject"`, `"patient"`, `"resourceType":"Patient"`} {
+		if strings.Contains(resource, named) {
+			return resource
+		}
+	}
+	return strings.Replace(resource, `{`, `{"subject":{"reference":"Patient/p1"},`, 1)
 }
 
 const everyType = "everything"

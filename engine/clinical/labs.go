@@ -147,6 +147,9 @@ func (s *Session) newestOf(name, unit string, maxAge dates.Duration, kinds ...*k
 	if s.witness(v, pending); len(top) > 0 {
 		v.When = top[0].Effective.Text
 	}
+	if !complete {
+		v.Evidence, v.More = s.chart.leftOut(v.Evidence, v.More, s.lib.library.bounds.Evidence, "Observation")
+	}
 	v.Older = s.older(kinds)
 	return v
 }

@@ -45,6 +45,7 @@ func (s *Session) closeSearch(f *fact.Fact, types ...string) *fact.Fact {
 	}
 	if complete, reasons := s.chart.complete(types...); !complete {
 		f.State, f.Reasons = fact.Unknown, fact.Merge(f.Reasons, reasons)
+		f.Evidence, f.More = s.chart.leftOut(f.Evidence, f.More, s.lib.library.bounds.Evidence, types...)
 	}
 	return f
 }

@@ -15,10 +15,11 @@ import (
 )
 
 // Suggestion is something the clinician may accept with a click. It is a
-// delete of the draft order Ref, or the creation of Resource.
+// delete of the draft order Ref, or the creation of Resource; without an action it
+// is none, because the draft has no name of its own that a client knows it by.
 type Suggestion struct {
 	Label    string
-	Action   string // delete or create
+	Action   string // delete, create, or empty
 	Ref      string // "Type/id"
 	Resource []byte // FHIR R4 JSON
 }
@@ -46,7 +47,11 @@ func remove(s *Session, c *Call) (*ast.Term, error) {
 		return nil, err
 	}
 	label := CoreText(s.language, "Remove the order for {drug}", "drug", Plain(o.Name()))
-	return s.suggest(Suggestion{Label: label, Action: "delete", Ref: o.Ref()})
+	ref, ok := s.chart.target(o)
+	if !ok { // it can be deleted by hand; a client could delete something else
+		return s.suggest(Suggestion{Label: label})
+	}
+	return s.suggest(Suggestion{Label: label, Action: "delete", Ref: ref})
 }
 
 // concept is the concept that the options of the creating suggestions name.

@@ -95,6 +95,9 @@ func (v *view) unnamed(a units.Analyte) []*chart.Observation {
 
 func (v *view) observation(r *chart.Resource) *chart.Observation { return v.of.Observation(r) }
 
+// target returns what a client finds an order by, if there is such a name.
+func (v *view) target(o *chart.Order) (string, bool) { return v.of.Target(o) }
+
 // exposureTypes are the resources that say what a patient takes.
 var exposureTypes = []string{
 	"MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration",
@@ -109,4 +112,12 @@ func (v *view) exposures() []*chart.Exposure {
 func (v *view) complete(types ...string) (bool, []fact.Reason) {
 	v.look(attributeHealth, types...)
 	return v.of.Complete(types...)
+}
+
+// leftOut adds what came of these types and does not count to evidence, of which
+// there may be so many.
+func (v *view) leftOut(list []fact.Evidence, more, most int, types ...string) ([]fact.Evidence, int) {
+	v.look(attributeHealth, types...)
+	out, others := v.of.LeftOut(max(most-len(list), 0), types...)
+	return append(list, out...), more + others
 }

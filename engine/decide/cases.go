@@ -162,7 +162,7 @@ func runCase(whole context.Context, m *Materials, pack *rulepacks.Pack, library 
 	r = CaseResult{Case: c, Inputs: in}
 	d, err := m.decide(ctx, in, Times{Rule: caseRuleTime})
 	switch {
-	case errors.Is(err, chart.ErrShape) || errors.Is(err, chart.ErrJSON):
+	case errors.Is(err, chart.ErrShape) || errors.Is(err, chart.ErrJSON) || errors.Is(err, chart.ErrServer):
 		r.problem("%v", err)
 		return r, true, nil
 	case errors.Is(err, context.DeadlineExceeded):

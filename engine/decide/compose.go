@@ -509,8 +509,14 @@ func (c *composer) unidentifiedCard() {
 		"{n} ordered medications could not be identified: they were not checked")
 	var detail strings.Builder
 	list(c, &detail, r.Fact.Evidence, 0, evidenceLine)
-	detail.WriteString("\n" + c.say(
-		"No rule was asked about these orders, because they carry no code that the terminology knows."))
+	whose := func(x fact.Reason) bool { return x.Code == fact.NotThisPatient }
+	if slices.ContainsFunc(r.Fact.Reasons, func(x fact.Reason) bool { return !whose(x) }) {
+		detail.WriteString("\n" + c.say(
+			"No rule was asked about these orders, because they carry no code that the terminology knows."))
+	}
+	if slices.ContainsFunc(r.Fact.Reasons, whose) {
+		detail.WriteString("\n" + c.say("No rule was asked about orders that are not shown to be for this patient."))
+	}
 	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Info, Detail: detail.String(),
 		Source: cdshooks.Source{Label: "Precept",
 			Topic: &cdshooks.Coding{Code: "unidentified-order", System: topicSystem}}},

@@ -63,7 +63,7 @@ func (e *evaluation) decide(ctx context.Context) error {
 	}
 	pairs, byOrder := e.pairs(c)
 	if byOrder {
-		e.unidentified(c.Orders(), c.Request().Drafts.Completeness)
+		e.unidentified(c)
 	}
 	e.absent()
 	if len(e.in.Cut) > 0 {
@@ -134,10 +134,11 @@ func (e *evaluation) wholePack(p *Part) {
 }
 
 // unidentified notes the orders whose drug nobody can tell, so that no trigger
-// could match them, and that there are orders which did not come.
-func (e *evaluation) unidentified(orders []*chart.Order, came chart.Completeness) {
+// could match them, those that are not shown to be for the patient, and that there
+// are orders which did not come.
+func (e *evaluation) unidentified(c *chart.Chart) {
 	f := &fact.Fact{Op: decision.Unidentified, Label: "every ordered medication could be identified"}
-	for _, o := range orders {
+	for _, o := range c.Orders() {
 		if o.Type != "MedicationRequest" && o.Type != "MedicationOrder" || o.Identified() {
 			continue
 		}
@@ -147,7 +148,13 @@ func (e *evaluation) unidentified(orders []*chart.Order, came chart.Completeness
 			Text: "the index of order triggers was not consulted: " +
 				"the ordered medication has no code that the terminology knows"})
 	}
-	if came != chart.NotSupplied && came != chart.Complete {
+	for _, out := range c.OrdersLeftOut() {
+		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{{Code: fact.NotThisPatient, What: "order"}})
+		f.Evidence = append(f.Evidence, out)
+		e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "order-not-this-patient", Subject: out.Ref,
+			Text: "no rule was asked about the order: it is not shown to be for the patient of the call"})
+	}
+	if came := c.Request().Drafts.Completeness; came != chart.NotSupplied && came != chart.Complete {
 		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{{Code: fact.PartialResult, What: "order"}})
 		f.Evidence = append(f.Evidence, fact.Evidence{Ref: chart.DraftsKey,
 			What: clinical.CoreText(e.in.Language, "order"), Source: chart.DraftsKey})
@@ -225,6 +232,8 @@ func (e *evaluation) settle(p *pair, a answer, cause decision.CutReason) {
 		f.Outcome, f.Cut = decision.WasCut, cause
 	case a.err != nil:
 		f.Outcome, f.Error = decision.Failed, a.err
+	case p.subject != nil && p.subject.Doubt != "":
+		f.Outcome, f.Fact, f.Also = decision.Unknown, doubted(p.subject, a.fact), a.also
 	default:
 		f.Outcome, f.Fact, f.Also, res.draft = decision.OutcomeOf(a.fact.State), a.fact, a.also, a.card
 	}
@@ -232,6 +241,15 @@ func (e *evaluation) settle(p *pair, a answer, cause decision.CutReason) {
 	if cause != "" && p.pack.cut() == "" && !e.recorded(f) {
 		e.decision.Cut = append(e.decision.Cut, decision.Cut{Rule: f.Rule, Subject: f.Subject, Cause: cause})
 	}
+}
+
+// doubted is what a rule can say about an order that has content which must be
+// understood and is not, or may forbid what it names: it cannot tell, whatever it
+// found.
+func doubted(o *chart.Order, found *fact.Fact) *fact.Fact {
+	return &fact.Fact{Op: decision.OrderUnderstood, Label: "the order means what its codes say",
+		Reasons: []fact.Reason{{Code: o.Doubt, What: "order"}}, Evidence: []fact.Evidence{o.Evidence()},
+		Of: []*fact.Fact{found}}
 }
 
 // room is an error if a record would hold too much with what a pair found. The urgent

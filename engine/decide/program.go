@@ -231,7 +231,9 @@ func readCard(s *clinical.Session, bounds clinical.Bounds, t *ast.Term) (*draft,
 				if err == nil {
 					err = r.suggestion(&sug)
 				}
-				d.suggestions = append(d.suggestions, sug)
+				if sug.Action != "" {
+					d.suggestions = append(d.suggestions, sug)
+				}
 				return err
 			})
 		case "links":

@@ -55,7 +55,7 @@ func (s *Snapshot) Parse(client string, body []byte) (*chart.Request, error) {
 	}
 	limits := s.policy.Limits
 	return chart.Parse(body, chart.Limits{Bytes: int(limits.BodyBytes), Resources: limits.Resources,
-		AnyInstance: c.HookID == "lenient"})
+		AnyInstance: c.HookID == "lenient", Base: c.FHIRBase})
 }
 
 // Decide is the one place where decisions are made. The call's deadline is that of
@@ -89,8 +89,9 @@ func (s *Snapshot) chart(in *decision.Inputs, req *chart.Request, service tenant
 			return nil, err
 		}
 	}
-	return chart.New(chart.Inputs{Request: req, Fetched: fetched, Declared: service.Types(), Now: in.Time, Zone: zone,
-		Terminology: s.terms.Chart()})
+	client, _ := s.policy.Client(in.Client)
+	return chart.New(chart.Inputs{Request: req, Base: client.FHIRBase, Fetched: fetched,
+		Declared: service.Types(), Now: in.Time, Zone: zone, Terminology: s.terms.Chart()})
 }
 
 // fetchedSource reads the pages of a source. It is never taken for more complete

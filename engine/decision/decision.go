@@ -328,6 +328,10 @@ type Note struct {
 // nobody can identify.
 const Unidentified = "core/unidentified-order"
 
+// OrderUnderstood is the operator of the core's own fact about an order that
+// cannot be relied on.
+const OrderUnderstood = "core/order-understood"
+
 // WholePack returns the rule id of a finding about all rules of a pack whose rules
 // nobody can name.
 func WholePack(pack string) string { return pack + "/*" }

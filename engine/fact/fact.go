@@ -82,6 +82,8 @@ const (
 	Ambiguous             Code = "ambiguous"              // contradicting entries
 	Implausible           Code = "implausible"            // outside what a living patient can have
 	PrecisionInsufficient Code = "precision-insufficient" // dates or numbers too coarse to decide
+	NotThisPatient        Code = "not-this-patient"       // not shown to be about the patient of the call
+	NotUnderstood         Code = "not-understood"         // has content that must be understood and is not
 	Masked                Code = "masked"                 // withheld for privacy
 	NotApplicable         Code = "not-applicable"         // the method does not hold for this patient
 	SupplyEnded           Code = "supply-ended"           // said to be taken, and what was supplied is used up

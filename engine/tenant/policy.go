@@ -292,6 +292,9 @@ func (c Client) check() error {
 		return fmt.Errorf("fhirBase must be an absolute http or https URL")
 	case strings.HasSuffix(c.FHIRBase, "/"):
 		return fmt.Errorf("fhirBase must not end in a slash")
+	case base.User != nil || base.RawQuery != "" || base.ForceQuery || strings.Contains(c.FHIRBase, "#") ||
+		strings.Contains(base.Path+"/", "/./") || strings.Contains(base.Path+"/", "/../"):
+		return fmt.Errorf("fhirBase must not have a user, a query, a fragment or dot segments")
 	case c.Dialect != Dialect2:
 		return fmt.Errorf("dialect %q is not offered by this version; use %q", c.Dialect, Dialect2)
 	case len(c.JWKS) == 0 || !json.Valid(c.JWKS):

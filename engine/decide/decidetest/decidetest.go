@@ -302,7 +302,6 @@ func PolicyFor(t testing.TB, id tenant.ID) tenant.Policy {
 	var p tenant.Policy
 	Must(t, jsonv2.Unmarshal(fixturePolicy(t), &p))
 	p.Tenant, p.Name = id, string(id)
-	p.Clients[0].FHIRBase = "https://ehr." + string(id) + ".example/fhir/R4"
 	p.Limits = tenant.Limits{DeadlineMS: 10_000, RuleMS: 10_000} // a test machine may be slow
 	return p
 }
