@@ -48,6 +48,41 @@ var coreTexts = map[string]map[string]string{
 		"Does not apply to this patient":     "Trifft auf diesen Patienten nicht zu",
 		"Data shown is wrong or out of date": "Gezeigte Daten falsch oder veraltet",
 
+		"What would help":                         "Was weiterhilft",
+		"Have the EHR send {what} with the call.": "{what}: vom KIS mit dem Aufruf senden lassen.",
+		"Have the error looked into with which the EHR answered for {what}.": "{what}: Fehler des KIS beim Abruf " +
+			"prüfen lassen.",
+		"Have the EHR send all of {what}, not only its first page.": "{what}: vom KIS vollständig senden lassen, " +
+			"nicht nur die erste Seite.",
+		"Look up {what} in the EHR: part of it is not sent here.": "{what}: im KIS nachsehen, ein Teil wird nicht " +
+			"übermittelt.",
+		"Record or obtain {what}.": "{what}: dokumentieren oder bestimmen.",
+		"Obtain a newer {what}.":   "{what}: neu bestimmen.",
+		"Confirm, complete or remove {what} in the chart.": "{what}: in der Akte bestätigen, abschließen oder " +
+			"entfernen.",
+		"Enter {what} with a code.": "{what}: mit Code erfassen.",
+		"Enter {what} with a code of a system that this check knows, or have its code mapped.": "{what}: mit einem " +
+			"Code erfassen, den diese Prüfung kennt, oder den Code zuordnen lassen.",
+		"Have {what} reported in a UCUM unit of the same kind.": "{what}: in einer UCUM-Einheit derselben Art " +
+			"übermitteln lassen.",
+		"Enter the dose of {what} as number, unit and frequency.": "{what}: Dosis als Zahl, Einheit und Häufigkeit " +
+			"erfassen.",
+		"Have the EHR send what {what} refers to, or have its code added to the terminology.": "{what}: das, worauf " +
+			"verwiesen wird, mitsenden oder den Code in die Terminologie aufnehmen lassen.",
+		"Settle in the chart what contradicts itself about {what}.": "{what}: Widerspruch in der Akte klären.",
+		"Check {what} for a slip of the number, the unit or the date.": "{what}: Zahl, Einheit und Datum auf " +
+			"Irrtum prüfen.",
+		"Record {what} more precisely.":    "{what}: genauer dokumentieren.",
+		"Ask somebody who may see {what}.": "{what}: bei jemandem mit Zugriff erfragen.",
+		"Judge {what} by other means: the method does not hold for this patient.": "{what}: anders beurteilen, die " +
+			"Methode gilt für diesen Patienten nicht.",
+		"Ask whether {what} is still taken, and renew or end it in the chart.": "{what}: fragen, ob es noch " +
+			"eingenommen wird, und in der Akte verlängern oder beenden.",
+		"Repeat {what}, or have its value sent.":                   "{what}: wiederholen oder den Wert senden lassen.",
+		"Have the EHR name this patient as the subject of {what}.": "{what}: im KIS diesem Patienten zuordnen lassen.",
+		"Read {what} in the EHR: it says something that changes its meaning.": "{what}: im KIS nachlesen, eine Angabe " +
+			"ändert die Bedeutung.",
+
 		"{what} not supplied by the EHR":              "{what} vom KIS nicht geliefert",
 		"{what} could not be fetched":                 "{what} konnte nicht abgerufen werden",
 		"only part of {what} was supplied":            "{what} nur teilweise geliefert",
@@ -192,6 +227,36 @@ var reasonTexts = map[fact.Code]string{
 	fact.NotApplicable:         "{what} does not apply to this patient",
 	fact.SupplyEnded:           "{what}: what was supplied is used up",
 	fact.ValueAbsent:           "{what} was reported without a value",
+}
+
+// remedyTexts say for each reason what would mend it.
+var remedyTexts = map[fact.Code]string{
+	fact.NotSupplied:           "Have the EHR send {what} with the call.",
+	fact.FetchFailed:           "Have the error looked into with which the EHR answered for {what}.",
+	fact.PartialResult:         "Have the EHR send all of {what}, not only its first page.",
+	fact.Suppressed:            "Look up {what} in the EHR: part of it is not sent here.",
+	fact.NoData:                "Record or obtain {what}.",
+	fact.Stale:                 "Obtain a newer {what}.",
+	fact.WrongStatus:           "Confirm, complete or remove {what} in the chart.",
+	fact.TextOnly:              "Enter {what} with a code.",
+	fact.UnknownCode:           "Enter {what} with a code of a system that this check knows, or have its code mapped.",
+	fact.UnitUnconvertible:     "Have {what} reported in a UCUM unit of the same kind.",
+	fact.UnparseableDose:       "Enter the dose of {what} as number, unit and frequency.",
+	fact.UnresolvedReference:   "Have the EHR send what {what} refers to, or have its code added to the terminology.",
+	fact.Ambiguous:             "Settle in the chart what contradicts itself about {what}.",
+	fact.Implausible:           "Check {what} for a slip of the number, the unit or the date.",
+	fact.PrecisionInsufficient: "Record {what} more precisely.",
+	fact.Masked:                "Ask somebody who may see {what}.",
+	fact.NotApplicable:         "Judge {what} by other means: the method does not hold for this patient.",
+	fact.SupplyEnded:           "Ask whether {what} is still taken, and renew or end it in the chart.",
+	fact.ValueAbsent:           "Repeat {what}, or have its value sent.",
+	"not-this-patient":         "Have the EHR name this patient as the subject of {what}.",
+	"not-understood":           "Read {what} in the EHR: it says something that changes its meaning.",
+}
+
+// RemedyText says in a sentence what would mend a reason.
+func RemedyText(language string, r fact.Reason) string {
+	return CoreText(language, remedyTexts[r.Code], "what", CoreText(language, r.What))
 }
 
 // ReasonText says a reason in words.

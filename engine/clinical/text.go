@@ -26,7 +26,7 @@ func Plain(s string) string {
 	var b strings.Builder
 	n, space := 0, false
 	for _, r := range s {
-		if n == maxName {
+		if n >= maxName { // a space before the last character counts, too
 			b.WriteString("…")
 			break
 		}

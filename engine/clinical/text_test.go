@@ -28,6 +28,8 @@ func TestPlain(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"", ""},
 		{"warfarin 5 mg (oral)", "warfarin 5 mg (oral)"},
+		{strings.Repeat("very long ", 20), strings.Repeat("very long ", 8) + "v…"},
+		{strings.Repeat("a", 79) + " b c", strings.Repeat("a", 79) + " b…"},
 		{" a  b ", "a b"},
 		{"a\r\n\tb", "a b"},
 		{"a\u00a0b\u2028c", "a b c"},
@@ -117,8 +119,10 @@ func TestCoreTexts(t *testing.T) {
 		spoken(t, folder, used)
 	}
 	used[string(units.EGFR)] = true
-	for _, text := range reasonTexts {
-		used[text] = true
+	for _, texts := range []map[fact.Code]string{reasonTexts, remedyTexts} {
+		for _, text := range texts {
+			used[text] = true
+		}
 	}
 	for language, texts := range coreCounts {
 		for english := range used {
@@ -157,6 +161,34 @@ func TestCoreTexts(t *testing.T) {
 			if !slices.Equal(want, have) {
 				t.Errorf("%s: %q has %v, %q has %v", language, english, want, translated, have)
 			}
+		}
+	}
+}
+
+// TestReasonsHaveTexts holds that every reason code, as the source has them, is said
+// in a sentence, with what would mend it, in every language.
+func TestReasonsHaveTexts(t *testing.T) {
+	src, err := os.ReadFile("../fact/fact.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^\t[A-Z]\w+ +Code = "([a-z-]+)"`).FindAllStringSubmatch(string(src), -1)
+	if len(found) < 16 {
+		t.Fatalf("%d codes: fix the pattern of this test", len(found))
+	}
+	for _, m := range found {
+		r := fact.Reason{Code: fact.Code(m[1]), What: "medication"}
+		said := map[string]bool{}
+		for _, language := range []string{"en", "de"} {
+			reason, remedy := ReasonText(language, r), RemedyText(language, r)
+			noun := CoreText(language, r.What)
+			if !strings.Contains(reason, noun) || !strings.Contains(remedy, noun) || !strings.HasSuffix(remedy, ".") {
+				t.Errorf("%s, %s: %q, mended by %q", m[1], language, reason, remedy)
+			}
+			if said[reason] || said[remedy] {
+				t.Errorf("%s is not said in %s", m[1], language)
+			}
+			said[reason], said[remedy] = true, true
 		}
 	}
 }

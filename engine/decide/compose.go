@@ -437,13 +437,14 @@ func (c *composer) unknownCard(group []*result) {
 	list(c, &detail, group, 0, func(g *result) string { return g.rule.Title + " (" + g.rule.ID + ")" })
 	detail.WriteString("\n**" + c.say("Not known") + "**\n\n")
 	list(c, &detail, r.Fact.Reasons, 0, c.reason)
-	why := c.say("reason not given")
+	why, unread := c.say("reason not given"), ""
 	if len(r.Fact.Reasons) > 0 {
 		loud := slices.IndexFunc(r.Fact.Reasons, func(why fact.Reason) bool { return !why.Quiet })
-		why = c.reason(r.Fact.Reasons[max(loud, 0)])
+		first := r.Fact.Reasons[max(loud, 0)]
+		why, unread = c.reason(first), culprit(r.Fact, first)
 	}
-	summary := c.count(len(group), "{drug}: 1 check could not be completed: {why}",
-		"{drug}: {n} checks could not be completed: {why}", "drug", r.order, "why", why)
+	summary := withName(c.count(len(group), "{drug}: 1 check could not be completed: {why}",
+		"{drug}: {n} checks could not be completed: {why}", "drug", r.order, "why", why), unread)
 	if wouldFire(r) {
 		older := olderOf(r.Fact)
 		summary = c.say("{drug}: {value} of {when} would raise an alert, but it may not hold: {why}", "drug", r.order,
@@ -452,6 +453,7 @@ func (c *composer) unknownCard(group []*result) {
 			valueLine(older) + "\n")
 	}
 	c.unread(&detail, r.Fact)
+	c.remedies(&detail, r.Fact.Reasons)
 	card := cdshooks.Card{Summary: shorten(summary), Indicator: indicator,
 		Detail: strings.TrimSuffix(detail.String(), "\n"),
 		Source: cdshooks.Source{Label: r.pack.pack.Manifest.Title,
@@ -476,27 +478,6 @@ func olderOf(f *fact.Fact) *fact.Value {
 		}
 	})
 	return found
-}
-
-// unread lists the results that could not be used, or that are still to come.
-func (c *composer) unread(b *strings.Builder, f *fact.Fact) {
-	var lines fact.Distinct[string]
-	more := 0
-	f.Walk(func(f *fact.Fact) {
-		for _, v := range f.Values {
-			if f.State != fact.Unknown || v.State == fact.Known {
-				continue
-			}
-			more += v.More
-			for _, e := range v.Evidence {
-				lines.Add(evidenceLine(e))
-			}
-		}
-	})
-	if len(lines.List) > 0 {
-		b.WriteString("\n**" + c.say("Could not be used") + "**\n\n")
-		list(c, b, lines.List, more, func(line string) string { return line })
-	}
 }
 
 func (c *composer) unidentifiedCard() {
