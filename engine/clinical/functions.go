@@ -32,6 +32,8 @@ func functions() []Function {
 		procedureQuestions(),
 		encounterQuestions(),
 		immunizationQuestions(),
+		doseQuestions(),
+		mmeQuestions(),
 		wording(),
 	)
 }

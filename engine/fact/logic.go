@@ -118,8 +118,8 @@ func (c Comparison) Sign() string {
 
 // Compare compares a value with a limit by interval arithmetic: true if it
 // holds for every number the value may be, false if for none, otherwise
-// unknown (precision-insufficient). A value that is absent or unknown yields
-// unknown with its own reasons.
+// unknown (precision-insufficient, or why the value is known in part only). A value that
+// is absent or unknown yields unknown with its own reasons.
 func Compare(v *Value, c Comparison, limit *apd.Decimal) *Fact {
 	f := &Fact{Op: string(c), Limit: limit.Text('f'), Values: []*Value{v}}
 	if v.State != Known {
@@ -141,6 +141,9 @@ func Compare(v *Value, c Comparison, limit *apd.Decimal) *Fact {
 	}
 	if f.State == Unknown {
 		f.Reasons = []Reason{{Code: PrecisionInsufficient, What: v.Name}}
+		if len(v.Reasons) > 0 { // they say why it is not known more precisely
+			f.Reasons = v.Reasons
+		}
 	}
 	return f
 }
