@@ -30,6 +30,8 @@ func functions() []Function {
 		conditionQuestions(),
 		allergyQuestions(),
 		procedureQuestions(),
+		renalQuestions(),
+		pregnancyQuestions(),
 		encounterQuestions(),
 		immunizationQuestions(),
 		doseQuestions(),

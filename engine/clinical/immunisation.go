@@ -97,12 +97,7 @@ func immunizations(s *Session, c *Call) (*ast.Term, error) {
 // ageOn is the first moment at which someone born at a time has the age wanted, less
 // the grace.
 func ageOn(birth time.Time, c *Call) time.Time {
-	birth = startOfDay(birth)
-	d := c.duration("min_age")
-	t := d.After(birth)
-	if months := (dates.Duration{Years: d.Years, Months: d.Months}).After(birth); months.Day() != birth.Day() {
-		t = t.AddDate(0, 0, 1) // 29 February comes again on 1 March
-	}
+	t := birthday(birth, c.duration("min_age"))
 	if c.has("grace") {
 		t = c.duration("grace").Before(t)
 	}
