@@ -221,7 +221,7 @@ func (d *demoRegion) makeConfig(context.Context) error {
 	c := config{Region: demoRegionID, PublicURL: d.public, Listen: address, PrivateListen: private,
 		LogPrefix: "demo.precept.example", RegionKey: "keys/region.json",
 		Store:    storeConfig{Kind: boltStore, Path: "store/audit.db", HighWater: "high-water"},
-		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}}
+		Timeouts: timeoutConfig{Shutdown: 30 * time.Second}, Overruns: 1}
 	for _, t := range demoTenants {
 		text, err := os.ReadFile(d.statementFile("roots/" + string(t)))
 		if err != nil {
