@@ -91,6 +91,7 @@ func (e *Engine) call(ctx context.Context, c Caller, service string, body []byte
 	case err != nil:
 		return nil, e.refused(ctx, c, service, len(body), err)
 	}
+	place.leave() // what waits for the disk is not in anybody's way
 	a, err = e.record(ctx, st, in, req, d, call, before, token)
 	if tokenRefused(err) {
 		return nil, e.refused(ctx, c, service, len(body), err)

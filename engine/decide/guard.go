@@ -27,7 +27,7 @@ type Times struct {
 	// expressions only, so within one it may go on for any time.
 	Grace time.Duration
 	// Yield is called, in between two expressions, about every five milliseconds of a
-	// decision. It returns when the decision may go on; the time of the rule stands
+	// decision that takes long. It returns when the decision may go on; the time of the rule stands
 	// still meanwhile. May be nil.
 	Yield func(context.Context) error
 	// Moved ends the decision with [ErrMoved] when it is closed.
@@ -55,6 +55,21 @@ var evaluations = workers.New()
 // look is how often a decision under way is looked at. Most are done before.
 const look = 5 * time.Millisecond
 
+// A decision takes long once the evaluator has asked so often whether to end, or after so
+// much time: a usual one asks a hundred times, and on a busy machine it is not the
+// decision that takes the time.
+const (
+	longAsked = 1000
+	longTime  = 25 * time.Millisecond
+)
+
+// What takes long does nothing but compute, and Go would take the processor away from it
+// only every ten milliseconds, and look at the network no more often. So it pauses.
+const (
+	pauseEvery = 500 * time.Microsecond
+	pause      = 100 * time.Microsecond
+)
+
 // run is a goroutine that asks the pairs of a decision one after the other and then
 // composes the answer, unless it is left behind: then another goes on from the next
 // pair. What both can reach they change only under the lock of the evaluation, while
@@ -70,6 +85,9 @@ type run struct {
 	stop    atomic.Int64 // pairs below this one are to end
 	yield   atomic.Bool  // asks the run to let others go first
 	waits   atomic.Bool  // it does
+	asked   int           // how often the evaluator asked whether to end
+	long    bool          // it takes long
+	paused  time.Duration // when it last paused, after begun
 	ended   chan ending
 	left    func() // of one that was left behind, under the lock of e
 }
@@ -345,10 +363,30 @@ func (pairCancel) Cancel() {}
 
 // Cancelled reports whether to end. It lets others go first if the run is asked to.
 func (c pairCancel) Cancelled() bool {
-	if c.run.yield.Load() && c.run.stop.Load() <= c.i {
-		c.run.letOthersGo(c.ctx)
+	r := c.run
+	if r.asked++; r.e.times.Yield != nil && r.takesLong() && r.stop.Load() <= c.i {
+		if r.yield.Load() {
+			r.letOthersGo(c.ctx)
+		}
+		r.pause()
 	}
-	return c.run.stop.Load() > c.i
+	return r.stop.Load() > c.i
+}
+
+// takesLong is asked at every expression, so it looks at the clock only now and then.
+func (r *run) takesLong() bool {
+	if !r.long && (r.asked > longAsked || r.asked%16 == 0 && time.Since(r.begun) > longTime) {
+		r.long = true
+	}
+	return r.long
+}
+
+// pause leaves the processor to others now and then.
+func (r *run) pause() {
+	if now := time.Since(r.begun); now-r.paused >= pauseEvery {
+		time.Sleep(pause)
+		r.paused = time.Since(r.begun)
+	}
 }
 
 // letOthersGo waits until the decision may go on, or is to end.
