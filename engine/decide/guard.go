@@ -80,11 +80,11 @@ type run struct {
 	session *clinical.Session // likewise
 	from    int
 	begun   time.Time
-	at      atomic.Int64 // the pair under way; -1 for none
-	since   atomic.Int64 // when it began, in nanoseconds after begun
-	stop    atomic.Int64 // pairs below this one are to end
-	yield   atomic.Bool  // asks the run to let others go first
-	waits   atomic.Bool  // it does
+	at      atomic.Int64  // the pair under way; -1 for none
+	since   atomic.Int64  // when it began, in nanoseconds after begun
+	stop    atomic.Int64  // pairs below this one are to end
+	yield   atomic.Bool   // asks the run to let others go first
+	waits   atomic.Bool   // it does
 	asked   int           // how often the evaluator asked whether to end
 	long    bool          // it takes long
 	paused  time.Duration // when it last paused, after begun

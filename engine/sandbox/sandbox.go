@@ -35,7 +35,7 @@ import (
 
 // Limits bound the processes. A zero field has the default beside it.
 type Limits struct {
-	Places int           // processes at once: 2
+	Places int           // processes at once: 2, and fewer than there are cores
 	Memory int64         // bytes of memory of one: 1 GiB, as a pack of 10,000 rules takes three quarters of it
 	CPU    time.Duration // processor time of one, in whole seconds: 60 s
 	Time   time.Duration // of one from beginning to end, and the longest wait for a place: 3 min
@@ -48,7 +48,8 @@ const (
 )
 
 func (l Limits) withDefaults() Limits {
-	return Limits{Places: cmp.Or(max(l.Places, 0), 2), Memory: cmp.Or(max(l.Memory, 0), DefaultMemory),
+	places := min(2, max(1, runtime.NumCPU()-1))
+	return Limits{Places: cmp.Or(max(l.Places, 0), places), Memory: cmp.Or(max(l.Memory, 0), DefaultMemory),
 		CPU: cmp.Or(max(l.CPU, 0), DefaultCPU), Time: cmp.Or(max(l.Time, 0), 3*time.Minute)}
 }
 
