@@ -59,16 +59,13 @@ func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 		return &fact.Value{Name: "eGFR", Unit: units.Renal, Evidence: age.Evidence,
 			Reasons: []fact.Reason{{Code: fact.NotApplicable, What: "adult equation"}}}
 	}
-	reported := &kind{name: "eGFR", codes: egfrCodes, analyte: units.EGFR, unit: units.Renal, high: "300"}
+	reported := &kind{name: "eGFR", codes: egfrCodes, analyte: units.EGFR, unit: units.Renal}
 	reported.value = func(top []reading) *fact.Value {
 		v := s.span("eGFR", units.Renal, top)
 		v.Method = formulaOf(top)
 		return v
 	}
-	// The limits are wide on purpose, beyond everything reported of a living adult: a
-	// slip of the unit or the point would otherwise read as sound kidneys.
-	creatinine := &kind{name: "creatinine", codes: creatinineCodes, analyte: units.Creatinine, unit: "mg/dL",
-		low: "0.05", high: "100"}
+	creatinine := &kind{name: "creatinine", codes: creatinineCodes, analyte: units.Creatinine, unit: "mg/dL"}
 	creatinine.value = func(top []reading) *fact.Value { return s.ckdEPI(s.span("creatinine", "mg/dL", top), age) }
 	return s.newestOf("eGFR", units.Renal, maxAge, reported, creatinine)
 }

@@ -218,7 +218,7 @@ func TestLab(t *testing.T) {
 		{"none", nil, "no-data"},
 	} {
 		a := ask(t, "", bundle(tt.results...))
-		v := a.newest("creatinine", codings, "mg/dL", dates.Duration{Days: 365})
+		v := a.newestOf("creatinine", "mg/dL", dates.Duration{Days: 365}, a.kindOf("creatinine", codings, "mg/dL"))
 		text := codes(v.Reasons)
 		if v.State == fact.Known {
 			text = v.String()
@@ -260,7 +260,8 @@ func TestJoinedBounds(t *testing.T) {
 				}
 				results = append(results, labResult(strconv.Itoa(i), "2160-0", "2026-02-01", quantity(value, "mg/dL")))
 			}
-			v := ask(t, "", bundle(results...)).newest("creatinine", codings, "mg/dL", dates.Duration{Days: 365})
+			a := ask(t, "", bundle(results...))
+			v := a.newestOf("creatinine", "mg/dL", dates.Duration{Days: 365}, a.kindOf("creatinine", codings, "mg/dL"))
 			if v.State != fact.Known || v.String() != tt.want {
 				t.Errorf("%s: %v %q, want %q", strings.Join(pair[:], " and "), v.State, v, tt.want)
 			}

@@ -17,7 +17,9 @@ import (
 // lab returns the newest result of a value set.
 func lab(s *Session, c *Call) (*ast.Term, error) {
 	set := c.set("set")
-	return s.newValue(s.newest(set.title, set.codings, c.text("unit"), c.duration("max_age")))
+	k := s.kindOf(set.title, set.codings, c.text("unit"))
+	k.preliminary, k.precision = c.flag("preliminary"), c.text("precision")
+	return s.newValue(s.newestOf(k.name, k.unit, c.duration("max_age"), k))
 }
 
 // What answers a question about a measurement is one or more kinds of results,
@@ -40,14 +42,15 @@ func lab(s *Session, c *Call) (*ast.Term, error) {
 
 // kind is one kind of results that can answer a question.
 type kind struct {
-	name     string // as reasons call it
-	codes    []chart.Coding
-	analyte  units.Analyte // of the codes, if they have one; tells what could be such a result under another code
-	unit     string
-	low      string                          // what is lower is implausible; "" for anything above zero
-	high     string                          // what is higher is; "" for no limit
-	value    func(top []reading) *fact.Value // of results that can be used
-	readings []reading
+	name        string // as reasons call it
+	codes       []chart.Coding
+	analyte     units.Analyte // of the codes, if they have one; tells what could be such a result under another code
+	unit        string
+	coded       bool                            // what counts is what codes say, not a number
+	preliminary bool                            // that status counts as well
+	precision   string                          // how well the time must be known: day, instant, or "" for any
+	value       func(top []reading) *fact.Value // of results that can be used
+	readings    []reading
 }
 
 // reading is one result that may count.
@@ -57,6 +60,8 @@ type reading struct {
 	reason *fact.Reason // why it cannot be used
 	note   string       // how it was taken, for evidence
 	of     *kind
+
+	positive bool // what it says, of a kind that is coded
 }
 
 func (r reading) Evidence() fact.Evidence {
@@ -75,11 +80,11 @@ func (r reading) asNew(o reading) bool {
 	return !r.Effective.From.Before(o.Effective.From) && !r.Effective.To.Before(o.Effective.To)
 }
 
-// newest returns the newest result with one of the codes, in a unit.
-func (s *Session) newest(name string, codes []chart.Coding, unit string, maxAge dates.Duration) *fact.Value {
+// kindOf is the results with one of the codes, in a unit.
+func (s *Session) kindOf(name string, codes []chart.Coding, unit string) *kind {
 	k := &kind{name: name, codes: codes, analyte: analyteOf(codes), unit: unit}
 	k.value = func(top []reading) *fact.Value { return s.span(name, unit, top) }
-	return s.newestOf(name, unit, maxAge, k)
+	return k
 }
 
 // analyteOf returns the analyte that all the codes are of, or the empty one.
@@ -269,7 +274,7 @@ func (s *Session) older(kinds []*kind) *fact.Value {
 func (s *Session) readings(k *kind) (list, pending []reading) {
 	take := func(o *chart.Observation, why *fact.Reason) {
 		r := reading{Observation: o, of: k, reason: why}
-		switch standing(o) {
+		switch standing(o, k.coded) {
 		case noResult:
 			return
 		case isPending:
@@ -282,7 +287,10 @@ func (s *Session) readings(k *kind) (list, pending []reading) {
 		if r.reason == nil {
 			r.read()
 		}
-		if odd := settle(o, s.chart.now()); odd != "" && r.reason == nil {
+		if o.Status == "preliminary" && k.preliminary {
+			r.note = o.Status
+		}
+		if odd := k.settle(o, s.chart.now()); odd != "" && r.reason == nil {
 			r.reason = &fact.Reason{Code: odd, What: k.name}
 		}
 		list = append(list, r)
@@ -318,7 +326,8 @@ const (
 )
 
 // standing tells whether there is a result, by its status and what it reports.
-func standing(o *chart.Observation) int {
+func standing(o *chart.Observation, coded bool) int {
+	hasValue := o.HasValue() || coded && len(o.Interpretation) > 0
 	switch o.Status {
 	case "cancelled", "entered-in-error", "cannot-be-obtained":
 		return noResult
@@ -327,11 +336,11 @@ func standing(o *chart.Observation) int {
 	}
 	switch o.AbsentReason {
 	case "not-performed", "not-asked", "asked-declined", "not-applicable", "not-permitted":
-		if !o.HasValue() {
+		if !hasValue {
 			return noResult // nothing was measured
 		}
 	}
-	if !o.HasValue() && !o.Absent {
+	if !hasValue && !o.Absent {
 		return isPending
 	}
 	return isResult
@@ -339,9 +348,10 @@ func standing(o *chart.Observation) int {
 
 // settle sets the time of a result as far as it is known: one without a date
 // may be of any time up to now. It returns why its value cannot be used, if so.
-func settle(o *chart.Observation, now time.Time) (odd fact.Code) {
-	switch o.Status {
-	case "final", "amended", "corrected":
+func (k *kind) settle(o *chart.Observation, now time.Time) (odd fact.Code) {
+	switch {
+	case o.Status == "final" || o.Status == "amended" || o.Status == "corrected":
+	case o.Status == "preliminary" && k.preliminary:
 	default:
 		odd = fact.WrongStatus
 	}
@@ -356,6 +366,11 @@ func settle(o *chart.Observation, now time.Time) (odd fact.Code) {
 		if o.Effective.From.After(now) {
 			o.Effective.To = o.Effective.From
 		}
+	}
+	day := func(t time.Time) string { return t.In(now.Location()).Format(time.DateOnly) }
+	if odd == "" && (k.precision == "instant" && !o.Effective.Exact() ||
+		k.precision == "day" && day(o.Effective.From) != day(o.Effective.To)) {
+		odd = fact.PrecisionInsufficient
 	}
 	return odd
 }
@@ -380,6 +395,12 @@ func (r *reading) read() {
 	case o.Absent:
 		cannot(fact.ValueAbsent)
 		return
+	case r.of.coded:
+		positive, ok := positiveOrNot(o)
+		if r.positive = positive; !ok {
+			cannot(fact.TextOnly)
+		}
+		return
 	case o.Quantity == nil:
 		cannot(fact.TextOnly)
 		return
@@ -388,7 +409,7 @@ func (r *reading) read() {
 	switch {
 	case err != nil:
 		cannot(fact.UnitUnconvertible)
-	case r.of.implausible(b):
+	case implausible(o.Quantity, b, o.Analyte()):
 		cannot(fact.Implausible)
 	}
 	if code, _ := o.Quantity.UnitCode(); code == "mL/min" && r.of.unit == units.Renal {
@@ -397,11 +418,31 @@ func (r *reading) read() {
 	r.bounds = b
 }
 
-// implausible reports whether no living patient can have it.
-func (k *kind) implausible(b units.Bounds) bool {
-	above := func(d *apd.Decimal) bool { return k.high != "" && d != nil && d.Cmp(dec(k.high)) > 0 }
-	return b.Low != nil && b.Low.Negative || b.High != nil && (b.High.Negative || b.High.IsZero()) ||
-		k.low != "" && b.High != nil && b.High.Cmp(dec(k.low)) < 0 || above(b.High) || above(b.Low)
+// implausible reports whether no living patient can have it. The limits of the table
+// are wide on purpose, beyond everything reported: a slip of the unit or the point
+// would otherwise read as sound.
+func implausible(q *units.Quantity, b units.Bounds, a units.Analyte) bool {
+	if b.Low != nil && b.Low.Negative || b.High != nil && (b.High.Negative || b.High.IsZero()) {
+		return true
+	}
+	e := units.Lookup(a)
+	if e == nil || e.Most == "" {
+		return false
+	}
+	b, err := q.Bounds(e.Unit, a)
+	above := func(d *apd.Decimal) bool { return d != nil && d.Cmp(dec(e.Most)) > 0 }
+	return err == nil && (b.High != nil && b.High.Cmp(dec(e.Least)) < 0 || above(b.High) || above(b.Low))
+}
+
+// newestFirst is the order of readings by time of the specimen, then of issue.
+func newestFirst(a, b reading) int {
+	if c := b.Effective.To.Compare(a.Effective.To); c != 0 {
+		return c
+	}
+	if c := b.Issued.To.Compare(a.Issued.To); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Ref(), b.Ref())
 }
 
 // possiblyNewest returns the readings that could be the newest: those that may
@@ -411,15 +452,7 @@ func possiblyNewest(list []reading) group {
 	if len(list) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(list, func(a, b reading) int {
-		if c := b.Effective.To.Compare(a.Effective.To); c != 0 {
-			return c
-		}
-		if c := b.Issued.To.Compare(a.Issued.To); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Ref(), b.Ref())
-	})
+	slices.SortStableFunc(list, newestFirst)
 	latest := list[0].Effective.From
 	for _, r := range list {
 		if r.Effective.From.After(latest) {

@@ -118,7 +118,11 @@ func TestCoreTexts(t *testing.T) {
 	for _, folder := range []string{".", "../decide", "../chart", "../fact"} {
 		spoken(t, folder, used)
 	}
-	used[string(units.EGFR)] = true
+	for _, a := range []units.Analyte{units.EGFR, units.Creatinine, units.Weight, units.Height, units.BMI, units.HeartRate,
+		units.QT, units.QTc} {
+		used[string(a)] = true
+	}
+	used["adult equation"], used["equation for children"] = true, true
 	for _, texts := range []map[fact.Code]string{reasonTexts, remedyTexts} {
 		for _, text := range texts {
 			used[text] = true

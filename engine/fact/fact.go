@@ -211,7 +211,7 @@ func (v *Value) String() string {
 	var n string
 	switch {
 	case v.Low != nil && v.High != nil && v.Low.Cmp(v.High) == 0:
-		n = v.Low.Text('f')
+		n = digits(v.Low)
 	case v.Low == nil && v.High == nil:
 		return "unknown"
 	case v.Low == nil:
@@ -219,7 +219,7 @@ func (v *Value) String() string {
 	case v.High == nil:
 		n = bound(">", v.LowOpen, v.Low)
 	default:
-		n = v.Low.Text('f') + " to " + v.High.Text('f')
+		n = digits(v.Low) + " to " + digits(v.High)
 	}
 	if v.Unit == "" {
 		return n
@@ -231,7 +231,22 @@ func bound(sign string, open bool, d *apd.Decimal) string {
 	if !open {
 		sign += "="
 	}
-	return sign + " " + d.Text('f')
+	return sign + " " + digits(d)
+}
+
+// digits writes a number for people: what a division made endless ends after eight
+// digits, half up. Comparisons have them all.
+func digits(d *apd.Decimal) string {
+	if d.NumDigits() > 16 {
+		short := new(apd.Decimal)
+		ctx := apd.BaseContext.WithPrecision(8)
+		ctx.Rounding = apd.RoundHalfUp
+		if _, err := ctx.Round(short, d); err == nil {
+			short.Reduce(short)
+			d = short
+		}
+	}
+	return d.Text('f')
 }
 
 // UnitText returns the customary spelling of a UCUM unit on cards.

@@ -19,6 +19,12 @@ const (
 	Creatinine Analyte = "creatinine"
 	Potassium  Analyte = "potassium"
 	Sodium     Analyte = "sodium"
+	Weight     Analyte = "body weight"
+	Height     Analyte = "body height"
+	BMI        Analyte = "body mass index"
+	HeartRate  Analyte = "heart rate"
+	QT         Analyte = "QT interval"
+	QTc        Analyte = "QTc interval"
 )
 
 // Code is one LOINC code of an analyte.

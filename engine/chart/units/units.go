@@ -1,7 +1,9 @@
 // Package units converts measured quantities between UCUM units in decimal
 // arithmetic.
 //
-// It knows few units on purpose. Scaling within one dimension (mg/dL and mg/L)
+// It knows the units of the analytes that rules ask for, and no others, on purpose:
+// a library that parses all of UCUM would not know what converts between mass, moles
+// and equivalents, and that is where the harm is. Scaling within one dimension (mg/dL and mg/L)
 // holds for anything; converting between mass, substance and equivalents needs
 // the analyte and is done only for the analytes listed here, each with the
 // constant that its source states. Whatever is not listed is ErrUnit, never a guess:
@@ -62,8 +64,8 @@ func (q Quantity) UnitCode() (string, bool) {
 // contradict reports whether a number means something else in one unit than in
 // the other. Equivalents and moles of what charts write so are the same.
 func contradict(a, b string) bool {
-	x, knownX := unitOf(a)
-	y, knownY := unitOf(b)
+	x, knownX := known[a]
+	y, knownY := known[b]
 	for _, u := range []*unit{&x, &y} {
 		switch u.dimension {
 		case equivalents:
@@ -138,38 +140,95 @@ func Convert(n *apd.Decimal, from, to string, analyte Analyte) (*apd.Decimal, er
 	if from == to {
 		return n, nil
 	}
-	a, okA := unitOf(from)
-	b, okB := unitOf(to)
+	a, okA := known[from]
+	b, okB := known[to]
 	if !okA || !okB {
 		return nil, ErrUnit
 	}
-	multiply, divide := a.factor, b.factor
 	num, den := "1", "1"
-	if a.dimension != b.dimension {
+	switch {
+	case a.dimension == b.dimension:
+	case a.dimension == number && b.dimension == glycation, a.dimension == glycation && b.dimension == number:
+		return glycated(n, a, b, analyte)
+	default:
 		if num, den = analyte.constant(a.dimension, b.dimension); num == "" {
 			return nil, ErrUnit
 		}
 	}
-	return scale(n, []string{multiply, num}, []string{divide, den})
+	return scale(n, a, b, num, den)
 }
 
-// scale multiplies and divides by decimal constants.
-func scale(n *apd.Decimal, by, over []string) (*apd.Decimal, error) {
+// glycated converts HbA1c between NGSP (per cent) and IFCC (mmol/mol) by the master
+// equation, NGSP = 0.09148 IFCC + 2.152 (ngsp.org/ifcc.asp): half up, per cent to two
+// decimals and mmol/mol to one, which is finer than either is reported.
+func glycated(n *apd.Decimal, from, to unit, analyte Analyte) (*apd.Decimal, error) {
+	if e := Lookup(analyte); e == nil || !e.Glycated {
+		return nil, ErrUnit
+	}
+	percent := unit{number, "0.01", "", ""}
+	slope, constant, result := decimal("0.09148"), decimal("2.152"), new(apd.Decimal)
+	if from.dimension == glycation {
+		if _, err := arithmetic.Mul(result, n, slope); err != nil {
+			return nil, ErrNumber
+		}
+		if _, err := arithmetic.Add(result, result, constant); err != nil {
+			return nil, ErrNumber
+		}
+		if _, err := arithmetic.Quantize(result, result, -2); err != nil {
+			return nil, ErrNumber
+		}
+		return scale(result, percent, to, "1", "1")
+	}
+	n, err := scale(n, from, percent, "1", "1")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := arithmetic.Sub(result, n, constant); err != nil {
+		return nil, ErrNumber
+	}
+	if _, err := arithmetic.Quo(result, result, slope); err != nil {
+		return nil, ErrNumber
+	}
+	if _, err := arithmetic.Quantize(result, result, -1); err != nil {
+		return nil, ErrNumber
+	}
+	return result, nil
+}
+
+// arithmetic has more digits than any measurement, half up.
+var arithmetic = func() *apd.Context {
 	ctx := apd.BaseContext.WithPrecision(34)
 	ctx.Rounding = apd.RoundHalfUp
+	return ctx
+}()
+
+// scale converts between two units; num and den are between their base units.
+func scale(n *apd.Decimal, from, to unit, num, den string) (*apd.Decimal, error) {
 	result, divisor := new(apd.Decimal).Set(n), apd.New(1, 0)
-	for _, f := range by {
-		if _, err := ctx.Mul(result, result, decimal(f)); err != nil {
-			return nil, ErrNumber
+	var err error
+	do := func(op func(d, x, y *apd.Decimal) (apd.Condition, error), d *apd.Decimal, constant string) {
+		if constant == "" || err != nil {
+			return
+		}
+		if _, wrong := op(d, d, decimal(constant)); wrong != nil {
+			err = ErrNumber
 		}
 	}
-	for _, f := range over {
-		if _, err := ctx.Mul(divisor, divisor, decimal(f)); err != nil {
-			return nil, ErrNumber
-		}
+	do(arithmetic.Sub, result, from.less)
+	do(arithmetic.Mul, result, from.factor)
+	do(arithmetic.Mul, result, num)
+	do(arithmetic.Mul, result, to.over)
+	do(arithmetic.Mul, divisor, from.over)
+	do(arithmetic.Mul, divisor, den)
+	do(arithmetic.Mul, divisor, to.factor)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := ctx.Quo(result, result, divisor); err != nil {
+	if _, err := arithmetic.Quo(result, result, divisor); err != nil {
 		return nil, ErrNumber
+	}
+	if do(arithmetic.Add, result, to.less); err != nil {
+		return nil, err
 	}
 	result.Reduce(result)
 	return result, nil

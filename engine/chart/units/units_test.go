@@ -153,7 +153,7 @@ func TestKnown(t *testing.T) {
 	for text, want := range map[string]string{
 		"mmol/L": "mmol/L", "mmol/l": "mmol/L", "mEq/L": "meq/L", "mg/100ml": "mg/dL", "mL/min/1.73m2": Renal,
 		Renal: Renal, "%": "%", "10*9/L": "10*9/L", "{INR}": "{INR}",
-		"": "", "mmol": "", "10^9/L": "", "mg per dL": "", "MMOL/L ": "mmol/L",
+		"": "", "mmol": "", "10^9/L": "10*9/L", "mg per dL": "", "MMOL/L ": "mmol/L",
 	} {
 		if code, ok := Known(text); code != want || ok != (want != "") {
 			t.Errorf("%q is %q, %v, want %q", text, code, ok, want)
