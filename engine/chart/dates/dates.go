@@ -71,8 +71,10 @@ func (i Interval) Within(from, to time.Time) fact.State {
 }
 
 // Parse reads a FHIR date, dateTime or instant. Dates, and times without a
-// zone (which FHIR forbids and senders send), are of the given zone. The
-// error is ErrDate and does not repeat the text.
+// zone (which FHIR forbids and senders send), are of the given zone. Where its
+// clocks showed such a time twice, or never, because they were changed, the
+// interval holds both instants that may be meant. The error is ErrDate and does
+// not repeat the text.
 func Parse(text string, zone *time.Location) (Interval, error) {
 	p := parser{text: text}
 	y := p.number(4)
@@ -80,7 +82,7 @@ func Parse(text string, zone *time.Location) (Interval, error) {
 		return Interval{}, ErrDate
 	}
 	if p.done() {
-		return span(text, time.Date(y, 1, 1, 0, 0, 0, 0, zone), time.Date(y+1, 1, 1, 0, 0, 0, 0, zone)), nil
+		return span(text, midnight(y, 1, 1, zone), midnight(y+1, 1, 1, zone)), nil
 	}
 	p.expect('-')
 	m := p.number(2)
@@ -88,8 +90,7 @@ func Parse(text string, zone *time.Location) (Interval, error) {
 		return Interval{}, ErrDate
 	}
 	if p.done() {
-		return span(text, time.Date(y, time.Month(m), 1, 0, 0, 0, 0, zone),
-			time.Date(y, time.Month(m+1), 1, 0, 0, 0, 0, zone)), nil
+		return span(text, midnight(y, m, 1, zone), midnight(y, m+1, 1, zone)), nil
 	}
 	p.expect('-')
 	d := p.number(2)
@@ -97,8 +98,7 @@ func Parse(text string, zone *time.Location) (Interval, error) {
 		return Interval{}, ErrDate
 	}
 	if p.done() {
-		return span(text, time.Date(y, time.Month(m), d, 0, 0, 0, 0, zone),
-			time.Date(y, time.Month(m), d+1, 0, 0, 0, 0, zone)), nil
+		return span(text, midnight(y, m, d, zone), midnight(y, m, d+1, zone)), nil
 	}
 	return p.clock(y, m, d, zone)
 }
@@ -118,16 +118,75 @@ func (p *parser) clock(y, m, d int, zone *time.Location) (Interval, error) {
 	if p.bad || !p.done() || hour > 23 || minute > 59 || second > 60 {
 		return Interval{}, ErrDate
 	}
-	from := time.Date(y, time.Month(m), d, hour, minute, second, nanos, loc)
+	at := shown(time.Date(y, time.Month(m), d, hour, minute, second, nanos, time.UTC), loc)
 	if precise {
-		return Interval{From: from, To: from, Text: p.text}, nil
+		return Interval{From: at.first, To: at.last, Text: p.text}, nil
 	}
-	return span(p.text, from, from.Add(time.Minute)), nil
+	return span(p.text, at, moment{at.first.Add(time.Minute), at.last.Add(time.Minute)}), nil
 }
 
 // span is the interval from a start up to, without, an end.
-func span(text string, from, end time.Time) Interval {
-	return Interval{From: from, To: end.Add(-time.Nanosecond), Text: text}
+func span(text string, start, end moment) Interval {
+	return Interval{From: start.first, To: end.last.Add(-time.Nanosecond), Text: text}
+}
+
+// moment is what the clocks of a zone show as one time: an instant, or either of
+// two.
+type moment struct{ first, last time.Time }
+
+func midnight(y, m, d int, zone *time.Location) moment {
+	return shown(time.Date(y, time.Month(m), d, 0, 0, 0, 0, time.UTC), zone)
+}
+
+// changed is within what time of a change of clocks a time can be shown twice or
+// never: the largest change was of a day.
+const changed = 25 * time.Hour
+
+// shown returns when the clocks of a zone show what a time in UTC reads. When they
+// are put back they show some times twice; what they never show, because they are
+// put forward, is read with the offset from before and with that from after.
+func shown(wall time.Time, zone *time.Location) moment {
+	y, m, d := wall.Date()
+	hour, minute, second := wall.Clock()
+	at := time.Date(y, m, d, hour, minute, second, wall.Nanosecond(), zone)
+	start, end := at.ZoneBounds()
+	before, after := !start.IsZero() && at.Sub(start) < changed, !end.IsZero() && end.Sub(at) < changed
+	if !before && !after { // nearly always
+		return moment{at, at}
+	}
+	offsets := [3]int{offsetAt(at)}
+	n := 1
+	if before {
+		offsets[n], n = offsetAt(start.Add(-time.Nanosecond)), n+1
+	}
+	if after {
+		offsets[n], n = offsetAt(end), n+1
+	}
+	var is, may moment
+	for _, o := range offsets[:n] {
+		t := wall.Add(-time.Duration(o) * time.Second).In(zone)
+		if may.add(t); offsetAt(t) == o {
+			is.add(t)
+		}
+	}
+	if is.first.IsZero() {
+		return may
+	}
+	return is
+}
+
+func offsetAt(t time.Time) int {
+	_, seconds := t.Zone()
+	return seconds
+}
+
+func (m *moment) add(t time.Time) {
+	if m.first.IsZero() || t.Before(m.first) {
+		m.first = t
+	}
+	if m.last.IsZero() || t.After(m.last) {
+		m.last = t
+	}
 }
 
 func daysIn(y, m int) int {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,6 @@ func newYork(t testing.TB) *time.Location {
 }
 
 func TestParse(t *testing.T) {
-	ny := newYork(t)
 	for _, tt := range []struct{ text, from, to string }{
 		{"2024", "2024-01-01T05:00:00Z", "2025-01-01T04:59:59.999999999Z"},
 		{"2024-05", "2024-05-01T04:00:00Z", "2024-06-01T03:59:59.999999999Z"},
@@ -36,8 +36,36 @@ func TestParse(t *testing.T) {
 		{"2024-05-01T10:00-05:30", "2024-05-01T15:30:00Z", "2024-05-01T15:30:59.999999999Z"},
 		{"2024-05-01T23:59:60Z", "2024-05-02T00:00:00Z", "2024-05-02T00:00:00Z"},
 		{"2024-05-01T10:00:00.1234567891234Z", "2024-05-01T10:00:00.123456789Z", "2024-05-01T10:00:00.123456789Z"},
+		// clocks put back at 6:00Z on 1 November, and forward at 7:00Z on 8 March
+		{"2026-11-01T01:30:00", "2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z"},
+		{"2026-11-01T01:30", "2026-11-01T05:30:00Z", "2026-11-01T06:30:59.999999999Z"},
+		{"2026-11-01T01:30:00-04:00", "2026-11-01T05:30:00Z", "2026-11-01T05:30:00Z"},
+		{"2026-11-01T00:59:59", "2026-11-01T04:59:59Z", "2026-11-01T04:59:59Z"},
+		{"2026-11-01T01:00:00", "2026-11-01T05:00:00Z", "2026-11-01T06:00:00Z"},
+		{"2026-11-01T02:00:00", "2026-11-01T07:00:00Z", "2026-11-01T07:00:00Z"},
+		{"2026-11-02T01:30:00", "2026-11-02T06:30:00Z", "2026-11-02T06:30:00Z"},
+		{"2026-03-08T01:59:59", "2026-03-08T06:59:59Z", "2026-03-08T06:59:59Z"},
+		{"2026-03-08T02:00:00", "2026-03-08T06:00:00Z", "2026-03-08T07:00:00Z"},
+		{"2026-03-08T02:30:00", "2026-03-08T06:30:00Z", "2026-03-08T07:30:00Z"},
+		{"2026-03-08T03:00:00", "2026-03-08T07:00:00Z", "2026-03-08T07:00:00Z"},
+		{"2026-11-01", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59.999999999Z"}, // 25 hours
+		// other zones: midnight shown twice, or never; half an hour; a day that never was
+		{"America/Havana 2026-11-01", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59.999999999Z"},
+		{"America/Havana 2026-11-01T00:30:00", "2026-11-01T04:30:00Z", "2026-11-01T05:30:00Z"},
+		{"America/Sao_Paulo 2018-11-04", "2018-11-04T02:00:00Z", "2018-11-05T01:59:59.999999999Z"},
+		{"Australia/Lord_Howe 2026-04-05T01:45:00", "2026-04-04T14:45:00Z", "2026-04-04T15:15:00Z"},
+		{"Pacific/Apia 2011-12-30T12:00:00", "2011-12-29T22:00:00Z", "2011-12-30T22:00:00Z"},
+		{"UTC 2026-11-01T01:30:00", "2026-11-01T01:30:00Z", "2026-11-01T01:30:00Z"},
 	} {
-		got, err := Parse(tt.text, ny)
+		name, text, ok := strings.Cut(tt.text, " ")
+		if tt.text = text; !ok {
+			name, tt.text = "America/New_York", name
+		}
+		zone, err := Zone(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse(tt.text, zone)
 		if err != nil {
 			t.Errorf("%s: %v", tt.text, err)
 			continue
@@ -153,19 +181,35 @@ func TestZone(t *testing.T) {
 	}
 }
 
-// A coarser date holds every finer one inside it.
+// zones have changes of clocks of all kinds.
+var zones = []string{"America/New_York", "Europe/Berlin", "America/Havana", "America/Sao_Paulo",
+	"Australia/Lord_Howe", "Pacific/Apia", "Asia/Kolkata", "Africa/Casablanca", "UTC"}
+
+// A coarser date holds every finer one inside it, and what a local clock shows
+// holds the instant at which it showed it, and no more than another.
 func TestPrecisionNests(t *testing.T) {
-	ny := newYork(t)
+	layouts := []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02",
+		"2006-01", "2006"}
 	rapid.Check(t, func(t *rapid.T) {
-		at := time.Unix(rapid.Int64Range(-2e9, 4e9).Draw(t, "unix"), 0).In(ny)
+		zone, err := Zone(rapid.SampledFrom(zones).Draw(t, "zone"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := time.Unix(rapid.Int64Range(-1e9, 4e9).Draw(t, "unix"), 0).In(zone)
+		if _, end := at.ZoneBounds(); rapid.Bool().Draw(t, "near a change") && !end.IsZero() {
+			at = end.Add(time.Duration(rapid.IntRange(-100_000, 100_000).Draw(t, "seconds")) * time.Second)
+		}
 		last := Interval{From: at, To: at}
-		for _, layout := range []string{"2006-01-02T15:04:05Z07:00", "2006-01-02", "2006-01", "2006"} {
-			got, err := Parse(at.Format(layout), ny)
+		for _, layout := range layouts {
+			got, err := Parse(at.Format(layout), zone)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if last.Within(got.From, got.To) != fact.True {
 				t.Fatalf("%s does not hold %v", got.Text, last)
+			}
+			if layout == layouts[1] && !got.Exact() && got.From.Format(layout) != got.To.Format(layout) {
+				t.Fatalf("%s is not what the clock shows at %v and %v", got.Text, got.From, got.To)
 			}
 			last = got
 		}
