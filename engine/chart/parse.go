@@ -15,7 +15,9 @@ import (
 // Parse reads the body of a CDS Hooks call. Unknown members are ignored
 // everywhere; hook, hookInstance and context must be there; whether the
 // context fits the hook is for the caller. A null stands for an absent member,
-// except under prefetch, where it means that the client has no data.
+// except under prefetch, where it means that the client has no data. What has the
+// wrong shape under a prefetch key is noted there (Source.Malformed), because only
+// whoever knows the keys of the service can tell whether it matters.
 //
 // Errors are ErrJSON and ErrTooDeep (as *rawjson.SyntaxError with the byte),
 // ErrTooLarge, ErrServer, and ErrShape (as *ShapeError with the path). body is not
@@ -167,7 +169,7 @@ func (p *parser) request(r *Request) error {
 		case "context":
 			hasContext, err = true, p.context(r)
 		case "prefetch":
-			err = within("prefetch", p.prefetch(r))
+			err = p.prefetch(r)
 		default:
 			p.s.Skip()
 		}
@@ -339,7 +341,7 @@ func (p *parser) prefetch(r *Request) error {
 		return nil
 	case '{':
 	default:
-		return &ShapeError{Want: "an object"}
+		return &ShapeError{Path: "prefetch", Want: "an object"}
 	}
 	for p.s.Enter(); p.s.More(); {
 		if len(r.Prefetch) == maxKeys {
@@ -348,9 +350,19 @@ func (p *parser) prefetch(r *Request) error {
 		key := p.s.Name()
 		r.Prefetch = append(r.Prefetch, Source{Key: key, Completeness: Complete})
 		src := &r.Prefetch[len(r.Prefetch)-1]
+		before, items, added := p.s, p.items, p.added
 		t, err := p.source(src)
-		if err != nil {
-			return within(rawjson.Step(key), err)
+		var shape *ShapeError
+		switch {
+		case errors.As(err, &shape): // it matters only if the service asks for the key
+			p.s, p.items, p.added, p.in = before, items, added, 0
+			p.s.Skip()
+			shape = &ShapeError{Path: shape.Path, Want: shape.Want}
+			_ = within("prefetch", within(rawjson.Step(key), shape))
+			*src = Source{Key: key, Completeness: Failed, Malformed: shape}
+			continue
+		case err != nil:
+			return err
 		}
 		t.judge(src)
 		src.items = p.take()

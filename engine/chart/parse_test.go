@@ -88,31 +88,6 @@ func TestParseRefuses(t *testing.T) {
 			"context.draftOrders"},
 		{"drafts as an array", string(call(`{"draftOrders":[]}`, `{}`)), ErrShape, "context.draftOrders"},
 		{"prefetch as an array", string(call(plainContext, `[]`)), ErrShape, "prefetch"},
-		{"prefetch of a number", string(call(plainContext, `{"labs":7}`)), ErrShape, "prefetch.labs"},
-		{"prefetch of an empty object", string(call(plainContext, `{"labs":{}}`)), ErrShape,
-			"prefetch.labs.resourceType"},
-		{"entry as an object", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":{}}}`)), ErrShape,
-			"prefetch.labs.entry"},
-		{"entry of a number", string(call(plainContext,
-			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Basic"}},null,7]}}`)), ErrShape,
-			"prefetch.labs.entry[2]"},
-		{"resource of a number", string(call(plainContext,
-			`{"labs":{"resourceType":"Bundle","entry":[{"resource":7}]}}`)), ErrShape,
-			"prefetch.labs.entry[0].resource"},
-		{"resource without a type", string(call(plainContext,
-			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"id":"x"}}]}}`)), ErrShape,
-			"prefetch.labs.entry[0].resource.resourceType"},
-		{"resource with a bad type",
-			string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":7}}]}}`)),
-			ErrShape, "prefetch.labs.entry[0].resource.resourceType"},
-		{"total as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","total":"many"}}`)), ErrShape,
-			"prefetch.labs.total"},
-		{"link as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","link":"next"}}`)), ErrShape,
-			"prefetch.labs.link"},
-		{"nested bundle", string(call(plainContext,
-			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Bundle","entry":[7]}}]}}`)),
-			ErrShape, "prefetch.labs.entry[0].resource.entry[0]"},
-		{"odd key", string(call(plainContext, `{"Ann Example 1970":7}`)), ErrShape, "prefetch.?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			req, err := Parse([]byte(tt.body), Limits{})
@@ -125,6 +100,58 @@ func TestParseRefuses(t *testing.T) {
 			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "Ann") {
 				t.Errorf("error %q has content in it", err)
 			}
+		})
+	}
+}
+
+// TestMalformedMembers holds that what has the wrong shape under a prefetch key is
+// named, is not read, and does not keep the rest from being read.
+func TestMalformedMembers(t *testing.T) {
+	const good = `"z":{"resourceType":"Patient","id":"p1"}`
+	for _, tt := range []struct{ name, body, path string }{
+		{"prefetch of a number", string(call(plainContext, `{"labs":7}`)), "prefetch.labs"},
+		{"prefetch of an empty object", string(call(plainContext, `{"labs":{}}`)),
+			"prefetch.labs.resourceType"},
+		{"entry as an object", string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":{}}}`)),
+			"prefetch.labs.entry"},
+		{"entry of a number", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Basic"}},null,7]}}`)),
+			"prefetch.labs.entry[2]"},
+		{"resource of a number", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":7}]}}`)),
+			"prefetch.labs.entry[0].resource"},
+		{"resource without a type", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"id":"x"}}]}}`)),
+			"prefetch.labs.entry[0].resource.resourceType"},
+		{"resource with a bad type",
+			string(call(plainContext, `{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":7}}]}}`)),
+			"prefetch.labs.entry[0].resource.resourceType"},
+		{"total as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","total":"many"}}`)),
+			"prefetch.labs.total"},
+		{"link as text", string(call(plainContext, `{"labs":{"resourceType":"Bundle","link":"next"}}`)),
+			"prefetch.labs.link"},
+		{"nested bundle", string(call(plainContext,
+			`{"labs":{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Bundle","entry":[7]}}]}}`)),
+			"prefetch.labs.entry[0].resource.entry[0]"},
+		{"odd key", string(call(plainContext, `{"Ann Example 1970":7}`)), "prefetch.?"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := []byte(strings.TrimSuffix(tt.body, "}}") + "," + good + "}}")
+			req, err := Parse(body, Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(req.Prefetch) != 2 || req.Prefetch[1].Malformed != nil || req.Prefetch[1].Len() != 1 {
+				t.Fatalf("sources are %+v", req.Prefetch)
+			}
+			src := req.Prefetch[0]
+			if src.Malformed == nil || src.Malformed.Path != tt.path || src.Completeness != Failed || src.Len() != 0 {
+				t.Errorf("the source is %+v, %v; want its path to be %s", src, src.Malformed, tt.path)
+			}
+			if strings.Contains(src.Malformed.Error(), "Ann") {
+				t.Errorf("%v has content in it", src.Malformed)
+			}
+			checkRequest(t, req)
 		})
 	}
 }

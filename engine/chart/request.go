@@ -165,6 +165,9 @@ type Source struct {
 	Completeness Completeness
 	// Single is true for a lone resource (a read), false for a search.
 	Single bool
+	// Malformed says where the value of a prefetch key has the wrong shape; nothing
+	// of it is read then. It is nil for nearly all.
+	Malformed *ShapeError
 	// Notes are the issue codes of OperationOutcome entries, such as
 	// "processing" in the note an empty search comes with; at most 16.
 	Notes []string

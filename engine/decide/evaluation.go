@@ -66,6 +66,7 @@ func (e *evaluation) decide(ctx context.Context) error {
 		e.unidentified(c)
 	}
 	e.absent()
+	e.malformed()
 	if len(e.in.Cut) > 0 {
 		e.withheld = make(map[pairName]decision.CutReason, len(e.in.Cut))
 	}
@@ -118,6 +119,22 @@ func (e *evaluation) absent() {
 		if !slices.ContainsFunc(e.snapshot.packs, func(p *Part) bool { return p.Name == name }) {
 			e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "pack-not-live",
 				Text: "pack " + name + " belongs to the service and is not live: none of its rules was asked"})
+		}
+	}
+}
+
+// maxMalformed bounds the notes about malformed prefetch keys.
+const maxMalformed = 16
+
+// malformed notes what nobody asked for and nobody can read.
+func (e *evaluation) malformed() {
+	n := 0
+	for i := range e.req.Prefetch {
+		if bad := e.req.Prefetch[i].Malformed; bad != nil && n < maxMalformed {
+			n++
+			e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "prefetch-malformed",
+				Text: bad.Path + " is not read: the service does not ask for it, and it has the wrong shape (want " +
+					bad.Want + ")"})
 		}
 	}
 }

@@ -69,11 +69,27 @@ func (s *Snapshot) Decide(ctx context.Context, in *decision.Inputs, req *chart.R
 	if !ok || in.Hook != req.Hook {
 		return nil, fmt.Errorf("deciding for service %q and hook %q: %w", in.Service, req.Hook, ErrHook)
 	}
+	if err := malformed(service, req); err != nil {
+		return nil, fmt.Errorf("reading request: %w", err)
+	}
 	e := &evaluation{snapshot: s, in: in, req: req, service: service, times: t, decision: &decision.Decision{}}
 	if err := e.decide(ctx); err != nil {
 		return nil, fmt.Errorf("deciding: %w", err)
 	}
 	return e.decision, nil
+}
+
+// malformed is an error if a prefetch key that the service asks for has a value of
+// the wrong shape.
+func malformed(service tenant.Service, req *chart.Request) error {
+	for i := range req.Prefetch {
+		src := &req.Prefetch[i]
+		asked := func(p tenant.Prefetch) bool { return p.Key == src.Key }
+		if src.Malformed != nil && slices.ContainsFunc(service.Prefetch, asked) {
+			return src.Malformed
+		}
+	}
+	return nil
 }
 
 func (s *Snapshot) chart(in *decision.Inputs, req *chart.Request, service tenant.Service) (*chart.Chart, error) {
