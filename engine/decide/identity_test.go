@@ -255,7 +255,8 @@ func TestTimeShownTwice(t *testing.T) {
 	// the clocks of the tenant are put back at 2:00 on 2 November 2025
 	d := b.Decide(t, b.Inputs(t, orderSign(
 		[]string{medication("MedicationRequest", named("d1"), metformin, `,"status":"draft",`+subject)},
-		map[string]string{"labs": set(at("a", "2025-11-02T01:30:00", "3.0"), at("b", "2025-11-02T01:45:00-04:00", "0.9"))})))
+		map[string]string{"labs": set(at("a", "2025-11-02T01:30:00", "3.0"),
+			at("b", "2025-11-02T01:45:00-04:00", "0.9"))})))
 	if got := outcome(t, d, "renal_dosing/metformin-contraindicated"); got != decision.Unknown {
 		t.Errorf("with two results that may be the newest: %s", got)
 	}
