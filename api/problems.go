@@ -21,6 +21,7 @@ import (
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
+	"github.com/precept-cds/precept/engine/terminology"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/casefile"
 	"github.com/precept-cds/precept/rulepacks/manifest"
@@ -207,7 +208,7 @@ func problemTable() problems {
 			title: "A value set of the pack is not usable."},
 		{is: vocab.ErrTerminology, status: 422, code: "pack-terminology", detail: true,
 			title: "The terminology of the pack is not usable."},
-		{is: chart.ErrTerminology, status: 422, code: "pack-terminology", detail: true,
+		{is: terminology.ErrTable, status: 422, code: "pack-terminology", detail: true,
 			title: "The terminology of the pack contradicts itself."},
 		{is: rulepacks.ErrMessages, status: 422, code: "pack-messages", detail: true,
 			title: "The messages of the pack are not usable."},
@@ -216,6 +217,10 @@ func problemTable() problems {
 		{is: manifest.ErrParameter, status: 422, code: "pack-parameter", detail: true,
 			title: "A parameter of the pack is not usable."},
 		{is: rulepacks.ErrDigest, status: 400, code: "digest", detail: true, title: "The digest is not usable."},
+		{is: vocab.ErrCodeMap, status: 422, code: "pack-code-map", detail: true,
+			title: "The code map is not usable."},
+		{is: decide.ErrCodes, status: 422, code: "code-map", detail: true,
+			title: "The code map does not fit the terminology in force."},
 		{is: decide.ErrCases, status: 422, code: "cases", detail: true, title: "The pack's own cases fail here."},
 		{is: decide.ErrPack, status: 422, code: "pack", detail: true, title: "The pack cannot be run here."},
 		{is: engine.ErrStatement, status: 422, code: "statement", detail: true,

@@ -429,7 +429,7 @@ func (n *node) activationOf(id tenant.ID, p *rulepacks.Pack) statement.Activatio
 	a := statement.Activation{Tenant: statement.Tenant(id), Region: statement.Region(n.region()),
 		Pack: statement.Pack(p.Manifest.Name), Version: p.Manifest.Version,
 		Seq: seq + 1, Previous: previous, Mode: statement.Active, InputsUnknown: []string{}}
-	if p.Manifest.Kind != manifest.KindTerminology {
+	if p.Manifest.Kind == manifest.KindRules {
 		a.Library = clinical.Newest().Version()
 	}
 	return a

@@ -69,6 +69,11 @@ func (e *Engine) prepare(ctx context.Context, trust *signing.State) (*inForce, e
 			return nil, err
 		}
 	}
+	if c := rel.CodeMap; c != nil {
+		if err := e.fit(ctx, st, c, nil, nil); err != nil {
+			return nil, err
+		}
+	}
 	for i := range rel.Packs {
 		if err := e.fit(ctx, st, &rel.Packs[i], policy.Parameters[rel.Packs[i].Name], rel.Terminology); err != nil {
 			return nil, err
@@ -111,7 +116,7 @@ func (e *Engine) fit(ctx context.Context, st *inForce, ref *decision.Ref, params
 		not = &decide.NotRunnable{Pack: ref.Name, Why: decision.WhyMissing, Err: err}
 	case err != nil:
 		return err
-	case ref.Mode != decision.Active || pack.Manifest.Kind == manifest.KindTerminology:
+	case ref.Mode != decision.Active || pack.Manifest.Kind != manifest.KindRules:
 		return nil
 	default:
 		err = e.materials.Fit(ctx, *ref, params, terms)

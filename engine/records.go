@@ -552,5 +552,9 @@ func (e *Engine) Status(ctx context.Context, c Caller) (*Status, error) {
 		s.Packs = append(s.Packs, PackStatus{Name: t.Name, Kind: "terminology", Version: t.Version, Digest: t.Digest,
 			Seq: t.Seq, NotRun: st.notRun(t.Name)})
 	}
+	if c := st.snapshot.Release().CodeMap; c != nil {
+		s.Packs = append(s.Packs, PackStatus{Name: c.Name, Kind: "codemap", Version: c.Version, Digest: c.Digest,
+			Seq: c.Seq, NotRun: st.notRun(c.Name)})
+	}
 	return s, nil
 }

@@ -327,8 +327,14 @@ func (e *Engine) checkEffect(ctx context.Context, before, next *inForce, v signi
 // checkOwn checks that what an activation activates can be run, also while the
 // pack is suspended: a resumption must not be the way around its cases.
 func (e *Engine) checkOwn(ctx context.Context, next *inForce, digest trust.Digest, p statement.Activation) error {
-	if pack := e.materials.Pack(rulepacks.Digest(digest)); next.snapshot == nil || pack == nil ||
-		pack.Manifest.Kind == manifest.KindTerminology {
+	pack := e.materials.Pack(rulepacks.Digest(digest))
+	if next.snapshot == nil || pack == nil {
+		return nil
+	}
+	if pack.Manifest.Kind != manifest.KindRules {
+		if err := e.materials.CheckCodeMap(next.snapshot.Release()); err != nil {
+			return fmt.Errorf("making pack %s live: %w (%w)", p.Pack, err, ErrStatement)
+		}
 		return nil
 	}
 	terms := next.snapshot.Release().Terminology

@@ -19,7 +19,8 @@ import (
 // are counted while reading; no size written in a header is believed.
 type Limits struct {
 	Compressed int64 // bytes of a gzip archive; default 32 MiB
-	Expanded   int64 // bytes of the tar inside, in total; default 256 MiB
+	Expanded   int64 // bytes of the tar inside without its tables; default 256 MiB
+	Tables     int64 // bytes of tables/*.bin; default 60 MiB
 	Entries    int   // files; default 30,000
 	Ratio      int64 // expanded to compressed, above the first MiB; default 100
 }
@@ -31,6 +32,9 @@ func (l Limits) withDefaults() Limits {
 	if l.Expanded == 0 {
 		l.Expanded = 256 << 20
 	}
+	if l.Tables == 0 {
+		l.Tables = 60 << 20
+	}
 	if l.Entries == 0 {
 		l.Entries = 30_000
 	}
@@ -38,6 +42,46 @@ func (l Limits) withDefaults() Limits {
 		l.Ratio = 100
 	}
 	return l
+}
+
+// all bounds the tar as a whole.
+func (l Limits) all() int64 { return l.Expanded + l.Tables }
+
+// sizes counts the files of a pack against the limits: tables of a terminology release
+// may be large, nothing else need be.
+type sizes struct {
+	lim           Limits
+	files, tables int64
+}
+
+// room is how many bytes the next file may have.
+func (s *sizes) room(name string) int64 {
+	if isTable(name) {
+		return s.lim.Tables - s.tables
+	}
+	return s.lim.Expanded - s.files
+}
+
+// add counts a file with its header, as the archive has it.
+func (s *sizes) add(name string, n int64) error {
+	n = blockSize + (n+blockSize-1)/blockSize*blockSize
+	if s.files == 0 {
+		s.files = 2 * blockSize // the end of the archive
+	}
+	if n > s.room(name) {
+		most, what := s.lim.Expanded, "the files other than tables/*.bin are"
+		if isTable(name) {
+			most, what = s.lim.Tables, "tables/*.bin are"
+		}
+		what = fmt.Sprintf("%s more than an archive may expand to, %d bytes", what, most)
+		return &packfile.Problem{What: what, Kind: packfile.ErrTooLarge, Hint: "split the pack, or ask its publisher"}
+	}
+	if isTable(name) {
+		s.tables += n
+	} else {
+		s.files += n
+	}
+	return nil
 }
 
 // ratioFloor is the expanded size below which the ratio is not looked at: a
@@ -50,8 +94,8 @@ func (l Limits) check(packed, expanded int64) error {
 	switch {
 	case packed > l.Compressed:
 		what = fmt.Sprintf("the archive has more than %d bytes", l.Compressed)
-	case expanded > l.Expanded:
-		what = fmt.Sprintf("the archive expands to more than %d bytes", l.Expanded)
+	case expanded > l.all():
+		what = fmt.Sprintf("the archive expands to more than %d bytes", l.all())
 	case packed >= 0 && expanded > ratioFloor && expanded/l.Ratio > packed:
 		what = fmt.Sprintf("the archive expands to more than %d times its size", l.Ratio)
 	default:
@@ -94,7 +138,7 @@ func readEntries(r io.Reader, lim Limits) ([]packfile.File, Digest, error) {
 		return nil, "", broken("", err)
 	}
 	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		return readTar(&countingReader{r: source, max: lim.Expanded, lim: lim}, lim)
+		return readTar(&countingReader{r: source, max: lim.all(), lim: lim}, lim)
 	}
 	packed := &countingReader{r: source, max: lim.Compressed, lim: lim, isPacked: true}
 	buffered := bufio.NewReader(packed)
@@ -103,7 +147,7 @@ func readEntries(r io.Reader, lim Limits) ([]packfile.File, Digest, error) {
 		return nil, "", broken("", err)
 	}
 	zr.Multistream(false)
-	files, sum, err := readTar(&countingReader{r: zr, max: lim.Expanded, lim: lim, packed: packed}, lim)
+	files, sum, err := readTar(&countingReader{r: zr, max: lim.all(), lim: lim, packed: packed}, lim)
 	if err != nil {
 		return nil, "", err
 	}
@@ -173,6 +217,7 @@ func readTar(r io.Reader, lim Limits) ([]packfile.File, Digest, error) {
 	sum := sha256.New()
 	r = io.TeeReader(r, sum)
 	var files []packfile.File
+	size := sizes{lim: lim}
 	for tr := tar.NewReader(r); ; {
 		head, err := tr.Next()
 		if err == io.EOF {
@@ -189,9 +234,12 @@ func readTar(r io.Reader, lim Limits) ([]packfile.File, Digest, error) {
 			return nil, "", &packfile.Problem{What: fmt.Sprintf("the archive has more than %d files", lim.Entries),
 				Kind: packfile.ErrTooLarge, Hint: "a rule pack is small; split it, or ask its publisher"}
 		}
-		data, err := io.ReadAll(tr)
+		data, err := io.ReadAll(io.LimitReader(tr, size.room(head.Name)+1))
 		if err != nil {
 			return nil, "", broken(packfile.Short(head.Name), err)
+		}
+		if err := size.add(head.Name, int64(len(data))); err != nil {
+			return nil, "", err
 		}
 		files = append(files, packfile.File{Name: head.Name, Data: data})
 	}

@@ -31,7 +31,7 @@ func ReadFolder(fsys fs.FS) (*Pack, error) {
 func walkFolder(fsys fs.FS, lim Limits) ([]packfile.File, error) {
 	var files []packfile.File
 	var problems packfile.List
-	var total int64
+	size := sizes{lim: lim}
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -55,11 +55,13 @@ func walkFolder(fsys fs.FS, lim Limits) ([]packfile.File, error) {
 			return &packfile.Problem{What: fmt.Sprintf("the folder has more than %d files", lim.Entries),
 				Kind: packfile.ErrTooLarge, Hint: "split the pack"}
 		}
-		data, err := readBounded(fsys, name, lim.Expanded-total)
+		data, err := readBounded(fsys, name, size.room(name))
 		if err != nil {
 			return err
 		}
-		total += int64(len(data))
+		if err := size.add(name, int64(len(data))); err != nil {
+			return err
+		}
 		files = append(files, packfile.File{Name: name, Data: data})
 		return nil
 	})

@@ -75,7 +75,7 @@ func (l *linter) disclosures() {
 	missing(m.IntendedUse != "", "intended_use")
 	missing(m.EffectivePeriod.Start != "", "effective_period.start")
 	missing(l.p.hasFile("README.md"), "README.md")
-	if m.Kind == manifest.KindTerminology {
+	if m.Kind != manifest.KindRules {
 		return
 	}
 	missing(m.Funding != "", "funding")

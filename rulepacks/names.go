@@ -18,6 +18,9 @@ const (
 	packFile     = "pack.yaml"
 	manifestFile = ".manifest"
 	productsFile = "tables/products.json"
+	drugsFile    = "tables/drugs.bin"
+	releaseFile  = "tables/release.json"
+	codesFile    = "tables/codes.json"
 )
 
 const (
@@ -63,7 +66,7 @@ func unsafeName(name string) string {
 // unknownFile returns "" for a name of the layout, else a hint.
 func unknownFile(name string) string {
 	switch name {
-	case packFile, manifestFile, productsFile, "README.md", "NOTICE":
+	case packFile, manifestFile, productsFile, drugsFile, releaseFile, codesFile, "README.md", "NOTICE":
 		return ""
 	}
 	switch base := path.Base(name); {
@@ -83,9 +86,12 @@ func unknownFile(name string) string {
 		folder == "messages" && ext == ".json" && manifest.IsLanguage(stem):
 		return ""
 	}
-	return "a pack holds pack.yaml, rules/<name>.rego, valuesets/<id>.json, tables/products.json, " +
-		"messages/<language>.json, cases/*.yaml, README.md and NOTICE; move other files out"
+	return "a pack holds pack.yaml, rules/<name>.rego, valuesets/<id>.json, tables/products.json, drugs.bin, " +
+		"release.json or codes.json, messages/<language>.json, cases/*.yaml, README.md and NOTICE; move other files out"
 }
+
+// isTable reports whether a file is a table in bytes, which may be large.
+func isTable(name string) bool { return name == drugsFile }
 
 // nameSet refuses names that are one file or folder on some file system.
 type nameSet struct {

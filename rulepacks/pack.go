@@ -26,6 +26,7 @@ type Pack struct {
 	Rules       []packfile.File     // rules/*.rego, sorted by name
 	ValueSets   []*vocab.ValueSet   // sorted by ID
 	Terminology *vocab.Terminology  // nil unless the kind is terminology
+	CodeMap     *vocab.CodeMap      // nil unless the kind is codemap
 	Messages    map[string]Messages // by language
 	Cases       []casefile.Case     // in order of file, then place in the file
 	Files       []packfile.File     // all, with .manifest, in canonical order
@@ -68,8 +69,10 @@ func FromFiles(files []packfile.File) (*Pack, error) {
 	slices.SortStableFunc(p.Files, func(a, b packfile.File) int { return strings.Compare(a.Name, b.Name) })
 	names := newNameSet()
 	for _, f := range p.Files {
-		for _, err := range []error{checkName(f.Name), names.add(f.Name), f.CheckText()} {
-			problems.Add(err)
+		problems.Add(checkName(f.Name))
+		problems.Add(names.add(f.Name))
+		if !isTable(f.Name) { // what is in it, those who read drugs check
+			problems.Add(f.CheckText())
 		}
 	}
 	if err := problems.Err(); err != nil {
@@ -135,11 +138,7 @@ func (p *Pack) parse(f packfile.File) error {
 		}
 		p.ValueSets = append(p.ValueSets, v)
 	case "tables":
-		t, err := vocab.ReadTerminology(f)
-		if err != nil {
-			return err
-		}
-		p.Terminology = t
+		return p.parseTable(f)
 	case "messages":
 		m, err := parseMessages(f)
 		if err != nil {
@@ -153,6 +152,35 @@ func (p *Pack) parse(f packfile.File) error {
 		}
 		p.Cases = append(p.Cases, cases...)
 	}
+	return nil
+}
+
+// parseTable reads one of the tables of a terminology or a code map. A release is a
+// products.json, or a drugs.bin with what its release.json says of it.
+func (p *Pack) parseTable(f packfile.File) (err error) {
+	switch f.Name {
+	case codesFile:
+		p.CodeMap, err = vocab.ReadCodeMap(f)
+		return err
+	case drugsFile:
+		if p.Terminology == nil {
+			p.Terminology = &vocab.Terminology{}
+		}
+		p.Terminology.Table = f.Data
+		return nil
+	}
+	read := vocab.ReadTerminology
+	if f.Name == releaseFile {
+		read = vocab.ReadRelease
+	}
+	t, err := read(f)
+	if err != nil {
+		return err
+	}
+	if p.Terminology != nil { // files come in order of their names
+		t.Table = p.Terminology.Table
+	}
+	p.Terminology = t
 	return nil
 }
 
@@ -177,23 +205,41 @@ func parseMessages(f packfile.File) (Messages, error) {
 
 // checkKind refuses folders that a pack of this kind does not have.
 func (p *Pack) checkKind(name, folder string) error {
-	switch terminology := p.Manifest.Kind == manifest.KindTerminology; {
-	case !terminology && folder == "tables":
+	kind := p.Manifest.Kind
+	switch rules := kind == manifest.KindRules; {
+	case rules && folder == "tables":
 		return &packfile.Problem{File: name, What: "is not part of a rules pack", Kind: ErrUnknownFile,
-			Hint: "tables belong to a pack of kind: terminology"}
-	case terminology && slices.Contains([]string{"rules", "valuesets", "messages", "cases"}, folder):
-		return &packfile.Problem{File: name, What: "is not part of a terminology pack", Kind: ErrUnknownFile,
+			Hint: "tables belong to a pack of kind: terminology or codemap"}
+	case !rules && slices.Contains([]string{"rules", "valuesets", "messages", "cases"}, folder):
+		return &packfile.Problem{File: name, What: fmt.Sprintf("is not part of a %s pack", kind), Kind: ErrUnknownFile,
 			Hint: "move it to a pack of kind: rules"}
+	case folder == "tables" && (kind == manifest.KindCodeMap) != (name == codesFile):
+		return &packfile.Problem{File: name, What: fmt.Sprintf("is not part of a %s pack", kind), Kind: ErrUnknownFile,
+			Hint: "codes.json belongs to kind: codemap, the other tables to kind: terminology"}
 	}
 	return nil
 }
 
 // checkComplete compares what is there with what pack.yaml declares.
 func (p *Pack) checkComplete(problems *packfile.List) {
-	if p.Manifest.Kind == manifest.KindTerminology {
-		if !p.hasFile(productsFile) {
-			problems.Add(&packfile.Problem{File: productsFile, What: "is missing", Kind: manifest.ErrManifest,
-				Hint: "a terminology pack holds this table"})
+	missing := func(file, hint string) {
+		problems.Add(&packfile.Problem{File: file, What: "is missing", Kind: manifest.ErrManifest, Hint: hint})
+	}
+	switch p.Manifest.Kind {
+	case manifest.KindTerminology:
+		switch products, drugs := p.hasFile(productsFile), p.hasFile(drugsFile); {
+		case !products && !drugs:
+			missing(productsFile, "a terminology pack holds this table, or drugs.bin and release.json")
+		case products && (drugs || p.hasFile(releaseFile)):
+			problems.Add(&packfile.Problem{File: productsFile, What: "is one release too many", Kind: manifest.ErrManifest,
+				Hint: "keep it, or drugs.bin and release.json"})
+		case !products && !p.hasFile(releaseFile):
+			missing(releaseFile, "it says what drugs.bin is made of; precept terminology build writes both")
+		}
+		return
+	case manifest.KindCodeMap:
+		if !p.hasFile(codesFile) {
+			missing(codesFile, "a code map holds this table")
 		}
 		return
 	}

@@ -60,6 +60,12 @@ func (p *Pack) Archive() []byte {
 // with packfile.ErrTooLarge what [ReadArchive] would refuse with its default limits.
 func (p *Pack) WriteArchive(w io.Writer) error {
 	lim := Limits{}.withDefaults()
+	size := sizes{lim: lim}
+	for _, f := range p.Files {
+		if err := size.add(f.Name, int64(len(f.Data))); err != nil {
+			return fmt.Errorf("writing the pack archive: %w", err)
+		}
+	}
 	var packed bytes.Buffer
 	zw, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err != nil {

@@ -80,7 +80,7 @@ type PolicyStatus struct {
 // PackStatus says which version of a pack is in force.
 type PackStatus struct {
 	Name      string   `json:"name"`
-	Kind      string   `json:"kind"` // rules or terminology
+	Kind      string   `json:"kind"` // rules, terminology or codemap
 	Version   string   `json:"version"`
 	Digest    string   `json:"digest"`
 	Seq       uint64   `json:"seq"` // of the activation; the next one is one more

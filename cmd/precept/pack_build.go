@@ -84,7 +84,7 @@ which is what release, review and activation are signed over.`,
 
 // proveCases refuses a pack whose cases do not hold.
 func proveCases(cmd *cobra.Command, pack *rulepacks.Pack, terminology string) error {
-	if pack.Manifest.Kind == manifest.KindTerminology {
+	if pack.Manifest.Kind != manifest.KindRules {
 		return nil
 	}
 	terms, err := openTerminology(terminology)

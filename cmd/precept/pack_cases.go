@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/fact"
 	"github.com/precept-cds/precept/engine/workbench"
@@ -27,7 +28,8 @@ type testReport struct {
 	Name     string              `json:"name,omitempty"`
 	Version  string              `json:"version,omitempty"`
 	Kind     string              `json:"kind,omitempty"`
-	Products int                 `json:"products,omitzero"` // of a terminology pack
+	Products int                 `json:"products,omitzero"` // of a small terminology
+	Codes    int                 `json:"codes,omitzero"`    // of a terminology or a code map
 	Cases    []caseReport        `json:"cases"`
 	Coverage []workbench.Site    `json:"coverage,omitempty"`
 	Problems []*packfile.Problem `json:"problems,omitempty"` // why the cases could not be run
@@ -137,8 +139,16 @@ func (t *tester) run(ctx context.Context, name string) (*testReport, error) {
 		return r, nil
 	}
 	r.Name, r.Version, r.Kind = pack.Manifest.Name, pack.Manifest.Version, string(pack.Manifest.Kind)
-	if pack.Terminology != nil {
-		r.Products = len(pack.Terminology.Products)
+	switch {
+	case pack.CodeMap != nil:
+		r.Codes = len(pack.CodeMap.Codes)
+		return r, nil
+	case pack.Terminology != nil:
+		terms, err := clinical.NewTerminology(pack)
+		if err != nil {
+			return nil, err
+		}
+		r.Products, r.Codes = len(pack.Terminology.Products), terms.Table().Codes()
 		return r, nil
 	}
 	if release := t.terminology.Terminology.Release; !pack.Manifest.Terminology.Includes(release) {
@@ -224,6 +234,10 @@ func (t *tester) print(w *printer, r *testReport) {
 	switch failed := r.failed(); {
 	case len(r.Problems) > 0:
 		w.line("%s: cases could not be run", p.title())
+	case r.Kind == string(manifest.KindCodeMap):
+		w.line("%s: no cases, %s", p.title(), plural(r.Codes, "local code"))
+	case r.Kind == string(manifest.KindTerminology) && r.Products == 0:
+		w.line("%s: no cases, %s", p.title(), plural(r.Codes, "code"))
 	case r.Kind == string(manifest.KindTerminology):
 		w.line("%s: no cases, %s", p.title(), plural(r.Products, "product"))
 	case failed > 0:

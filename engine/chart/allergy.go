@@ -77,7 +77,7 @@ func (a *Allergy) Evidence() fact.Evidence {
 		name = a.Substances[0].name()
 	}
 	return fact.Evidence{Ref: a.Ref(), What: name, Value: strings.Join(words, ", "), When: a.Recorded.Text,
-		Source: a.Source}
+		Source: a.Source, Note: mappedNote(a.Mapped)}
 }
 
 func (s *Substance) name() string { return (&Resource{Text: s.Text, Codings: s.Codings}).label() }
@@ -125,6 +125,7 @@ func (c *Chart) Allergy(r *Resource) *Allergy {
 
 // substance looks up what is in a drug.
 func (c *Chart) substance(s *Substance) {
+	s.Codings, _ = c.in.CodeMap.extend(slices.Clip(s.Codings), 0)
 	for _, code := range s.Codings {
 		ingredients, _, ok := c.in.Terminology.Ingredients(code.System, code.Code)
 		s.Resolved = s.Resolved || ok

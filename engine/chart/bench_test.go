@@ -33,7 +33,7 @@ func BenchmarkParse(b *testing.B) {
 func BenchmarkChart(b *testing.B) {
 	body := bigRequest(1)
 	zone := utc(b)
-	terms := terminology(b)
+	terms := release(b)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -31,6 +31,8 @@ type Inputs struct {
 	Zone     *time.Location // of the tenant, from dates.Zone
 	// Terminology may be nil: then no drug is identified.
 	Terminology *Terminology
+	// CodeMap may be nil: then no local code is mapped.
+	CodeMap *CodeMap
 }
 
 // Chart is the patient context of one call. It decodes lazily and caches what

@@ -19,8 +19,8 @@ func utc(t testing.TB) *time.Location {
 	return z
 }
 
-// terminology is a small release: enough for the drugs of these tests.
-func terminology(t testing.TB) *Terminology {
+// release is a small release: enough for the drugs of these tests.
+func release(t testing.TB) *Terminology {
 	t.Helper()
 	terms, err := NewTerminology(RxNorm, "2026.1",
 		[]Coding{{Code: "6809", Display: "metformin"}, {Code: "5640", Display: "ibuprofen"},
@@ -49,7 +49,7 @@ func chartOf(t testing.TB, context, prefetch string, change ...func(*Inputs)) *C
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := Inputs{Request: req, Now: callTime, Zone: utc(t), Terminology: terminology(t)}
+	in := Inputs{Request: req, Now: callTime, Zone: utc(t), Terminology: release(t)}
 	for _, f := range change {
 		f(&in)
 	}

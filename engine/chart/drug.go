@@ -1,137 +1,21 @@
 package chart
 
 import (
-	"errors"
-	"fmt"
 	"slices"
-
-	"github.com/cockroachdb/apd/v3"
 
 	"github.com/precept-cds/precept/engine/chart/rawjson"
 	"github.com/precept-cds/precept/engine/fact"
 )
-
-// ErrTerminology means that a terminology release contradicts itself; its
-// publisher has to fix it.
-var ErrTerminology = errors.New("inconsistent terminology")
-
-// Terminology maps drug codes of one system to ingredients, as one release
-// has them. It is not changed after NewTerminology and may be shared.
-type Terminology struct {
-	Release string
-	drugs   map[codeKey]drugEntry
-}
-
-// Product is a drug product of a terminology release.
-type Product struct {
-	Code        string
-	Ingredients []string // codes of the same system
-	Form        string   // dose form: oral, topical, ...
-	Strengths   []Strength
-}
-
-// Strength is how much of an ingredient a product holds: in one dose unit, such as
-// a tablet, or in so much of it.
-type Strength struct {
-	Ingredient Coding      // one of the product's; of a Product to be added its code alone
-	Amount     apd.Decimal // above zero
-	Unit       string      // UCUM, such as "mg"
-	PerAmount  apd.Decimal // above zero if there is a PerUnit
-	PerUnit    string      // UCUM, such as "mL" or "h"; empty for one dose unit
-}
-
-// DoseForm is the dose form of a product in the words of the release: as RxNorm
-// has them "Oral Tablet", in the groups "Oral Product" and "Pill". A release that
-// does not name one leaves all of it zero.
-type DoseForm struct {
-	Coding
-	Groups []Coding
-}
-
-// drugEntry is what a drug code stands for. An ingredient is its own only
-// ingredient and has no form.
-type drugEntry struct {
-	ingredients []Coding // each once
-	form        string
-	strengths   []Strength
-}
-
-// NewTerminology builds the maps of a release. The error is ErrTerminology if
-// a code is listed twice or a product has no or an unknown ingredient.
-func NewTerminology(system, release string, ingredients []Coding, products []Product) (*Terminology, error) {
-	system = CanonicalSystem(system)
-	t := &Terminology{Release: release, drugs: make(map[codeKey]drugEntry, len(ingredients)+len(products))}
-	byCode := make(map[string]Coding, len(ingredients))
-	for _, in := range ingredients {
-		in.System = system
-		if _, twice := byCode[in.Code]; twice || in.Code == "" {
-			return nil, fmt.Errorf("%w: ingredient %q is listed twice or has no code", ErrTerminology, in.Code)
-		}
-		byCode[in.Code] = in
-		t.drugs[codeKey{system, in.Code}] = drugEntry{ingredients: []Coding{in}}
-	}
-	for _, p := range products {
-		key := codeKey{system, p.Code}
-		if _, twice := t.drugs[key]; twice || p.Code == "" || len(p.Ingredients) == 0 {
-			return nil, fmt.Errorf("%w: product %q is listed twice or has no code or ingredient", ErrTerminology,
-				p.Code)
-		}
-		entry := drugEntry{form: p.Form}
-		for _, code := range p.Ingredients {
-			in, ok := byCode[code]
-			if !ok {
-				return nil, fmt.Errorf("%w: product %q has unknown ingredient %q", ErrTerminology, p.Code, code)
-			}
-			entry.ingredients = union(entry.ingredients, in)
-		}
-		for _, s := range p.Strengths {
-			in, ok := byCode[s.Ingredient.Code]
-			if !ok {
-				return nil, fmt.Errorf("%w: product %q has a strength of unknown ingredient %q", ErrTerminology, p.Code,
-					s.Ingredient.Code)
-			}
-			s.Ingredient = in
-			entry.strengths = append(entry.strengths, s)
-		}
-		t.drugs[key] = entry
-	}
-	return t, nil
-}
-
-// Ingredients returns the ingredients of a product and its dose form. An
-// ingredient is its own ingredient, without a form. ok is false for a code
-// the release does not have. The result must not be changed.
-func (t *Terminology) Ingredients(system, code string) (ingredients []Coding, form string, ok bool) {
-	if t == nil {
-		return nil, "", false
-	}
-	entry, ok := t.drugs[codeKey{CanonicalSystem(system), code}]
-	return entry.ingredients, entry.form, ok
-}
-
-// Strengths returns how much of its ingredients a product holds, as far as the
-// release says; none for an ingredient or a code that it does not have. The result
-// must not be changed.
-func (t *Terminology) Strengths(system, code string) []Strength {
-	if t == nil {
-		return nil
-	}
-	return t.drugs[codeKey{CanonicalSystem(system), code}].strengths
-}
-
-// DoseForm returns the dose form of a product in the words of the release; zero if
-// the release does not name it.
-func (t *Terminology) DoseForm(system, code string) DoseForm {
-	return DoseForm{}
-}
 
 // Drug is what an order or exposure is about.
 type Drug struct {
 	Codings     []Coding // as sent
 	Text        string   // as sent, or the display of a reference
 	Ingredients []Coding // by the terminology release; none if not identified
-	Form        string   // dose form by the release, or empty
+	Form        string   // dose form by the release in a word of rule packs, or empty
+	DoseForm    DoseForm // dose form by the release in its own words, or zero
 	Forms       []Coding // dose form of the Medication resource, as sent
+	Mapped      bool     // the local code map added to Codings
 	// Reason says why the drug is not identified: text-only,
 	// unresolved-reference (also a code the release does not have), no-data.
 	// It is zero for an identified drug.
@@ -160,7 +44,7 @@ func (d *Drug) Name() string {
 // drug identifies the drug of a medication resource from its concept, else
 // from the Medication it refers to.
 func (c *Chart) drug(r *Resource, ref rawjson.Value) Drug {
-	d := Drug{Codings: r.Codings, Text: r.Text}
+	d := Drug{Codings: r.Codings, Text: r.Text, Mapped: r.Mapped}
 	if len(d.Codings) > 0 || ref.Missing() {
 		c.identify(&d)
 		return d
@@ -185,11 +69,11 @@ const maxIngredients = 64
 // medication reads a Medication resource: its code, else its ingredients, all
 // of which must be identified.
 func (c *Chart) medication(d *Drug, med *Resource) {
-	d.Codings = med.Codings
+	d.Codings, d.Mapped = med.Codings, med.Mapped
 	if med.Text != "" {
 		d.Text = med.Text
 	}
-	d.Forms, _, _ = concept(med.JSON.Get("form"), nil)
+	d.Forms, _, _ = c.concept(med.JSON.Get("form"), nil)
 	c.identify(d)
 	if d.Identified() {
 		return
@@ -218,7 +102,7 @@ func (c *Chart) medication(d *Drug, med *Resource) {
 // to a Medication or Substance, of which only the code counts.
 func (c *Chart) ingredient(med *Resource, v rawjson.Value) Drug {
 	var part Drug
-	part.Codings, part.Text, _ = concept(v.Get("itemCodeableConcept"), nil)
+	part.Codings, part.Text, _ = c.concept(v.Get("itemCodeableConcept"), nil)
 	if target, _, _ := reference(v.Get("itemReference")); target != "" && len(part.Codings) == 0 {
 		item, ok := c.Resolve(med, target)
 		if !ok {
@@ -243,6 +127,9 @@ func (c *Chart) identify(d *Drug) {
 		d.add(ingredients)
 		if d.Form == "" {
 			d.Form = form
+		}
+		if d.DoseForm.Code == "" && d.DoseForm.Display == "" {
+			d.DoseForm = c.in.Terminology.DoseForm(code.System, code.Code)
 		}
 	}
 	switch {

@@ -62,7 +62,8 @@ func (e *Exposure) Evidence() fact.Evidence {
 	if e.Active == fact.False && e.End.Text != "" {
 		when = e.End.Text
 	}
-	return fact.Evidence{Ref: e.Ref(), What: e.Drug.Name(), Value: e.Status, When: when, Source: e.Source}
+	return fact.Evidence{Ref: e.Ref(), What: e.Drug.Name(), Value: e.Status, When: when, Source: e.Source,
+		Note: mappedNote(e.Drug.Mapped)}
 }
 
 // Now tells whether the drug is taken at the time of the call. Where its supply

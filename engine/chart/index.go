@@ -24,6 +24,8 @@ type Resource struct {
 	// ambiguous or wrong-status if it may say that it did not happen. It is empty
 	// for nearly all. Resources of other types are left out instead.
 	Doubt fact.Code
+	// Mapped says that the local code map added to Codings.
+	Mapped bool
 	// JSON is the resource as sent.
 	JSON rawjson.Value
 
@@ -160,6 +162,7 @@ func (x *typeIndex) add(c *Chart, it *item, src *Source) {
 	r := Resource{Type: it.typ, Source: src.Key, JSON: it.raw, fullURL: it.fullURL, elsewhere: c.liesElsewhere(it)}
 	h := header{chart: c, item: it, src: src, elsewhere: r.elsewhere}
 	h.read(&r, &x.codings)
+	x.codings, r.Mapped = c.in.CodeMap.extend(x.codings, first)
 	r.Codings = x.codings[first:len(x.codings):len(x.codings)]
 	counts := false
 	switch have := x.byID[r.ID]; {

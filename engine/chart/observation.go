@@ -41,7 +41,8 @@ func (o *Observation) Analyte() units.Analyte {
 
 // Evidence points at the observation, with its value as sent.
 func (o *Observation) Evidence() fact.Evidence {
-	e := fact.Evidence{Ref: o.Ref(), What: o.label(), When: o.Effective.Text, Source: o.Source, Value: o.ValueText}
+	e := fact.Evidence{Ref: o.Ref(), What: o.label(), When: o.Effective.Text, Source: o.Source, Value: o.ValueText,
+		Note: mappedNote(o.Mapped)}
 	if q := o.Quantity; q != nil && q.Value != nil {
 		e.Value, e.Unit = q.Comparator+q.Value.Text('f'), q.Unit
 		if e.Unit == "" {

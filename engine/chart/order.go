@@ -65,7 +65,7 @@ func (o *Order) ConcernsResource(r *Resource) bool {
 
 // Evidence points at the order.
 func (o *Order) Evidence() fact.Evidence {
-	return fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source}
+	return fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source, Note: mappedNote(o.Mapped || o.Drug.Mapped)}
 }
 
 // isOrder lists the resource types that are orders; other resources of
@@ -242,7 +242,7 @@ func (c *Chart) routes(v rawjson.Value) []Coding {
 		before := len(c.codings)
 		for m := e.Value.Members(); m.Next(); {
 			if m.Name == "route" {
-				c.codings, _, _ = concept(m.Value, c.codings)
+				c.codings, _, _ = c.concept(m.Value, c.codings)
 			}
 		}
 		open = open || len(c.codings) == before

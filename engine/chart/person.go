@@ -68,7 +68,8 @@ func (d *Condition) Evidence() fact.Evidence {
 	if when == "" {
 		when = d.Recorded.Text
 	}
-	return fact.Evidence{Ref: d.Ref(), What: d.label(), Value: d.Clinical, When: when, Source: d.Source}
+	return fact.Evidence{Ref: d.Ref(), What: d.label(), Value: d.Clinical, When: when, Source: d.Source,
+		Note: mappedNote(d.Mapped)}
 }
 
 // Condition decodes a Condition resource.

@@ -13,7 +13,7 @@ import (
 // error, or lies on another server: unresolved-reference.
 func (c *Chart) Resolve(from *Resource, ref string) (*Resource, bool) {
 	if id, ok := strings.CutPrefix(ref, "#"); ok {
-		return contained(from, id)
+		return c.contained(from, id)
 	}
 	if from != nil && from.elsewhere && !absolute(ref) {
 		base, _ := serverOf(from.fullURL, from.Type)
@@ -55,7 +55,7 @@ func (c *Chart) LocalRef(ref string) string {
 
 // contained finds a resource inside the one that refers to it; a contained
 // resource refers to its siblings, and by "#" to what contains it.
-func contained(from *Resource, id string) (*Resource, bool) {
+func (c *Chart) contained(from *Resource, id string) (*Resource, bool) {
 	if from == nil {
 		return nil, false
 	}
@@ -71,7 +71,9 @@ func contained(from *Resource, id string) (*Resource, bool) {
 		}
 		r := &Resource{Type: e.Value.Get("resourceType").Text(), Source: from.Source, JSON: e.Value, container: from}
 		var h header
-		if h.read(r, &r.Codings); h.inError || h.modified {
+		h.read(r, &r.Codings)
+		r.Codings, r.Mapped = c.in.CodeMap.extend(r.Codings, 0)
+		if h.inError || h.modified {
 			return nil, false
 		}
 		return r, true

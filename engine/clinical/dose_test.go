@@ -11,6 +11,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/chart"
 	"github.com/precept-cds/precept/engine/fact"
+	"github.com/precept-cds/precept/engine/terminology"
 	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
@@ -27,24 +28,21 @@ func init() {
 
 // strong is a product of one or two ingredients with strengths such as
 // "7804 10 mg" or "4337 0.025 mg/1 h".
-func strong(t testing.TB, code, form string, strengths ...string) chart.Product {
+func strong(t testing.TB, code string, form vocab.Form, strengths ...string) vocab.Product {
 	t.Helper()
-	p := chart.Product{Code: code, Form: form}
+	p := vocab.Product{Code: code, Display: "product " + code, Form: form}
 	for _, text := range strengths {
-		var s chart.Strength
-		var amount string
+		var s vocab.Strength
 		what, per, _ := strings.Cut(text, "/")
-		if _, err := fmt.Sscan(what, &s.Ingredient.Code, &amount, &s.Unit); err != nil {
+		if _, err := fmt.Sscan(what, &s.Ingredient, &s.Amount, &s.Unit); err != nil {
 			t.Fatal(err)
 		}
-		s.Amount = *dec(amount)
 		if per != "" {
-			if _, err := fmt.Sscan(per, &amount, &s.PerUnit); err != nil {
+			if _, err := fmt.Sscan(per, &s.PerAmount, &s.PerUnit); err != nil {
 				t.Fatal(err)
 			}
-			s.PerAmount = *dec(amount)
 		}
-		p.Ingredients = append(p.Ingredients, s.Ingredient.Code)
+		p.Ingredients = append(p.Ingredients, s.Ingredient)
 		p.Strengths = append(p.Strengths, s)
 	}
 	return p
@@ -53,14 +51,14 @@ func strong(t testing.TB, code, form string, strengths ...string) chart.Product 
 // askDoses asks with a release that knows strengths.
 func askDoses(t testing.TB, drafts, source string) asked {
 	t.Helper()
-	var ingredients []chart.Coding
+	release := &vocab.Terminology{System: chart.RxNorm, Release: "2026.1"}
 	for _, c := range []string{"7804", "5489", "161", "4337", "3423", "6813", "10689", "787390", "1819", "7242",
 		"6378", "36567",
 		"5640", "3355"} {
-		ingredients = append(ingredients, chart.Coding{Code: c, Display: "drug " + c})
+		release.Ingredients = append(release.Ingredients, vocab.Ingredient{Code: c, Display: "drug " + c})
 	}
-	noStrength := chart.Product{Code: "197806", Form: "oral", Ingredients: []string{"5640"}}
-	terms, err := chart.NewTerminology(chart.RxNorm, "2026.1", ingredients, []chart.Product{
+	noStrength := vocab.Product{Code: "197806", Display: "none", Form: "oral", Ingredients: []string{"5640"}}
+	release.Products = []vocab.Product{
 		strong(t, "1049683", "oral", "7804 10 mg"), strong(t, "1049574", "oral", "7804 30 mg"),
 		strong(t, "856999", "oral", "5489 10 mg", "161 325 mg"), strong(t, "857002", "oral", "5489 5 mg", "161 325 mg"),
 		strong(t, "198440", "oral", "161 500 mg"), strong(t, "1603495", "transdermal", "4337 0.0375 mg/1 h"),
@@ -70,11 +68,12 @@ func askDoses(t testing.TB, drafts, source string) asked {
 		strong(t, "1", "oral", "6378 2 mg"), strong(t, "2", "injectable", "7804 10 mg/1 mL"),
 		strong(t, "3", "oral", "161 32 mg/1 mL"), strong(t, "198211", "oral", "36567 40 mg"),
 		strong(t, "4", "topical", "3355 10 mg/1 g"), strong(t, "5", "oral", "36567 20 mg"), noStrength,
-	})
+	}
+	table, err := terminology.FromProducts(release)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ask(t, drafts, source, func(in *chart.Inputs) { in.Terminology = terms }).with(
+	return ask(t, drafts, source, func(in *chart.Inputs) { in.Terminology = chart.OpenTerminology(table) }).with(
 		setOf(t, "opioids", vocab.KindMedication, rx("7804", "5489", "4337", "3423", "6813", "10689", "787390",
 			"1819", "6378")...),
 		setOf(t, "acetaminophen", vocab.KindMedication, rx("161")...), setOf(t, "simvastatin", vocab.KindMedication,

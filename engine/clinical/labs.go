@@ -66,7 +66,9 @@ type reading struct {
 
 func (r reading) Evidence() fact.Evidence {
 	e := r.Observation.Evidence()
-	e.Note = r.note
+	if r.note != "" {
+		e.Note = r.note
+	}
 	return e
 }
 

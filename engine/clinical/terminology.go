@@ -2,38 +2,38 @@ package clinical
 
 import (
 	"github.com/precept-cds/precept/engine/chart"
+	"github.com/precept-cds/precept/engine/terminology"
 	"github.com/precept-cds/precept/rulepacks"
-	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
-// Terminology is one release of drug products and their ingredients, in the
-// form charts look drugs up in.
+// Terminology is one release of drugs, in the form charts look drugs up in.
 type Terminology struct {
 	pack  *rulepacks.Pack
+	table *terminology.Table
 	chart *chart.Terminology
 }
 
-// NewTerminology makes a terminology pack ready for use.
+// NewTerminology makes a terminology pack ready for use. The error is
+// [terminology.ErrTable].
 func NewTerminology(pack *rulepacks.Pack) (*Terminology, error) {
-	t := pack.Terminology
-	ingredients := make([]chart.Coding, len(t.Ingredients))
-	for i, in := range t.Ingredients {
-		ingredients[i] = chart.Coding{Code: in.Code, Display: in.Display}
+	var table *terminology.Table
+	var err error
+	if t := pack.Terminology; t.Table == nil {
+		table, err = terminology.FromProducts(t)
+	} else if table, err = terminology.Open(t.Table); err == nil {
+		err = table.IsOf(t)
 	}
-	products := make([]chart.Product, len(t.Products))
-	for i, p := range t.Products {
-		products[i] = chart.Product{Code: p.Code, Ingredients: p.Ingredients, Form: string(p.Form),
-			Strengths: strengths(p.Strengths)}
-	}
-	c, err := chart.NewTerminology(t.System, t.Release, ingredients, products)
 	if err != nil {
 		return nil, err
 	}
-	return &Terminology{pack: pack, chart: c}, nil
+	return &Terminology{pack: pack, table: table, chart: chart.OpenTerminology(table)}, nil
 }
 
 // Pack returns the pack it came from.
 func (t *Terminology) Pack() *rulepacks.Pack { return t.pack }
+
+// Table returns the codes of the release.
+func (t *Terminology) Table() *terminology.Table { return t.table }
 
 // Chart returns the look-up for charts; nil for no terminology.
 func (t *Terminology) Chart() *chart.Terminology {
@@ -43,15 +43,24 @@ func (t *Terminology) Chart() *chart.Terminology {
 	return t.chart
 }
 
-// strengths reads the numbers of strengths, which were checked when the table was read.
-func strengths(list []vocab.Strength) []chart.Strength {
-	out := make([]chart.Strength, len(list))
-	for i, s := range list {
-		out[i] = chart.Strength{Ingredient: chart.Coding{Code: s.Ingredient}, Unit: s.Unit, PerUnit: s.PerUnit}
-		_, _, _ = out[i].Amount.SetString(s.Amount)
-		if s.PerUnit != "" {
-			_, _, _ = out[i].PerAmount.SetString(s.PerAmount)
-		}
+// CodeMap is what the local codes of a tenant mean, in the form charts look them up in.
+type CodeMap struct {
+	pack  *rulepacks.Pack
+	chart *chart.CodeMap
+}
+
+// NewCodeMap makes a pack of kind codemap ready for use.
+func NewCodeMap(pack *rulepacks.Pack) *CodeMap {
+	return &CodeMap{pack: pack, chart: chart.NewCodeMap(pack.CodeMap)}
+}
+
+// Pack returns the pack it came from.
+func (m *CodeMap) Pack() *rulepacks.Pack { return m.pack }
+
+// Chart returns the look-up for charts; nil for no code map.
+func (m *CodeMap) Chart() *chart.CodeMap {
+	if m == nil {
+		return nil
 	}
-	return out
+	return m.chart
 }

@@ -85,7 +85,7 @@ func RunCases(ctx context.Context, pack, terminology *rulepacks.Pack) ([]CaseRes
 			return nil, err
 		}
 	}
-	if pack.Manifest.Kind == manifest.KindTerminology {
+	if pack.Manifest.Kind != manifest.KindRules {
 		return nil, nil
 	}
 	l, err := m.newestFor(pack)

@@ -19,6 +19,8 @@ var (
 	// ErrPack says that a pack cannot be run: it does not compile, or a rule of
 	// it contradicts its metadata. The message names file and line.
 	ErrPack = errors.New("pack cannot be run")
+	// ErrCodes says that a code map means drugs that the terminology does not have.
+	ErrCodes = errors.New("the code map does not fit the terminology")
 	// ErrCases says that a pack's own golden cases do not hold in this process.
 	ErrCases = errors.New("cases of the pack do not hold")
 	// ErrHook says that the service does not answer the hook of the request.

@@ -139,6 +139,10 @@ func sameRelease(live, recorded decision.Release) bool {
 	if !slices.Equal(live.Packs, packs) || (live.Terminology == nil) != (recorded.Terminology == nil) {
 		return false
 	}
+	if (live.CodeMap == nil) != (recorded.CodeMap == nil) ||
+		live.CodeMap != nil && activated(*recorded.CodeMap) != *live.CodeMap {
+		return false
+	}
 	t := recorded.Terminology
 	if t == nil {
 		return true

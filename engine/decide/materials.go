@@ -19,6 +19,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // Materials holds the artefacts that decisions are made with, each under its
@@ -33,6 +34,7 @@ type Materials struct {
 	outlines map[rulepacks.Digest]*outline
 	programs map[build]*Program
 	terms    map[rulepacks.Digest]*clinical.Terminology
+	maps     map[rulepacks.Digest]*clinical.CodeMap
 	policies map[string]*tenant.Policy
 	verdicts map[verdict]judged // of golden cases, and of a prover
 
@@ -72,15 +74,15 @@ func NewMaterials(libraries ...*clinical.Library) *Materials {
 		panic(err) // only for a size below one
 	}
 	return &Materials{libraries: libraries, outlines: map[rulepacks.Digest]*outline{}, programs: map[build]*Program{},
-		terms: map[rulepacks.Digest]*clinical.Terminology{}, policies: map[string]*tenant.Policy{},
-		verdicts: map[verdict]judged{}, snapshots: snapshots}
+		terms: map[rulepacks.Digest]*clinical.Terminology{}, maps: map[rulepacks.Digest]*clinical.CodeMap{},
+		policies: map[string]*tenant.Policy{}, verdicts: map[verdict]judged{}, snapshots: snapshots}
 }
 
 // ProveWith has packs tried by a prover before they are compiled here. It is called
 // before anything else.
 func (m *Materials) ProveWith(p Prover) { m.prove = p }
 
-// AddPack takes in a pack or a terminology, unless it is there. A pack is not
+// AddPack takes in a pack, a terminology or a code map, unless it is there. A pack is not
 // compiled by it: one that cannot be run is still good for naming its rules. A
 // terminology that cannot be read is [ErrPack].
 func (m *Materials) AddPack(pack *rulepacks.Pack) error {
@@ -95,6 +97,13 @@ func (m *Materials) AddPack(pack *rulepacks.Pack) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.terms[pack.Digest] = t
+		return nil
+	}
+	if pack.Manifest.Kind == manifest.KindCodeMap {
+		c := clinical.NewCodeMap(pack)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.maps[pack.Digest] = c
 		return nil
 	}
 	o := newOutline(pack)
@@ -113,6 +122,9 @@ func (m *Materials) Pack(d rulepacks.Digest) *rulepacks.Pack {
 	}
 	if t := m.terms[d]; t != nil {
 		return t.Pack()
+	}
+	if c := m.maps[d]; c != nil {
+		return c.Pack()
 	}
 	return nil
 }
@@ -331,6 +343,44 @@ func (m *Materials) with(packs ...*rulepacks.Pack) *Materials {
 	return out
 }
 
+// maxUnknownCodes is how many codes a refusal of a code map names.
+const maxUnknownCodes = 10
+
+// CheckCodeMap checks what a code map says drugs mean against the terminology that is in
+// force: a code that it does not have, of a system that it has codes of, is [ErrCodes].
+func (m *Materials) CheckCodeMap(rel decision.Release) error {
+	if rel.CodeMap == nil || rel.Terminology == nil {
+		return nil
+	}
+	m.mu.RLock()
+	codes, terms := m.maps[rulepacks.Digest(rel.CodeMap.Digest)], m.terms[rulepacks.Digest(rel.Terminology.Digest)]
+	m.mu.RUnlock()
+	if codes == nil || terms == nil {
+		return nil // marked as missing
+	}
+	var unknown []string
+	table := terms.Table()
+	for _, c := range codes.Pack().CodeMap.Codes {
+		for _, to := range c.To {
+			if c.Kind != vocab.KindMedication || !slices.Contains(table.Systems(), to.System) {
+				continue
+			}
+			if found, ok := table.Lookup(to.System, to.Code); !ok || !found.Concept.IsDrug() {
+				unknown = append(unknown, fmt.Sprintf("%s (%s of %s)", c.Code, to.Code, to.System))
+			}
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	more := ""
+	if n := len(unknown) - maxUnknownCodes; n > 0 {
+		unknown, more = unknown[:maxUnknownCodes], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("checking code map %s: release %s of %s has no drug for %s%s: %w; map them to codes that it has",
+		rel.CodeMap.Name, table.Release(), rel.Terminology.Name, strings.Join(unknown, ", "), more, ErrCodes)
+}
+
 // Snapshot returns the packs of a release as set by a policy, ready to decide.
 // The error is [ErrMissing] if something it names was not added, and [ErrPack] or
 // [ErrLibrary] if a pack that the release says was run cannot be run here.
@@ -356,12 +406,18 @@ func (m *Materials) build(rel decision.Release, pol decision.Policy) (*Snapshot,
 	if t := rel.Terminology; t != nil && t.Mode == decision.Active {
 		s.terms = m.terms[rulepacks.Digest(t.Digest)]
 	}
+	if c := rel.CodeMap; c != nil && c.Mode == decision.Active {
+		s.codes = m.maps[rulepacks.Digest(c.Digest)]
+	}
 	m.mu.RUnlock()
 	if s.policy == nil {
 		return nil, fmt.Errorf("tenant policy %s: %w", pol.Digest, ErrMissing)
 	}
 	if t := rel.Terminology; t != nil && t.Mode == decision.Active && s.terms == nil {
 		return nil, fmt.Errorf("terminology %s %s: %w", t.Name, t.Digest, ErrMissing)
+	}
+	if c := rel.CodeMap; c != nil && c.Mode == decision.Active && s.codes == nil {
+		return nil, fmt.Errorf("code map %s %s: %w", c.Name, c.Digest, ErrMissing)
 	}
 	var err error
 	if s.zone, err = dates.Zone(s.policy.Zone); err != nil {

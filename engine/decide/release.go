@@ -17,6 +17,7 @@ import (
 func ReleaseAt(trust *signing.State, policy *tenant.Policy, now time.Time) (rel decision.Release, until time.Time) {
 	rel = decision.Release{Size: int64(trust.Size()), Packs: []decision.Ref{}}
 	inService := map[statement.Pack]bool{}
+	var terms, codes time.Time // when those of rel were logged
 	for _, a := range trust.Live() {
 		inService[a.Pack] = true
 		if !a.DeactivateAt.IsZero() {
@@ -29,11 +30,18 @@ func ReleaseAt(trust *signing.State, policy *tenant.Policy, now time.Time) (rel 
 		}
 		ref := decision.Ref{Name: string(a.Pack), Version: a.Version, Digest: string(a.Archive.SHA256), Seq: a.Seq,
 			Mode: decision.Mode(a.Mode), Library: a.Library}
-		if r, ok := trust.Release(a.Archive.SHA256); ok && r.PackKind == statement.TerminologyPack {
-			rel.Terminology = &ref
-			continue
+		switch r, _ := trust.Release(a.Archive.SHA256); r.PackKind {
+		case statement.TerminologyPack: // of several the one that was activated last
+			if rel.Terminology == nil || !a.LoggedAt.Before(terms) {
+				rel.Terminology, terms = &ref, a.LoggedAt
+			}
+		case statement.CodeMapPack:
+			if rel.CodeMap == nil || !a.LoggedAt.Before(codes) {
+				rel.CodeMap, codes = &ref, a.LoggedAt
+			}
+		default:
+			rel.Packs = append(rel.Packs, ref)
 		}
-		rel.Packs = append(rel.Packs, ref)
 	}
 	for _, name := range servedPacks(policy) {
 		seq, digest := trust.Succession(statement.Pack(name))

@@ -22,6 +22,7 @@ type Snapshot struct {
 	zone      *time.Location // of the policy
 	packs     []*Part        // sorted by name
 	terms     *clinical.Terminology
+	codes     *clinical.CodeMap
 	unused    []string
 	sessions  clinical.Sessions
 }
@@ -107,7 +108,8 @@ func (s *Snapshot) chart(in *decision.Inputs, req *chart.Request, service tenant
 	}
 	client, _ := s.policy.Client(in.Client)
 	return chart.New(chart.Inputs{Request: req, Base: client.FHIRBase, Fetched: fetched,
-		Declared: service.Types(), Now: in.Time, Zone: zone, Terminology: s.terms.Chart()})
+		Declared: service.Types(), Now: in.Time, Zone: zone, Terminology: s.terms.Chart(),
+		CodeMap: s.codes.Chart()})
 }
 
 // fetchedSource reads the pages of a source. It is never taken for more complete

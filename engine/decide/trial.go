@@ -44,7 +44,7 @@ func Try(ctx context.Context, t Trial, compiled func()) error {
 			rulepacks.ErrDigest)
 	}
 	m := NewMaterials()
-	if err := m.AddPack(pack); err != nil || pack.Manifest.Kind == manifest.KindTerminology {
+	if err := m.AddPack(pack); err != nil || pack.Manifest.Kind != manifest.KindRules {
 		return err
 	}
 	if t.Library == "" {

@@ -59,6 +59,7 @@ type Release struct {
 	Size        int64 `json:"size"`
 	Packs       []Ref `json:"packs"` // sorted by name
 	Terminology *Ref  `json:"terminology,omitempty"`
+	CodeMap     *Ref  `json:"codemap,omitempty"` // of the tenant's local codes
 }
 
 // Ref names one activated artefact exactly.
@@ -127,6 +128,9 @@ func (r Release) Artefacts() []Ref {
 	refs := slices.Clone(r.Packs)
 	if r.Terminology != nil {
 		refs = append(refs, *r.Terminology)
+	}
+	if r.CodeMap != nil {
+		refs = append(refs, *r.CodeMap)
 	}
 	return refs
 }

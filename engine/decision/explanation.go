@@ -97,6 +97,9 @@ func (e *Explanation) WriteText(w io.Writer) error {
 	if t := e.Release.Terminology; t != nil {
 		out.printf("drugs     %s %s, activation %d%s, sha256 %s\n", t.Name, t.Version, t.Seq, modeText(*t), t.Digest)
 	}
+	if m := e.Release.CodeMap; m != nil {
+		out.printf("code map  %s %s, activation %d%s, sha256 %s\n", m.Name, m.Version, m.Seq, modeText(*m), m.Digest)
+	}
 	for _, s := range e.Sources {
 		out.printf("fetched   %s: %s %s\n", s.Key, s.Status, s.Reason)
 	}

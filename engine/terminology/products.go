@@ -2,6 +2,7 @@ package terminology
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/apd/v3"
 
@@ -29,7 +30,12 @@ func FromProducts(t *vocab.Terminology) (*Table, error) {
 			it.Parts = append(it.Parts, in)
 		}
 		for _, s := range p.Strengths {
-			a := Amount{Ingredient: items[s.Ingredient], Unit: s.Unit, PerUnit: s.PerUnit}
+			in, ok := items[s.Ingredient]
+			if !ok {
+				return nil, fmt.Errorf("building terminology table: %w",
+					refuse("product %q has a strength of unknown ingredient %q", p.Code, s.Ingredient))
+			}
+			a := Amount{Ingredient: in, Unit: s.Unit, PerUnit: s.PerUnit}
 			if err := a.set(s.Amount, s.PerAmount); err != nil {
 				return nil, fmt.Errorf("building terminology table: %w", refuse("product %q: %v", p.Code, err))
 			}
@@ -62,4 +68,18 @@ func (a *Amount) set(amount, per string) error {
 	}
 	_, _, err := a.PerAmount.SetString(per)
 	return err
+}
+
+// IsOf checks that a table is what the release.json beside it says: of the same release,
+// and of systems that it gives a source and a licence for. The error is [ErrTable].
+func (t *Table) IsOf(info *vocab.Terminology) error {
+	if t.Release() != info.Release {
+		return refuse("it is of release %q, its release.json of %q", t.Release(), info.Release)
+	}
+	for _, system := range t.Systems() {
+		if !slices.ContainsFunc(info.Sources, func(s vocab.Release) bool { return s.System == system }) {
+			return refuse("it has codes of %s, and its release.json names no source and licence for them", system)
+		}
+	}
+	return nil
 }

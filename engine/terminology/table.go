@@ -74,8 +74,8 @@ var Routes = []string{"", "oral", "topical", "injectable", "ophthalmic", "nasal"
 
 // Limits of a table. Real ones stay far below them.
 const (
-	MaxBytes = 96 << 20
-	maxLists = 1 << 20 // numbers in lists: 32,000 lists of the full RxNorm have some 100,000
+	MaxBytes = 60 << 20 // so that a pack with it fits into the store
+	maxLists = 1 << 20  // numbers in lists: 32,000 lists of the full RxNorm have some 100,000
 )
 
 const (

@@ -40,11 +40,12 @@ const (
 // whose code does not compile is not judged further than that.
 func Check(pack *rulepacks.Pack) []*packfile.Problem {
 	c := &check{pack: pack, found: pack.Lint()}
-	if pack.Manifest.Kind == manifest.KindTerminology {
+	switch pack.Manifest.Kind {
+	case manifest.KindTerminology:
 		if _, err := clinical.NewTerminology(pack); err != nil {
-			c.add(vocab.ErrTerminology, "tables/products.json", 0, "fix the table", "%v", err)
+			c.add(vocab.ErrTerminology, "tables", 0, "fix the table, or build it again", "%v", err)
 		}
-	} else {
+	case manifest.KindRules:
 		c.code()
 	}
 	slices.SortStableFunc(c.found, func(a, b *packfile.Problem) int {

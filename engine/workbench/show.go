@@ -12,6 +12,7 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/rulepacks"
 	"github.com/precept-cds/precept/rulepacks/manifest"
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // Summary is what is in a pack: what it declares, and what follows from its
@@ -37,6 +38,7 @@ type Summary struct {
 	Rules        []RuleSummary       `json:"rules,omitempty"`
 	Cases        int                 `json:"cases"`
 	Terminology  *TerminologySummary `json:"terminology,omitempty"`
+	CodeMap      *CodeMapSummary     `json:"codemap,omitempty"`
 }
 
 // ParameterSummary is a parameter that tenants may set.
@@ -60,6 +62,16 @@ type TerminologySummary struct {
 	Release     string `json:"release"`
 	Ingredients int    `json:"ingredients"`
 	Products    int    `json:"products"`
+	// Of a large release, instead of the two above:
+	Codes   int             `json:"codes,omitzero"`
+	Sources []vocab.Release `json:"sources,omitempty"`
+	Counts  []vocab.Count   `json:"counts,omitempty"`
+	LeftOut []vocab.Left    `json:"left_out,omitempty"`
+}
+
+// CodeMapSummary is the content of a code map.
+type CodeMapSummary struct {
+	Codes []vocab.Mapping `json:"codes"`
 }
 
 // RuleSummary is what a rule says of itself and what its code reads.
@@ -99,7 +111,18 @@ func Show(pack *rulepacks.Pack, offered []tenant.Prefetch) (*Summary, error) {
 		Languages: m.Languages, Cases: len(pack.Cases)}
 	if t := pack.Terminology; t != nil {
 		s.Terminology = &TerminologySummary{System: t.System, Release: t.Release, Ingredients: len(t.Ingredients),
-			Products: len(t.Products)}
+			Products: len(t.Products), Sources: t.Sources, Counts: t.Counts, LeftOut: t.LeftOut}
+		terms, err := clinical.NewTerminology(pack)
+		if err != nil {
+			return nil, fmt.Errorf("reading pack %s: %w", m.Name, err)
+		}
+		if t.Table != nil {
+			s.Terminology.Codes = terms.Table().Codes()
+		}
+		return s, nil
+	}
+	if c := pack.CodeMap; c != nil {
+		s.CodeMap = &CodeMapSummary{Codes: c.Codes}
 		return s, nil
 	}
 	s.Attributes = map[string]string{}
@@ -196,8 +219,10 @@ func (s *Summary) Print(w io.Writer) error {
 	line("library", s.Library)
 	line("languages", strings.Join(s.Languages, ", "))
 	if x := s.Terminology; x != nil {
-		line("release", x.Release+" of "+x.System)
-		line("holds", fmt.Sprintf("%d products of %d ingredients", x.Products, x.Ingredients))
+		x.print(line)
+	}
+	if m := s.CodeMap; m != nil {
+		m.print(line)
 	}
 	for _, p := range s.Parameters {
 		line("parameter", fmt.Sprintf("%s (%s, default %s): %s", p.Name, p.Type, p.Default, p.Description))
@@ -235,4 +260,35 @@ func (r *RuleSummary) print(line func(name, value string)) {
 	line("  windows", strings.Join(r.Windows, ", "))
 	line("  parameters", strings.Join(r.Parameters, ", "))
 	line("  cases", fmt.Sprintf("%d true, %d false, %d unknown", r.Cases.True, r.Cases.False, r.Cases.Unknown))
+}
+
+func (x *TerminologySummary) print(line func(name, value string)) {
+	if x.Codes == 0 {
+		line("release", x.Release+" of "+x.System)
+		line("holds", fmt.Sprintf("%d products of %d ingredients", x.Products, x.Ingredients))
+		return
+	}
+	line("release", x.Release)
+	for _, s := range x.Sources {
+		line("source", fmt.Sprintf("%s (%s), %s: %s", s.Title, s.System, s.Version, s.Licence))
+	}
+	line("holds", fmt.Sprintf("%d codes", x.Codes))
+	for _, c := range x.Counts {
+		line("  "+c.What, fmt.Sprintf("%d, %d left out", c.Kept, c.LeftOut))
+	}
+	for _, l := range x.LeftOut {
+		line("left out", fmt.Sprintf("%d %s: %s", l.Count, l.What, l.Why))
+	}
+}
+
+// print writes what each local code means, for reviewers who sign for it.
+func (m *CodeMapSummary) print(line func(name, value string)) {
+	line("holds", fmt.Sprintf("%d local codes", len(m.Codes)))
+	for _, c := range m.Codes {
+		var to []string
+		for _, t := range c.To {
+			to = append(to, strings.TrimSpace(t.Code+" "+t.Display)+" of "+t.System)
+		}
+		line(string(c.Kind), fmt.Sprintf("%s %s of %s: %s", c.Code, c.Display, c.System, strings.Join(to, "; ")))
+	}
 }

@@ -36,7 +36,8 @@ type Kind string
 // The kinds of packs.
 const (
 	KindRules       Kind = "rules"       // rules with value sets, messages and cases
-	KindTerminology Kind = "terminology" // one release of tables/products.json
+	KindTerminology Kind = "terminology" // one release of drugs
+	KindCodeMap     Kind = "codemap"     // what local codes mean
 )
 
 // Status is where a pack stands in its life, as its publisher sees it.
@@ -169,16 +170,16 @@ func (c *manifestCheck) identity() {
 		"use a name such as renal_dosing", "name must match %s and must not be a device on Windows", namePattern)
 	c.require(isVersion(m.Version), "/version", `write a semantic version in quotes, as in version: "1.0.0"`,
 		"version must be three numbers, perhaps with a pre-release")
-	c.require(m.Kind == KindRules || m.Kind == KindTerminology, "/kind", "leave it out for rules",
-		"kind must be rules or terminology")
+	c.require(m.Kind == KindRules || m.Kind == KindTerminology || m.Kind == KindCodeMap, "/kind",
+		"leave it out for rules", "kind must be rules, terminology or codemap")
 	c.require(strings.TrimSpace(m.Title) != "", "/title", "say in a few words what the pack is about", "title is missing")
 	c.require(m.Status == StatusDraft || m.Status == StatusActive || m.Status == StatusRetired, "/status",
 		"a pack that is being written is a draft", "status must be draft, active or retired")
 	c.require(strings.TrimSpace(m.Publisher.Name) != "", "/publisher", "name who answers for the pack",
 		"publisher.name is missing")
-	if m.Kind == KindTerminology {
+	if m.Kind != KindRules {
 		c.require(len(m.ValueSets)+len(m.Parameters) == 0, "", "move them to the pack of the rules that use them",
-			"a terminology pack has no value_sets or parameters")
+			"a %s pack has no value_sets or parameters", m.Kind)
 		return
 	}
 	c.require(libraryPattern.MatchString(m.Library), "/library", `write the major version in quotes, as in library: "1"`,

@@ -52,13 +52,78 @@ type Ingredient struct {
 	Display string `json:"display"`
 }
 
-// Terminology is one release of tables/products.json: the drug products of one
-// code system and their ingredients.
+// Terminology is one release of drugs. A small one is tables/products.json: the drug
+// products of one code system and their ingredients. A large one is a Table, with what
+// tables/release.json says of it.
 type Terminology struct {
 	System      string       `json:"system"`
 	Release     string       `json:"release"` // such as "2026.1"
 	Ingredients []Ingredient `json:"ingredients"`
 	Products    []Product    `json:"products"`
+
+	Table   []byte    `json:"-"` // tables/drugs.bin, nil for a small release; not checked here
+	Sources []Release `json:"-"` // of a Table
+	Counts  []Count   `json:"-"` // likewise
+	LeftOut []Left    `json:"-"` // likewise
+}
+
+// Release is what one code system of a Table came from.
+type Release struct {
+	System  string `json:"system"`
+	Title   string `json:"title"`
+	Version string `json:"version"`
+	Licence string `json:"licence"`
+}
+
+// Count says how much of something the pack holds, and how much was left out.
+type Count struct {
+	What    string `json:"what"`
+	Kept    int    `json:"kept"`
+	LeftOut int    `json:"left_out"`
+}
+
+// Left says what was left out for one reason.
+type Left struct {
+	What  string `json:"what"`
+	Count int    `json:"count"`
+	Why   string `json:"why"`
+}
+
+// ReleaseInfo is tables/release.json, which people read beside a Table.
+type ReleaseInfo struct {
+	Release string    `json:"release"`
+	Sources []Release `json:"sources"`
+	Counts  []Count   `json:"counts"`
+	LeftOut []Left    `json:"left_out"`
+}
+
+// ReadRelease reads tables/release.json. A source without licence is refused.
+func ReadRelease(f packfile.File) (*Terminology, error) {
+	d, err := packfile.Read(f)
+	if err != nil {
+		return nil, err
+	}
+	var info ReleaseInfo
+	if err := d.Decode(&info); err != nil {
+		return nil, err
+	}
+	var problems packfile.List
+	if !IsRelease(info.Release) {
+		problems.Add(d.Problem(ErrTerminology, "/release", `write it as "2026.11"`, "release is not a release"))
+	}
+	for i, s := range info.Sources {
+		if problems.Full() {
+			break
+		}
+		if what, hint := SystemProblem(s.System); what != "" {
+			problems.Add(d.Problem(ErrTerminology, packfile.Index("/sources", i), hint, "%s", what))
+		} else if s.Title == "" || strings.TrimSpace(s.Licence) == "" {
+			problems.Add(d.Problem(ErrTerminology, packfile.Index("/sources", i), "name both",
+				"a source has no title or no licence"))
+		}
+	}
+	return &Terminology{Release: info.Release, Sources: info.Sources, Counts: info.Counts, LeftOut: info.LeftOut},
+		problems.Err()
 }
 
 // ReadTerminology reads tables/products.json. Unknown members, repeated codes

@@ -45,6 +45,9 @@ var wrongSystems = map[string]string{
 	"https://snomed.info/sct":                      "http://snomed.info/sct",
 	"http://www.snomed.org/sct":                    "http://snomed.info/sct",
 	"urn:oid:2.16.840.1.113883.6.90":               "http://hl7.org/fhir/sid/icd-10-cm",
+	"urn:oid:2.16.840.1.113883.6.69":               "http://hl7.org/fhir/sid/ndc",
+	"urn:oid:2.16.840.1.113883.6.73":               "http://www.whocc.no/atc",
+	"urn:oid:2.16.840.1.113883.6.8":                "http://unitsofmeasure.org",
 	"http://www.cms.gov/Medicare/Coding/ICD10":     "http://hl7.org/fhir/sid/icd-10-cm",
 }
 

@@ -57,8 +57,10 @@ type PackKind string
 const (
 	// RulesPack carries Rego rules.
 	RulesPack PackKind = "rules"
-	// TerminologyPack carries the value sets that rules refer to.
+	// TerminologyPack carries a release of drugs: what drug codes stand for.
 	TerminologyPack PackKind = "terminology"
+	// CodeMapPack carries what the local codes of a health system mean.
+	CodeMapPack PackKind = "codemap"
 )
 
 // Period is a span of whole UTC days; both ends are inclusive, empty means open.
@@ -82,10 +84,10 @@ func (p PackRelease) Check() error {
 	switch p.PackKind {
 	case RulesPack:
 		c.Match(p.Library, strict.Version, "library")
-	case TerminologyPack:
-		c.That(p.Library == "", "library", "a terminology pack needs no library")
+	case TerminologyPack, CodeMapPack:
+		c.That(p.Library == "", "library", "only a pack of rules needs a library")
 	default:
-		c.Fail("kind", "expected rules or terminology")
+		c.Fail("kind", "expected rules, terminology or codemap")
 	}
 	c.Time(p.IssuedAt, "issuedAt")
 	c.Date(p.EffectivePeriod.Start, "effectivePeriod.start")
