@@ -381,16 +381,13 @@ func (k *kind) settle(o *chart.Observation, now time.Time) (odd fact.Code) {
 func (r *reading) read() {
 	cannot := func(code fact.Code) { r.reason = &fact.Reason{Code: code, What: r.of.name} }
 	o := r.Observation
-	for _, why := range o.Reasons {
-		switch {
-		case why.Code != fact.NoData:
-			cannot(why.Code)
-		default: // a range or another kind that is not read
-			cannot(fact.PrecisionInsufficient)
-		}
-		return
-	}
 	switch {
+	case len(o.Reasons) > 0 && o.Reasons[0].Code != fact.NoData:
+		cannot(o.Reasons[0].Code)
+		return
+	case len(o.Reasons) > 0: // a range or another kind that is not read
+		cannot(fact.PrecisionInsufficient)
+		return
 	case o.HasValue() && o.Absent:
 		cannot(fact.Ambiguous)
 		return

@@ -102,5 +102,5 @@ func ConvertDose(n *apd.Decimal, from, to string) (*apd.Decimal, error) {
 	if !okA || !okB || a.kind != b.kind {
 		return nil, ErrUnit
 	}
-	return scale(n, []string{a.factor}, []string{b.factor})
+	return scale(n, unit{factor: a.factor}, unit{factor: b.factor}, "1", "1")
 }
