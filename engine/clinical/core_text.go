@@ -144,7 +144,6 @@ var coreTexts = map[string]map[string]string{
 		"dose":                                        "Dosis",
 		"dosage":                                      "Dosierung",
 		"supply":                                      "Reichweite der Verordnung",
-		"body weight":                                 "Körpergewicht",
 		"strength of medication":                      "Wirkstärke des Medikaments",
 		"medication by body weight":                   "Medikament nach Körpergewicht",
 		"medication with several ingredients":         "Medikament mit mehreren Wirkstoffen",

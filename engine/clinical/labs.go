@@ -348,6 +348,9 @@ func standing(o *chart.Observation, coded bool) int {
 	return isResult
 }
 
+// settle is the settle of results of which nothing in particular is asked.
+func settle(o *chart.Observation, now time.Time) (odd fact.Code) { return new(kind).settle(o, now) }
+
 // settle sets the time of a result as far as it is known: one without a date
 // may be of any time up to now. It returns why its value cannot be used, if so.
 func (k *kind) settle(o *chart.Observation, now time.Time) (odd fact.Code) {

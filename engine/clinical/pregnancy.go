@@ -363,7 +363,7 @@ func (s *Session) pregnancyStatements() (said, negatives []statement) {
 		{testCodes, true, func(st *statement) { st.answer(testAnswers) }},
 	} {
 		take := func(o *chart.Observation) {
-			if standing(o) != isResult {
+			if standing(o, kind.isTest) != isResult {
 				return
 			}
 			st := statement{Observation: o}
