@@ -18,11 +18,12 @@ type Drug struct {
 	Mapped      bool     // the local code map added to Codings
 	// Reason says why the drug is not identified: text-only,
 	// unresolved-reference (also a code the release does not have), no-data.
-	// It is zero for an identified drug.
+	// It is zero for an identified drug. One that is known in part has some of
+	// its ingredients, and a reason why there may be others.
 	Reason fact.Reason
 }
 
-// Identified reports whether the ingredients are known.
+// Identified reports whether all ingredients are known.
 func (d *Drug) Identified() bool { return d.Reason == (fact.Reason{}) }
 
 // Name returns the drug in words: the text sent, a display sent, else the
@@ -95,7 +96,8 @@ func (c *Chart) medication(d *Drug, med *Resource) {
 		return
 	}
 	d.Codings = append(slices.Clip(d.Codings), parts.Codings...)
-	d.Ingredients, d.Reason = parts.Ingredients, parts.Reason
+	d.add(parts.Ingredients)
+	d.Reason = parts.Reason
 }
 
 // ingredient reads one ingredient of a Medication: a concept, or a reference
@@ -115,12 +117,21 @@ func (c *Chart) ingredient(med *Resource, v rawjson.Value) Drug {
 	return part
 }
 
-// identify looks the codings up; every coding the release has counts.
+// nullFlavor is the system of codes that say no more than that there is none.
+const nullFlavor = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
+
+// identify looks the codings up; every coding that the release has counts.
+//
+// The codings of one concept say the same at different depth. Once a product is
+// known, all its ingredients are. Where only ingredients are known, and beside them
+// stands a code that the release does not have, that may be a product with others;
+// but for a local code that the code map says the meaning of.
 func (c *Chart) identify(d *Drug) {
-	known := false
+	known, whole, strange := false, d.Mapped, false
 	for _, code := range d.Codings {
 		ingredients, form, ok := c.in.Terminology.Ingredients(code.System, code.Code)
 		if !ok {
+			strange = strange || code.System != nullFlavor
 			continue
 		}
 		known = true
@@ -131,9 +142,10 @@ func (c *Chart) identify(d *Drug) {
 		if d.DoseForm.Code == "" && d.DoseForm.Display == "" {
 			d.DoseForm = c.in.Terminology.DoseForm(code.System, code.Code)
 		}
+		whole = whole || len(ingredients) > 1 || d.Form != "" || d.DoseForm.Display != ""
 	}
 	switch {
-	case known:
+	case known && (whole || !strange):
 		d.Reason = fact.Reason{}
 	case len(d.Codings) > 0:
 		d.Reason = fact.Reason{Code: fact.UnresolvedReference, What: "drug code in the terminology release"}

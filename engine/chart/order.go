@@ -235,7 +235,8 @@ func uncoded(r *Resource) fact.Reason {
 }
 
 // routes reads the routes of dosage instructions. If some have one in codes and
-// some have not, the last of them has no code: there is a route nobody can tell.
+// some have not, the last of them has no code: there is a route nobody can tell. Of
+// several codings of one route those that are known say what the others mean.
 func (c *Chart) routes(v rawjson.Value) []Coding {
 	first, open := len(c.codings), false
 	for e := v.Elements(); e.Next(); {
@@ -244,6 +245,13 @@ func (c *Chart) routes(v rawjson.Value) []Coding {
 			if m.Name == "route" {
 				c.codings, _, _ = c.concept(m.Value, c.codings)
 			}
+		}
+		strange := func(x Coding) bool {
+			_, ok := SiteOf(x)
+			return !ok
+		}
+		if one := c.codings[before:]; len(one) > 1 && slices.ContainsFunc(one, func(x Coding) bool { return !strange(x) }) {
+			c.codings = c.codings[:before+len(slices.DeleteFunc(one, strange))]
 		}
 		open = open || len(c.codings) == before
 	}

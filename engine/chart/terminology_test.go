@@ -129,7 +129,7 @@ func TestCodeMap(t *testing.T) {
 				t.Errorf("mapped %v: drug %d is %v", mapped, i, d)
 			}
 		}
-		if r := all[0].Routes; mapped != (len(r) == 2 && r[1] == Coding{System: SNOMED, Code: "26643006"}) {
+		if r := all[0].Routes; mapped != (len(r) == 1 && r[0] == Coding{System: SNOMED, Code: "26643006"}) {
 			t.Errorf("mapped %v: routes are %v", mapped, r)
 		}
 		if f := all[1].Drug.Forms; mapped != (len(f) == 2) {

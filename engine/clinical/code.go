@@ -218,11 +218,13 @@ func (r *reader) rules() {
 		byID[x.ID] = x
 	}
 	for _, x := range r.code.Rules {
-		if v, ok := r.pack.ValueSet(x.Trigger); !ok && x.Trigger != "" {
-			r.problem(x.File, x.Line, "trigger names value set %q, which the pack does not have", x.Trigger)
-		} else if ok && !slices.Contains(orderKinds, v.Kind) {
-			r.problem(x.File, x.Line, "trigger names value set %q of kind %s, and orders are of kind %s", x.Trigger,
-				v.Kind, kinds(orderKinds))
+		for _, set := range x.Triggers {
+			if v, ok := r.pack.ValueSet(set); !ok {
+				r.problem(x.File, x.Line, "trigger names value set %q, which the pack does not have", set)
+			} else if !slices.Contains(orderKinds, v.Kind) {
+				r.problem(x.File, x.Line, "trigger names value set %q of kind %s, and orders are of kind %s", set,
+					v.Kind, kinds(orderKinds))
+			}
 		}
 		for _, s := range x.Supersedes {
 			if byID[s] == nil || s == x.ID {
@@ -278,7 +280,7 @@ func (r *reader) derive(rule *Rule) {
 	}
 	for _, u := range rule.Uses {
 		rule.Reads = append(rule.Reads, u.Function.Reads...)
-		if u.Function.NeedsOrder && rule.Trigger == "" {
+		if u.Function.NeedsOrder && len(rule.Triggers) == 0 {
 			r.problem(u.File, u.Line, "%s needs an order, and rule %s is asked about the patient: "+
 				"give it a trigger {order: <value set>}", u.Function.Name, rule.ID)
 		}

@@ -35,6 +35,9 @@ var coreTexts = map[string]map[string]string{
 		"No rule was asked about orders that are not shown to be for this patient.": "" +
 			"Zu Verordnungen, die nicht erkennbar für diesen Patienten sind, wurde keine Regel befragt.",
 
+		"Of these medications only the ingredients that the terminology knows were checked.": "" +
+			"Von diesen Arzneimitteln wurden nur die Wirkstoffe geprüft, die die Terminologie kennt.",
+
 		"Safety checks were not done": "Sicherheitsprüfungen wurden nicht durchgeführt",
 		"all checks of {pack}":        "alle Prüfungen von {pack}",
 		"Precept could not do these checks for this order. Check by hand:": "Precept konnte diese Prüfungen nicht " +
@@ -138,6 +141,9 @@ var coreTexts = map[string]map[string]string{
 		"route or form of the ordered medication":     "Applikationsweg oder Darreichungsform der Verordnung",
 		"drug code in the terminology release":        "Arzneimittelcode in der Terminologie",
 		"order":                                       "Verordnung",
+		"selections":                                  "Auswahl der Verordnungen",
+		"dosage of medication":                        "Dosierung des Medikaments",
+		"known in part":                               "nur zum Teil bekannt",
 		"condition":                                   "Diagnose",
 		"conditions":                                  "Diagnosen",
 		"allergies":                                   "Allergien",
@@ -180,6 +186,10 @@ var coreCounts = map[string]map[string]map[plural.Form]string{
 		"{n} ordered medications could not be identified: they were not checked": {
 			plural.One:   "1 verordnetes Arzneimittel konnte nicht erkannt werden: es wurde nicht geprüft",
 			plural.Other: "{n} verordnete Arzneimittel konnten nicht erkannt werden: sie wurden nicht geprüft",
+		},
+		"{n} ordered medications are known only in part: the rest of them was not checked": {
+			plural.One:   "1 verordnetes Arzneimittel ist nur zum Teil bekannt: der Rest wurde nicht geprüft",
+			plural.Other: "{n} verordnete Arzneimittel sind nur zum Teil bekannt: der Rest wurde nicht geprüft",
 		},
 		"{list} and {n} more": {
 			plural.One:   "{list} und 1 weiteres",

@@ -164,7 +164,7 @@ var (
 )
 
 // maxOptions bounds the options of a function.
-const maxOptions = 8
+const maxOptions = 12
 
 // problem says why the description is not one; "" if it is.
 func (f *Function) problem() string {

@@ -30,6 +30,7 @@ func functions() []Function {
 		questions(),
 		resultQuestions(),
 		bodyQuestions(),
+		exposureQuestions(),
 		conditionQuestions(),
 		allergyQuestions(),
 		procedureQuestions(),
@@ -90,10 +91,10 @@ func questions() []Function {
 	flag := func(name, doc string) Option { return Option{Name: name, Kind: KindFlag, Param: true, Doc: doc} }
 	maxAge := Option{Name: "max_age", Kind: KindDuration, Required: true, Param: true,
 		Doc: "older results do not count"}
-	local := flag("systemic", "not those that act locally")
-	local.Unknown = "route and form say nothing"
-	drafts := flag("drafts", "with the other drafts of the session")
-	drafts.Default = true
+	within := Option{Name: "within", Kind: KindDuration, Param: true,
+		Doc: "took it at any time in that window up to now"}
+	anyRoute := flag("any_route", "also if it acts only where it is applied")
+	anyRoute.Default = true
 	return []Function{
 		{
 			Name: "fhir.order", Doc: "the draft that the rule is asked about", Result: typeOrder,
@@ -101,13 +102,13 @@ func questions() []Function {
 		},
 		{
 			Name: "fhir.order_in", Doc: "the draft is of a value set, by code or ingredient",
-			Unknown: "it cannot be identified",
-			Options: []Option{set("what the draft may be of", orderKinds...)}, Result: typeFact,
+			Unknown: "it cannot be identified, is known in part, or the set has no codes of its system",
+			Options: []Option{set("what the draft may be of", orderKinds...), anyRoute}, Result: typeFact,
 			Reads: None(), Attributes: None(), NeedsOrder: true, Run: orderIn,
 		},
 		{
 			Name: "fhir.topical", Doc: "it acts only where it is applied, by route or form",
-			Unknown: "neither says, or they contradict",
+			Unknown: "neither says, or they contradict; a transdermal system is systemic",
 			Args:    []Argument{{"order", typeOrder}}, Result: typeFact,
 			Reads: None(), Attributes: None(), Run: topical,
 		},
@@ -139,17 +140,15 @@ func questions() []Function {
 			Name: "fhir.takes",
 			Doc: "the patient takes a drug of the set: active order or plan, statement, dispense, administration, " +
 				"other drafts; never the order at hand nor the one it replaces " +
-				"(with `within`: one of another drug that it replaces counts, it was taken until now)",
-			Unknown: "a source is incomplete, a drug cannot be identified, dates or status leave it open",
-			Options: []Option{set("the drugs", vocab.KindMedication),
-				{Name: "within", Kind: KindDuration, Param: true, Doc: "took it at any time in that window up to now"},
+				"(with `within`: one of another drug that it replaces counts, it was taken until now). " +
+				"What acts only where it is applied (eye, ear, nose, skin) does not count",
+			Unknown: "a source is incomplete, a drug cannot be identified or is known in part, the set has no codes of " +
+				"its system, dates or status leave it open, or its supply is used up",
+			Options: slices.Concat([]Option{set("the drugs", vocab.KindMedication), within,
 				{Name: "by", Kind: KindEnum, Words: []string{"start"}, Param: true, Needs: "within",
 					Doc: "only starts and handovers in the window"},
-				flag("other_ingredient", "only drugs with an ingredient of the set that the order does not have"),
-				local, drafts,
-				{Name: "grace", Kind: KindDuration, Param: true,
-					Doc: "how long after its supply is used up a drug that an order says is taken " +
-						"is worth a card; without it `P30D`. Later it is recorded without one"}},
+				flag("other_ingredient", "only drugs with an ingredient of the set that the order does not have")},
+				exposureOptions()),
 			Result: typeFact, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: takes,
 		},
 	}

@@ -21,7 +21,7 @@ type Rule struct {
 	File        string
 	Line        int // of the metadata block
 	Hooks       []string
-	Trigger     string // value set of triggering orders; "" for the patient
+	Triggers    []string // value sets of triggering orders, in any of which one must be; none for the patient
 	Severity    map[string]cdshooks.Indicator
 	Unknown     UnknownPolicy
 	Supersedes  []string // "pack/rule"
@@ -90,8 +90,41 @@ type metadata struct {
 }
 
 type trigger struct {
-	Order   string `json:"order,omitempty"`
-	Patient bool   `json:"patient,omitzero"`
+	Order   names `json:"order,omitempty"`
+	Patient bool  `json:"patient,omitzero"`
+}
+
+// names is one name, or a list of them.
+type names []string
+
+// UnmarshalJSON accepts "nsaid" or ["nsaid", "oral_anticoagulant"].
+func (n *names) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		var one string
+		if err := jsonv2.Unmarshal(b, &one); err != nil {
+			return err
+		}
+		*n = names{one}
+		return nil
+	}
+	var list []string
+	if err := jsonv2.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	*n = list
+	return nil
+}
+
+// maxTriggers bounds the value sets that trigger one rule.
+const maxTriggers = 32
+
+func (t *trigger) problem() bool {
+	for i, set := range t.Order {
+		if set == "" || slices.Contains(t.Order[:i], set) {
+			return true
+		}
+	}
+	return (len(t.Order) > 0) == t.Patient || len(t.Order) > maxTriggers
 }
 
 // severity is one indicator, or one per hook.
@@ -131,7 +164,7 @@ func newRule(pack string, a *ast.Annotations) (*Rule, error) {
 		return nil, err
 	}
 	r := &Rule{ID: pack + "/" + m.ID, Title: a.Title, Description: a.Description, Hooks: m.Hooks,
-		Trigger: m.Trigger.Order, Severity: m.Severity, Unknown: UnknownPolicy(m.Unknown), Topic: m.Topic}
+		Triggers: m.Trigger.Order, Severity: m.Severity, Unknown: UnknownPolicy(m.Unknown), Topic: m.Topic}
 	for _, rr := range a.RelatedResources {
 		r.Sources = append(r.Sources, Citation{Ref: rr.Ref.String(), Description: rr.Description})
 	}
@@ -165,8 +198,9 @@ func (m *metadata) check(title string) error {
 		return fmt.Errorf("title is required: one line that says what the rule finds")
 	case len(m.Hooks) == 0:
 		return fmt.Errorf("hooks is required, e.g. [order-sign]")
-	case (m.Trigger.Order != "") == m.Trigger.Patient:
-		return fmt.Errorf("trigger must be {order: <value set>} or {patient: true}")
+	case m.Trigger.problem():
+		return fmt.Errorf("trigger must be {order: <value set>}, {order: [<value set>, ...]} with up to %d sets, "+
+			"each once, or {patient: true}", maxTriggers)
 	case unknown != UnknownSilent && unknown != UnknownInfo && unknown != UnknownWarning:
 		return fmt.Errorf("unknown must be silent, info or warning: what to show when the rule cannot tell")
 	}

@@ -488,12 +488,21 @@ func (c *composer) unidentifiedCard() {
 	r := c.results[i]
 	summary := c.count(len(r.Fact.Evidence), "1 ordered medication could not be identified: it was not checked",
 		"{n} ordered medications could not be identified: they were not checked")
+	why := c.say("No rule was asked about these orders, because they carry no code that the terminology knows.")
+	if known := c.say("known in part"); slices.ContainsFunc(r.Fact.Evidence,
+		func(e fact.Evidence) bool { return e.Value == known }) {
+		why = c.say("Of these medications only the ingredients that the terminology knows were checked.")
+		if !slices.ContainsFunc(r.Fact.Evidence, func(e fact.Evidence) bool { return e.Value != known }) {
+			summary = c.count(len(r.Fact.Evidence),
+				"1 ordered medication is known only in part: the rest of it was not checked",
+				"{n} ordered medications are known only in part: the rest of them was not checked")
+		}
+	}
 	var detail strings.Builder
 	list(c, &detail, r.Fact.Evidence, 0, evidenceLine)
 	whose := func(x fact.Reason) bool { return x.Code == fact.NotThisPatient }
 	if slices.ContainsFunc(r.Fact.Reasons, func(x fact.Reason) bool { return !whose(x) }) {
-		detail.WriteString("\n" + c.say(
-			"No rule was asked about these orders, because they carry no code that the terminology knows."))
+		detail.WriteString("\n" + why)
 	}
 	if slices.ContainsFunc(r.Fact.Reasons, whose) {
 		detail.WriteString("\n" + c.say("No rule was asked about orders that are not shown to be for this patient."))

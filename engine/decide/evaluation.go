@@ -161,6 +161,13 @@ func (e *evaluation) unidentified(c *chart.Chart) {
 		}
 		f.Reasons = fact.Merge(f.Reasons, []fact.Reason{o.Reason})
 		f.Evidence = append(f.Evidence, fact.Evidence{Ref: o.Ref(), What: o.Name(), Source: o.Source})
+		if len(o.Drug.Ingredients) > 0 {
+			f.Evidence[len(f.Evidence)-1].Value = clinical.CoreText(e.in.Language, "known in part")
+			e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "index-consulted-in-part", Subject: o.Ref(),
+				Text: "the index of order triggers was consulted for the known ingredients alone: " +
+					"beside them stands a code that the terminology does not know"})
+			continue
+		}
 		e.decision.Notes = append(e.decision.Notes, decision.Note{Code: "index-not-consulted", Subject: o.Ref(),
 			Text: "the index of order triggers was not consulted: " +
 				"the ordered medication has no code that the terminology knows"})

@@ -88,17 +88,18 @@ func (o *outline) indexTriggers() {
 				idx = &triggerIndex{order: map[triggerCode][]int{}}
 				o.index[hook] = idx
 			}
-			if r.Trigger == "" {
+			if len(r.Triggers) == 0 {
 				idx.patient = append(idx.patient, i)
-				continue
 			}
-			set, ok := o.pack.ValueSet(r.Trigger)
-			if !ok {
-				continue // a pack that does not compile, either
-			}
-			for _, c := range set.Codes {
-				key := triggerCode{c.System, c.Code}
-				idx.order[key] = append(idx.order[key], i)
+			for _, id := range r.Triggers {
+				set, ok := o.pack.ValueSet(id)
+				if !ok {
+					continue // a pack that does not compile, either
+				}
+				for _, c := range set.Codes {
+					key := triggerCode{c.System, c.Code}
+					idx.order[key] = append(idx.order[key], i)
+				}
 			}
 		}
 	}

@@ -118,7 +118,9 @@ func (c *check) code() {
 func (c *check) unused() {
 	sets, params := map[string]bool{}, map[string]bool{}
 	for _, r := range c.read.Rules {
-		sets[r.Trigger] = true
+		for _, set := range r.Triggers {
+			sets[set] = true
+		}
 	}
 	for _, u := range c.read.Uses {
 		params[u.Parameter] = true

@@ -153,12 +153,10 @@ func Show(pack *rulepacks.Pack, offered []tenant.Prefetch) (*Summary, error) {
 }
 
 func showRule(pack *rulepacks.Pack, r *clinical.Rule, offered []tenant.Prefetch) RuleSummary {
-	rs := RuleSummary{ID: r.ID, Title: r.Title, File: r.File, Line: r.Line, Trigger: r.Trigger,
+	rs := RuleSummary{ID: r.ID, Title: r.Title, File: r.File, Line: r.Line, Trigger: strings.Join(r.Triggers, ", "),
 		Unknown: string(r.Unknown), Supersedes: r.Supersedes, Topic: r.Topic, Sources: r.Sources, Reads: r.Reads}
-	if r.Trigger == "" {
+	if rs.ValueSets = slices.Clone(r.Triggers); len(r.Triggers) == 0 {
 		rs.Trigger = "patient"
-	} else {
-		rs.ValueSets = []string{r.Trigger}
 	}
 	for _, h := range r.Hooks {
 		rs.Hooks = append(rs.Hooks, HookSummary{h, string(r.SeverityFor(h))})

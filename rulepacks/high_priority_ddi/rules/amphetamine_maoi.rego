@@ -12,16 +12,16 @@
 # custom:
 #   id: amphetamine-maoi
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_amphetamine_maoi}
+#   trigger: {order: [amphetamine, maoi_amphetamine]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.amphetamine_maoi
 
-object_ordered := fhir.order_in({"set": "amphetamine"})
+object_ordered := fhir.order_in({"set": "amphetamine", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "maoi_amphetamine"})
+precipitant_ordered := fhir.order_in({"set": "maoi_amphetamine", "any_route": false})
 
 object_taken := fhir.takes({"set": "amphetamine"})
 

@@ -12,16 +12,16 @@
 # custom:
 #   id: atazanavir-ppi
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_atazanavir_ppi}
+#   trigger: {order: [atazanavir, proton_pump_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.atazanavir_ppi
 
-object_ordered := fhir.order_in({"set": "atazanavir"})
+object_ordered := fhir.order_in({"set": "atazanavir", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "proton_pump_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "proton_pump_inhibitor", "any_route": false})
 
 object_taken := fhir.takes({"set": "atazanavir"})
 

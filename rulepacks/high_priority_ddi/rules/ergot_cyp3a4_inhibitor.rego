@@ -12,7 +12,7 @@
 # custom:
 #   id: ergot-cyp3a4-inhibitor
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_ergot_cyp3a4_inhibitor}
+#   trigger: {order: [ergot, ergot_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
@@ -21,9 +21,9 @@ package packs.high_priority_ddi.ergot_cyp3a4_inhibitor
 
 object_ordered := fhir.order_in({"set": "ergot"})
 
-precipitant_ordered := fhir.order_in({"set": "ergot_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "ergot_inhibitor", "any_route": false})
 
-object_taken := fhir.takes({"set": "ergot"})
+object_taken := fhir.takes({"set": "ergot", "any_route": true})
 
 precipitant_taken := fhir.takes({"set": "ergot_inhibitor"})
 

@@ -12,16 +12,16 @@
 # custom:
 #   id: febuxostat-thiopurine
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_febuxostat_thiopurine}
+#   trigger: {order: [febuxostat, thiopurine]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.febuxostat_thiopurine
 
-object_ordered := fhir.order_in({"set": "febuxostat"})
+object_ordered := fhir.order_in({"set": "febuxostat", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "thiopurine"})
+precipitant_ordered := fhir.order_in({"set": "thiopurine", "any_route": false})
 
 object_taken := fhir.takes({"set": "febuxostat"})
 

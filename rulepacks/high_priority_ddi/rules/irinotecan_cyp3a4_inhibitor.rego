@@ -12,16 +12,16 @@
 # custom:
 #   id: irinotecan-cyp3a4-inhibitor
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_irinotecan_cyp3a4_inhibitor}
+#   trigger: {order: [irinotecan, irinotecan_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.irinotecan_cyp3a4_inhibitor
 
-object_ordered := fhir.order_in({"set": "irinotecan"})
+object_ordered := fhir.order_in({"set": "irinotecan", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "irinotecan_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "irinotecan_inhibitor", "any_route": false})
 
 object_taken := fhir.takes({"set": "irinotecan"})
 

@@ -12,7 +12,7 @@
 # custom:
 #   id: opioid-maoi
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_opioid_maoi}
+#   trigger: {order: [serotonergic_opioid, mao_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
@@ -21,9 +21,9 @@ package packs.high_priority_ddi.opioid_maoi
 
 object_ordered := fhir.order_in({"set": "serotonergic_opioid"})
 
-precipitant_ordered := fhir.order_in({"set": "mao_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "mao_inhibitor", "any_route": false})
 
-object_taken := fhir.takes({"set": "serotonergic_opioid"})
+object_taken := fhir.takes({"set": "serotonergic_opioid", "any_route": true})
 
 precipitant_taken := fhir.takes({"set": "mao_inhibitor", "within": "P14D"})
 

@@ -12,16 +12,16 @@
 # custom:
 #   id: protease-inhibitor-inducer
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_protease_inhibitor_inducer}
+#   trigger: {order: [protease_inhibitor, protease_inhibitor_inducer]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.protease_inhibitor_inducer
 
-object_ordered := fhir.order_in({"set": "protease_inhibitor"})
+object_ordered := fhir.order_in({"set": "protease_inhibitor", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "protease_inhibitor_inducer"})
+precipitant_ordered := fhir.order_in({"set": "protease_inhibitor_inducer", "any_route": false})
 
 object_taken := fhir.takes({"set": "protease_inhibitor"})
 

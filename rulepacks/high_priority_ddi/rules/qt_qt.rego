@@ -19,10 +19,12 @@
 #   topic: drug-interaction
 package packs.high_priority_ddi.qt_qt
 
-holds := fhir.takes({"set": "qt_prolonging", "other_ingredient": true})
+other := fhir.takes({"set": "qt_prolonging", "other_ingredient": true})
+
+holds := fact.all([fhir.order_in({"set": "qt_prolonging", "any_route": false}), other])
 
 card := {
-	"summary": fhir.text("Do not combine {drug} with {other}: QT prolongation, torsade de pointes", {"drug": fhir.order(), "other": holds}),
+	"summary": fhir.text("Do not combine {drug} with {other}: QT prolongation, torsade de pointes", {"drug": fhir.order(), "other": other}),
 	"detail": fhir.text("Both drugs prolong the QT interval; the risk adds up. QTc, potassium and other risk factors are not looked at here.", {}),
 	"suggestions": [fhir.remove(fhir.order())],
 }

@@ -12,16 +12,16 @@
 # custom:
 #   id: ramelteon-cyp1a2-inhibitor
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_ramelteon_cyp1a2_inhibitor}
+#   trigger: {order: [ramelteon, ramelteon_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.ramelteon_cyp1a2_inhibitor
 
-object_ordered := fhir.order_in({"set": "ramelteon"})
+object_ordered := fhir.order_in({"set": "ramelteon", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "ramelteon_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "ramelteon_inhibitor", "any_route": false})
 
 object_taken := fhir.takes({"set": "ramelteon"})
 

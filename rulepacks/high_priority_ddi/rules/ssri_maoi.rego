@@ -12,16 +12,16 @@
 # custom:
 #   id: ssri-maoi
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_ssri_maoi}
+#   trigger: {order: [ssri_snri, mao_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.ssri_maoi
 
-object_ordered := fhir.order_in({"set": "ssri_snri"})
+object_ordered := fhir.order_in({"set": "ssri_snri", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "mao_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "mao_inhibitor", "any_route": false})
 
 object_taken := fact.any([
 	fhir.takes({"set": "ssri_snri"}),

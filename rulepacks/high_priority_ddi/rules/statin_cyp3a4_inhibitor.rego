@@ -12,16 +12,16 @@
 # custom:
 #   id: statin-cyp3a4-inhibitor
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_statin_cyp3a4_inhibitor}
+#   trigger: {order: [statin_3a4, statin_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.statin_cyp3a4_inhibitor
 
-object_ordered := fhir.order_in({"set": "statin_3a4"})
+object_ordered := fhir.order_in({"set": "statin_3a4", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "statin_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "statin_inhibitor", "any_route": false})
 
 object_taken := fhir.takes({"set": "statin_3a4"})
 

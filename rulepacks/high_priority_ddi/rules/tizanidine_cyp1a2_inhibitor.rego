@@ -12,16 +12,16 @@
 # custom:
 #   id: tizanidine-cyp1a2-inhibitor
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_tizanidine_cyp1a2_inhibitor}
+#   trigger: {order: [tizanidine, tizanidine_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.tizanidine_cyp1a2_inhibitor
 
-object_ordered := fhir.order_in({"set": "tizanidine"})
+object_ordered := fhir.order_in({"set": "tizanidine", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "tizanidine_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "tizanidine_inhibitor", "any_route": false})
 
 object_taken := fhir.takes({"set": "tizanidine"})
 

@@ -12,16 +12,16 @@
 # custom:
 #   id: tranylcypromine-procarbazine
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_tranylcypromine_procarbazine}
+#   trigger: {order: [tranylcypromine, procarbazine]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.tranylcypromine_procarbazine
 
-object_ordered := fhir.order_in({"set": "tranylcypromine"})
+object_ordered := fhir.order_in({"set": "tranylcypromine", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "procarbazine"})
+precipitant_ordered := fhir.order_in({"set": "procarbazine", "any_route": false})
 
 object_taken := fhir.takes({"set": "tranylcypromine", "within": "P14D"})
 

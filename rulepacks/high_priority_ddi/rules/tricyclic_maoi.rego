@@ -12,16 +12,16 @@
 # custom:
 #   id: tricyclic-maoi
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_tricyclic_maoi}
+#   trigger: {order: [tricyclic, mao_inhibitor]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
 #   topic: drug-interaction
 package packs.high_priority_ddi.tricyclic_maoi
 
-object_ordered := fhir.order_in({"set": "tricyclic"})
+object_ordered := fhir.order_in({"set": "tricyclic", "any_route": false})
 
-precipitant_ordered := fhir.order_in({"set": "mao_inhibitor"})
+precipitant_ordered := fhir.order_in({"set": "mao_inhibitor", "any_route": false})
 
 object_taken := fhir.takes({"set": "tricyclic"})
 

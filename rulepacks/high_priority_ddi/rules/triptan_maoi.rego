@@ -12,7 +12,7 @@
 # custom:
 #   id: triptan-maoi
 #   hooks: [order-select, order-sign]
-#   trigger: {order: pair_triptan_maoi}
+#   trigger: {order: [triptan, maoi_triptan]}
 #   severity: {order-select: info, order-sign: critical}
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
@@ -21,9 +21,9 @@ package packs.high_priority_ddi.triptan_maoi
 
 object_ordered := fhir.order_in({"set": "triptan"})
 
-precipitant_ordered := fhir.order_in({"set": "maoi_triptan"})
+precipitant_ordered := fhir.order_in({"set": "maoi_triptan", "any_route": false})
 
-object_taken := fhir.takes({"set": "triptan"})
+object_taken := fhir.takes({"set": "triptan", "any_route": true})
 
 precipitant_taken := fhir.takes({"set": "maoi_triptan", "within": "P14D"})
 

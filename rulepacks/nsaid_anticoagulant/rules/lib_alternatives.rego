@@ -1,14 +1,17 @@
 # METADATA
 # scope: package
 # title: What the cards of this pack offer instead of the NSAID
-# description: Remove the order, or acetaminophen 325 mg or 500 mg, as in PDDI-CDS.
+# description: >-
+#   Remove the order; for an ordered NSAID also acetaminophen 325 mg or 500 mg in its place, as in PDDI-CDS.
 # authors:
 # - Clinical content engineering
 package packs.nsaid_anticoagulant.lib_alternatives
 
 import data.packs.nsaid_anticoagulant.lib_exposure
 
-card_suggestions := [
+card_suggestions := [fhir.remove(fhir.order())] if {
+	fact.is(lib_exposure.anticoagulant_ordered, "true")
+} else := [
 	fhir.remove(fhir.order()),
 	fhir.propose_medication({
 		"system": "http://www.nlm.nih.gov/research/umls/rxnorm",
@@ -27,4 +30,5 @@ card_suggestions := [
 # Acetaminophen raises the INR of patients on warfarin; unknown counts as warfarin here.
 card_sentence := fhir.text("Acetaminophen is an alternative.", {}) if {
 	fact.is(lib_exposure.warfarin, "false")
+	fact.is(fhir.order_in({"set": "warfarin"}), "false")
 } else := fhir.text("Acetaminophen is an alternative; monitor INR if more than 2 g a day is taken for several days.", {})

@@ -2,8 +2,9 @@
 # scope: package
 # title: A systemic NSAID with an oral anticoagulant raises the risk of bleeding
 # description: >-
-#   A systemic NSAID together with warfarin or a direct oral anticoagulant in the last 100 days. The card names the factors that
-#   raise the risk further. Without stomach protection the critical rule takes its place.
+#   A systemic NSAID together with warfarin or a direct oral anticoagulant: an NSAID is ordered and the anticoagulant was
+#   taken in the last 100 days, or the anticoagulant is ordered and an NSAID is taken. The card names the factors that raise
+#   the risk further. Without stomach protection the critical rule takes its place.
 # authors:
 # - Clinical content engineering
 # related_resources:
@@ -12,7 +13,7 @@
 # custom:
 #   id: nsaid-anticoagulant
 #   hooks: [order-select, order-sign]
-#   trigger: {order: nsaid}
+#   trigger: {order: [nsaid, oral_anticoagulant]}
 #   severity: warning
 #   unknown: info
 #   override_reasons: [benefit-outweighs-risk, will-monitor, tolerated-before, data-outdated]
@@ -36,7 +37,7 @@ card_sentences := array.flatten([card_protection, lib_factors.card_sentences, li
 card := {
 	"summary": fhir.text("Avoid {drug} with {anticoagulant}: raised risk of bleeding", {
 		"drug": fhir.order(),
-		"anticoagulant": lib_exposure.anticoagulant,
+		"anticoagulant": lib_exposure.card_other,
 	}),
 	"detail": concat(" ", card_sentences),
 	"suggestions": lib_alternatives.card_suggestions,
