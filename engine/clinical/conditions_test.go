@@ -235,6 +235,22 @@ func losing(t *testing.T, resource *rapid.Generator[string], answer func(asked) 
 	})
 }
 
+// orderless holds that the order of resources, and the same ones twice, change nothing.
+func orderless(t *testing.T, resource *rapid.Generator[string], answer func(asked) string) {
+	t.Helper()
+	rapid.Check(t, func(rt *rapid.T) {
+		all := rapid.SliceOfN(resource, 1, 4).Draw(rt, "resources")
+		for i := range all {
+			all[i] = strings.Replace(all[i], `"id":"c"`, fmt.Sprintf(`"id":"c%d"`, i), 1)
+		}
+		other := rapid.Permutation(append(all[:len(all):len(all)], all[0])).Draw(rt, "other")
+		one, two := answer(ask(t, "", bundle(all...))), answer(ask(t, "", bundle(other...)))
+		if one != two {
+			rt.Fatalf("%s, and %s in another order:\n%s", one, two, strings.Join(other, "\n"))
+		}
+	})
+}
+
 // someCondition draws conditions of every kind of code, status and date.
 var someCondition = rapid.Custom(func(t *rapid.T) string {
 	code := rapid.SampledFrom([]string{coding(snomed, "74474003"), coding(snomed, "38341003"),
@@ -248,8 +264,10 @@ var someCondition = rapid.Custom(func(t *rapid.T) string {
 
 func TestLosingConditions(t *testing.T) {
 	for _, options := range []string{"", `,"ever":true`, `,"within":"P14D"`, `,"strength":"any"`} {
-		losing(t, someCondition, func(a asked) string {
+		answer := func(a asked) string {
 			return a.fact("fhir.condition", `{"set":"upper_gi_bleed"`+options+`}`).State.String()
-		})
+		}
+		losing(t, someCondition, answer)
+		orderless(t, someCondition, answer)
 	}
 }

@@ -131,7 +131,7 @@ func (s *Session) doses(set *valueSet) (list []dose) {
 			continue
 		}
 		d := dose{Immunization: s.chart.of.Immunization(r), to: now, old: fact.True}
-		if d.NotGiven {
+		if d.Status == "not-done" {
 			continue
 		}
 		d.sure = kind == fact.True && d.Status == "completed"

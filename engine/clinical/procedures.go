@@ -75,7 +75,7 @@ func (s *Session) findProcedures(f *fact.Fact, set *valueSet, w *window) {
 // done asks whether a procedure was done, by its status.
 func (s *Session) done(p *chart.Procedure) verdict {
 	switch {
-	case p.NotDone || p.Status == "preparation":
+	case p.Status == "not-done" || p.Status == "preparation":
 		return no
 	case p.Status != "completed" && p.Status != "in-progress": // stopped, on-hold, unknown, or of nobody's list
 		return open(fact.WrongStatus, "procedure")

@@ -507,8 +507,13 @@ func (c *composer) unidentifiedCard() {
 	if slices.ContainsFunc(r.Fact.Reasons, whose) {
 		detail.WriteString("\n" + c.say("No rule was asked about orders that are not shown to be for this patient."))
 	}
-	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Info, Detail: detail.String(),
-		Source: cdshooks.Source{Label: "Precept",
+	detail.WriteByte('\n')
+	c.remedies(&detail, r.Fact.Reasons)
+	if len(r.Fact.Evidence) == 1 {
+		summary = withName(summary, evidenceName(r.Fact.Evidence[0], ""))
+	}
+	c.add(cdshooks.Card{Summary: summary, Indicator: cdshooks.Info,
+		Detail: strings.TrimSuffix(detail.String(), "\n"), Source: cdshooks.Source{Label: "Precept",
 			Topic: &cdshooks.Coding{Code: "unidentified-order", System: topicSystem}}},
 		[3]string{r.Rule, r.Subject, ""}, r)
 }

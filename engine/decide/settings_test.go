@@ -9,8 +9,8 @@ import (
 	"github.com/precept-cds/precept/engine/tenant"
 )
 
-// settingCases are a child with one dose of MMR in intensive care after dialysis, and
-// what is left of it.
+// settingCases are a child with one dose of MMR in intensive care after dialysis, a woman
+// who is pregnant, and what is left of it.
 const settingCases = `cases:
   - &child
     name: one-dose
@@ -24,6 +24,19 @@ const settingCases = `cases:
       draftOrders: {resourceType: Bundle, type: collection, entry: []}
     prefetch: &all
       patient: {resourceType: Patient, id: p1, birthDate: "2020-01-15", gender: female}
+      conditions: null
+      labs:
+        resourceType: Bundle
+        type: searchset
+        entry:
+          - resource:
+              resourceType: Observation
+              id: t
+              status: final
+              subject: {reference: Patient/p1}
+              effectiveDateTime: "2026-02-28"
+              code: {coding: [{system: "http://loinc.org", code: "2106-3"}]}
+              valueCodeableConcept: {coding: [{system: "http://snomed.info/sct", code: "260385009"}]}
       immunizations:
         resourceType: Bundle
         type: searchset
@@ -67,6 +80,37 @@ const settingCases = `cases:
       - {rule: dialysed, subject: patient, state: "true"}
       - {rule: inpatient, subject: patient, state: "true"}
       - {rule: intensive-care, subject: patient, state: "true"}
+      - {rule: on-dialysis, subject: patient, state: "true"}
+      - {rule: expects, subject: patient, state: "false"}
+      - {rule: could, subject: patient, state: "false"}
+  - <<: *child
+    name: a-woman-who-is-pregnant
+    prefetch:
+      patient: {resourceType: Patient, id: p1, birthDate: "1998-01-15", gender: female}
+      conditions: null
+      procedures: null
+      immunizations: null
+      encounters: null
+      labs:
+        resourceType: Bundle
+        type: searchset
+        entry:
+          - resource:
+              resourceType: Observation
+              id: s
+              status: final
+              subject: {reference: Patient/p1}
+              effectiveDateTime: "2026-02-20"
+              code: {coding: [{system: "http://loinc.org", code: "82810-3"}]}
+              valueCodeableConcept: {coding: [{system: "http://snomed.info/sct", code: "77386006"}]}
+    want:
+      - {rule: due-two, subject: patient, state: "false"}
+      - {rule: dialysed, subject: patient, state: "false"}
+      - {rule: inpatient, subject: patient, state: "unknown", reasons: [unresolved-reference]}
+      - {rule: intensive-care, subject: patient, state: "unknown", reasons: [unresolved-reference]}
+      - {rule: on-dialysis, subject: patient, state: "false"}
+      - {rule: expects, subject: patient, state: "true"}
+      - {rule: could, subject: patient, state: "true"}
   - <<: *child
     name: nothing
     context: {patientId: p1, userId: Practitioner/u1, draftOrders: {resourceType: Bundle, type: collection, entry: []}}
@@ -75,11 +119,16 @@ const settingCases = `cases:
       immunizations: null
       procedures: null
       encounters: null
+      conditions: null
+      labs: null
     want:
       - {rule: due-two, subject: patient, state: "false"}
       - {rule: dialysed, subject: patient, state: "false"}
       - {rule: inpatient, subject: patient, state: "false"}
       - {rule: intensive-care, subject: patient, state: "false"}
+      - {rule: on-dialysis, subject: patient, state: "false"}
+      - {rule: expects, subject: patient, state: "unknown", reasons: [no-data]}
+      - {rule: could, subject: patient, state: "false"}
   - <<: *child
     name: not-supplied
     prefetch: {}
@@ -88,6 +137,9 @@ const settingCases = `cases:
       - {rule: dialysed, subject: patient, state: "unknown", reasons: [not-supplied]}
       - {rule: inpatient, subject: patient, state: "unknown", reasons: [not-supplied]}
       - {rule: intensive-care, subject: patient, state: "unknown", reasons: [not-supplied]}
+      - {rule: on-dialysis, subject: patient, state: "unknown", reasons: [not-supplied, not-supplied]}
+      - {rule: expects, subject: patient, state: "unknown", reasons: [not-supplied, not-supplied]}
+      - {rule: could, subject: patient, state: "unknown", reasons: [no-data, not-supplied, not-supplied]}
 `
 
 // TestSettingPack takes rules about immunizations, procedures and encounters from
@@ -107,7 +159,10 @@ func TestSettingPack(t *testing.T) {
 	"min_interval": "P28D"}), 1, 2)`),
 		rule("dialysed", `fhir.procedure({"set": "dialysis", "within": "P14D"})`),
 		rule("inpatient", `fhir.encounter({"class": "inpatient"})`),
-		rule("intensive-care", `fhir.location({"kind": "intensive-care"})`))
+		rule("intensive-care", `fhir.location({"kind": "intensive-care"})`),
+		rule("on-dialysis", `fhir.renal_replacement({"within": "P14D"})`),
+		rule("expects", `fhir.pregnancy_status({"status": "pregnant", "negative_within": "P7D"})`),
+		rule("could", `fhir.childbearing_potential({"min_age": "P12Y", "max_age": "P50Y"})`))
 	results, err := decide.RunCases(t.Context(), pack, decidetest.ReferencePack(t, "terminology_core"))
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +178,7 @@ func TestSettingPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"Encounter", "Immunization", "Location", "Patient", "Procedure"}
+	want := []string{"Condition", "Encounter", "Immunization", "Location", "Observation", "Patient", "Procedure"}
 	if reads := program.Reads("order-sign"); !slices.Equal(reads, want) {
 		t.Errorf("the rules read %q, want %q", reads, want)
 	}
