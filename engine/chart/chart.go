@@ -108,6 +108,20 @@ func (c *Chart) Source(key string) Completeness {
 	return NotSupplied
 }
 
+// Held returns the completeness of a prefetch key as rules see it (what holds only
+// resources that its template does not ask for was not supplied), and how many
+// resources came under it.
+func (c *Chart) Held(key string) (state Completeness, resources int) {
+	src := c.source(key)
+	if src == nil {
+		return NotSupplied, 0
+	}
+	if c.in.Declared == nil {
+		return src.Completeness, src.Len()
+	}
+	return c.declared(key), src.Len()
+}
+
 func (c *Chart) source(key string) *Source {
 	for _, src := range c.sources[1:] {
 		if src.Key == key {

@@ -31,6 +31,17 @@ type Setting struct {
 	Param   string // its name; "" for a literal
 }
 
+// reads returns the types that the call reads.
+func (u *Use) reads() []string {
+	return u.Function.types(func(i int) string {
+		at := slices.IndexFunc(u.Options, func(s Setting) bool { return s.Name == u.Function.Options[i].Name })
+		if at < 0 {
+			return "" // the option is wrong, and reported
+		}
+		return u.Options[at].Literal
+	})
+}
+
 // Words are what a call shows to people, in the language of the pack's source.
 type Words struct {
 	Text     string

@@ -279,7 +279,7 @@ func (r *reader) derive(rule *Rule) {
 		}
 	}
 	for _, u := range rule.Uses {
-		rule.Reads = append(rule.Reads, u.Function.Reads...)
+		rule.Reads = append(rule.Reads, u.reads()...)
 		if u.Function.NeedsOrder && len(rule.Triggers) == 0 {
 			r.problem(u.File, u.Line, "%s needs an order, and rule %s is asked about the patient: "+
 				"give it a trigger {order: <value set>}", u.Function.Name, rule.ID)

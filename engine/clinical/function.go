@@ -32,6 +32,8 @@ type Function struct {
 	// left out: a function that looks into nothing says [None].
 	Reads, Attributes []string
 
+	Source string // of its formula or codes, as cited; "" if it needs none
+
 	Exact      bool // a value is one number or instant, never an interval
 	CardsOnly  bool // it may stand only in rules whose name starts with card
 	NeedsOrder bool // it may be reached only by rules with an order trigger
@@ -47,6 +49,16 @@ func None() []string { return []string{} }
 
 // GivesFact reports whether the answer is a fact.
 func (f Function) GivesFact() bool { return f.Result == typeFact }
+
+// types returns the types that a call may look into, given the literal options.
+func (f *Function) types(literal func(i int) string) []string {
+	for i := range f.Options {
+		if o := &f.Options[i]; o.Kind == KindType {
+			return []string{literal(i)}
+		}
+	}
+	return f.Reads
+}
 
 // wording reports whether the answer is for people: it says of what is unknown
 // something that a rule could take for a yes or a no.
@@ -72,6 +84,7 @@ const (
 	typeDates      Type = "array of dates"
 	typeEither     Type = "value or date"
 	typeDated      Type = "fact or value"
+	typePoints     Type = "array of [points, fact]"
 	typeOrder      Type = "order"
 	typeSuggestion Type = "suggestion"
 	typeNumber     Type = "number"
@@ -103,6 +116,8 @@ func (t Type) rego() types.Type {
 		return types.NewArray(nil, dateType)
 	case typeEither:
 		return types.NewAny(valueType, dateType)
+	case typePoints:
+		return types.NewArray(nil, types.NewArray([]types.Type{types.N, factType}, nil))
 	case typeDated:
 		return types.NewAny(factType, valueType)
 	case typeOrder:
@@ -153,8 +168,9 @@ const (
 	KindUnit     Kind = "unit"      // UCUM; see units.Known
 	KindEnum     Kind = "word"
 	KindFlag     Kind = "flag"
-	KindCode     Kind = "code" // any string that is not empty
-	KindText     Kind = "text" // the same, or made of a template
+	KindCode     Kind = "code"          // any string that is not empty
+	KindText     Kind = "text"          // the same, or made of a template
+	KindType     Kind = "resource type" // one of its words; the call reads this type alone
 )
 
 var (
@@ -219,17 +235,19 @@ func (o *Option) problem(before []Option) string {
 		return "is there twice"
 	case o.Needs != "" && !slices.ContainsFunc(before, func(b Option) bool { return b.Name == o.Needs }):
 		return "goes with one that does not come before it"
-	case (o.Kind == KindEnum) != (len(o.Words) > 0):
+	case (o.Kind == KindEnum || o.Kind == KindType) != (len(o.Words) > 0):
 		return "must have words if it is one, and only then"
 	case (o.Kind == KindSet) != (len(o.Sets) > 0):
 		return "must say which kinds of value sets it takes, and only if it takes one"
+	case o.Kind == KindType && (o.Param || !o.Required):
+		return "names what is read, which has to be known before it runs: it is required and no parameter"
 	case o.Kind == KindSet && o.Param:
 		return "names a value set, which cannot be a parameter: what a rule reads has to be known before it runs"
 	case o.Default && (o.Kind != KindFlag || o.Required):
 		return "cannot have a default"
 	}
 	switch o.Kind {
-	case KindSet, KindDuration, KindUnit, KindEnum, KindFlag, KindCode, KindText:
+	case KindSet, KindDuration, KindUnit, KindEnum, KindFlag, KindCode, KindText, KindType:
 		return ""
 	default:
 		return fmt.Sprintf("has no kind %q", o.Kind)
@@ -240,6 +258,7 @@ func (o *Option) problem(before []Option) string {
 type function struct {
 	Function
 	index int         // in the library
+	typed bool        // an option says what it reads
 	keys  []*ast.Term // of the options
 	decl  *ast.Builtin
 	op    *ast.Term // see Library.bind
@@ -259,6 +278,7 @@ func newFunction(f Function) *function {
 	for _, a := range f.Args {
 		args = append(args, types.Named(a.Name, a.Type.rego()).Description(string(a.Type)))
 	}
+	own.typed = slices.ContainsFunc(f.Options, func(o Option) bool { return o.Kind == KindType })
 	own.decl = &ast.Builtin{Name: f.Name, Description: f.Doc,
 		CanSkipBctx: true, // of the context, run wants nothing but the location, which comes always
 		Decl:        types.NewFunction(args, types.Named("answer", f.Result.rego()).Description(string(f.Result)))}

@@ -25,7 +25,9 @@ func functions() []Function {
 	return slices.Concat(
 		logic(),
 		comparisons(),
+		combinations(),
 		dateQuestions(),
+		sourceQuestions(),
 		valueArithmetic(),
 		questions(),
 		resultQuestions(),

@@ -81,7 +81,8 @@ var goldenPack = sync.OnceValue(func() *Pack {
 	for id, set := range p.sets {
 		sets[id] = set
 	}
-	return &Pack{library: p.library, code: p.code, messages: p.messages, params: p.params, sets: sets}
+	return &Pack{library: p.library, code: p.code, messages: p.messages, sets: sets,
+		params: map[string]*ast.Term{"max_age": ast.StringTerm("P90D")}}
 })
 
 // session makes the session that a golden is asked in.
@@ -210,13 +211,16 @@ type documented struct {
 	needs []int
 }
 
-var examples = map[string]documented{}
+var (
+	examples = map[string]documented{}
+	twice    []string // functions with several; it is left to chance which one is shown
+)
 
 // example registers the example of a function, and the numbers of the needs that the
 // function serves; none says that it is there for another reason.
 func example(name string, g golden, needs ...int) bool {
 	if _, ok := examples[name]; ok {
-		panic("two examples of " + name)
+		twice = append(twice, name)
 	}
 	examples[name] = documented{g, needs}
 	return true

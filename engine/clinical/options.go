@@ -72,7 +72,7 @@ func (o *Option) read(v ast.Value) (given, *misfit) {
 			return given{}, &misfit{fmt.Sprintf("must be a unit that values can be had in, not %.40q", g.text),
 				"write " + hint}
 		}
-	case KindEnum:
+	case KindEnum, KindType:
 		if !slices.Contains(o.Words, g.text) {
 			return given{}, &misfit{fmt.Sprintf("must be %s, not %.40q", o.example(), g.text), "write " + o.example()}
 		}
@@ -87,7 +87,7 @@ func (o *Option) example() string {
 		return `"P365D", "P1Y" or "PT24H"`
 	case KindUnit:
 		return `a UCUM code such as "mmol/L", "mg/dL" or "%"`
-	case KindEnum:
+	case KindEnum, KindType:
 		return strings.Join(quoted(o.Words), " or ")
 	case KindSet:
 		return "the id of a value set of the pack"

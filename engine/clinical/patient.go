@@ -11,11 +11,11 @@ func (s *Session) sexes() (female, male bool, evidence []fact.Evidence) {
 	if p == nil {
 		return true, true, nil
 	}
-	switch p.Gender {
+	switch sex, _ := p.Sex(); sex {
 	case "female":
-		return true, false, []fact.Evidence{p.Evidence("sex", p.Gender)}
+		return true, false, []fact.Evidence{p.Evidence("sex", sex)}
 	case "male":
-		return false, true, []fact.Evidence{p.Evidence("sex", p.Gender)}
+		return false, true, []fact.Evidence{p.Evidence("sex", sex)}
 	default:
 		return true, true, nil
 	}

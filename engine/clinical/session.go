@@ -154,18 +154,22 @@ func (s *Session) run(f *function, loc *ast.Location, args []*ast.Term) (*ast.Te
 	if err := s.useCall(); err != nil {
 		return nil, err
 	}
-	reads := &s.lib.reads[f.index]
-	if *reads == 0 {
-		*reads = 1 + s.chart.count(f.Reads)
+	types, reads := f.Reads, s.lib.reads[f.index]
+	if f.typed {
+		types, reads = f.types(func(i int) string { return s.call.given[i].text }), 0
 	}
-	if err := s.useCost(*reads); err != nil {
+	if reads == 0 {
+		reads = 1 + s.chart.count(types)
+		s.lib.reads[f.index] = reads
+	}
+	if err := s.useCost(reads); err != nil {
 		return nil, err
 	}
 	t, err := f.Run(s, &s.call)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.chart.stray(&f.Function); err != nil {
+	if err := s.chart.stray(&f.Function, types); err != nil {
 		return nil, err
 	}
 	q.answer = t

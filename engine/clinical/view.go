@@ -34,9 +34,9 @@ func (v *view) look(attribute string, types ...string) {
 func (v *view) begin() { v.types, v.attributes = v.types[:0], v.attributes[:0] }
 
 // stray says what the call looked into that its function does not say.
-func (v *view) stray(f *Function) error {
+func (v *view) stray(f *Function, types []string) error {
 	for _, t := range v.types {
-		if !slices.Contains(f.Reads, t) {
+		if !slices.Contains(types, t) {
 			return fmt.Errorf("it looked into %s, which its description does not say", t)
 		}
 	}
@@ -106,6 +106,15 @@ var exposureTypes = []string{
 func (v *view) exposures() []*chart.Exposure {
 	v.look(attributeHealth, exposureTypes...)
 	return v.of.Exposures()
+}
+
+// held is what came under a prefetch key.
+func (v *view) held(key string) (chart.Completeness, int) { return v.of.Held(key) }
+
+// resources are those of a type, for the sake of what they are about.
+func (v *view) resources(typ string) []*chart.Resource {
+	v.look(attributeHealth, typ)
+	return v.of.Resources(typ)
 }
 
 // complete reports whether what is not there of these types is not there at all.

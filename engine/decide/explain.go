@@ -161,6 +161,8 @@ func asked(f *fact.Fact) string {
 		return "not"
 	case "fact.count_at_least":
 		return "at least " + f.Limit + " of"
+	case "fact.score_at_least":
+		return "at least " + f.Limit + " points of"
 	case "fact.lacking":
 		return "there is no usable " + valueName(f)
 	case "fact.before":
