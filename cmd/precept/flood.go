@@ -24,6 +24,7 @@ import (
 
 	"github.com/precept-cds/precept/api/client"
 	"github.com/precept-cds/precept/engine/clinical"
+	"github.com/precept-cds/precept/engine/sandbox"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/fixtures"
 	"github.com/precept-cds/precept/fixtures/misuse"
@@ -347,8 +348,8 @@ func floodCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
-				return fmt.Errorf("lowering the priority: %w", err)
+			if err := sandbox.Lower(19, true); err != nil {
+				return err
 			}
 			d, err := openDemo(dir)
 			if err != nil {

@@ -41,7 +41,7 @@ func Confine(memory int64, cpu time.Duration) error {
 		}
 	}
 	// Not every machine lets a process say so of itself; the limits hold without.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10)
+	_ = Lower(10, false)
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("800"), 0)
 	return nil
 }
