@@ -74,18 +74,6 @@ var (
 		{System: chart.SNOMED, Code: "146799005"}:       possiblyPregnant,
 		{System: chart.SNOMED, Code: "152231000119106"}: possiblyPregnant,
 	}
-	testAnswers = map[chart.Coding]string{
-		{System: chart.SNOMED, Code: "10828004"}:    pregnant,    // positive
-		{System: chart.SNOMED, Code: "260373001"}:   pregnant,    // detected
-		{System: chart.LOINC, Code: "LA6576-8"}:     pregnant,    // positive
-		{System: interpretationSystem, Code: "POS"}: pregnant,    // positive
-		{System: interpretationSystem, Code: "DET"}: pregnant,    // detected
-		{System: chart.SNOMED, Code: "260385009"}:   notPregnant, // negative
-		{System: chart.SNOMED, Code: "260415000"}:   notPregnant, // not detected
-		{System: chart.LOINC, Code: "LA6577-6"}:     notPregnant, // negative
-		{System: interpretationSystem, Code: "NEG"}: notPregnant, // negative
-		{System: interpretationSystem, Code: "ND"}:  notPregnant, // not detected
-	}
 )
 
 func ofLOINC(codes ...string) []chart.Coding {
@@ -95,8 +83,6 @@ func ofLOINC(codes ...string) []chart.Coding {
 	}
 	return list
 }
-
-const interpretationSystem = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 
 // A pregnancy lasts 42 weeks at the most, 40 of them up to the expected date of
 // delivery (docs/sources.md).
@@ -358,9 +344,9 @@ func (s *Session) pregnancyStatements() (said, negatives []statement) {
 		isTest bool
 		read   func(*statement)
 	}{
-		{pregnancyCodes, false, func(st *statement) { st.answer(statusAnswers) }},
+		{pregnancyCodes, false, func(st *statement) { st.answer(statusAnswer) }},
 		{deliveryCodes, false, s.deliveryDate},
-		{testCodes, true, func(st *statement) { st.answer(testAnswers) }},
+		{testCodes, true, func(st *statement) { st.answer(testAnswer) }},
 	} {
 		take := func(o *chart.Observation) {
 			if standing(o, kind.isTest) != isResult {
@@ -393,14 +379,14 @@ func (s *Session) pregnancyStatements() (said, negatives []statement) {
 
 // answer reads a coded answer: of a value, else of an interpretation. Codes that
 // contradict each other are none.
-func (st *statement) answer(answers map[chart.Coding]string) {
+func (st *statement) answer(means func(chart.Coding) string) {
 	st.reason = fact.Reason{Code: fact.UnknownCode, What: "pregnancy status"}
 	if len(st.ValueCodings) == 0 {
 		st.reason.Code = fact.TextOnly
 	}
 	for _, list := range [][]chart.Coding{st.ValueCodings, st.Interpretation} {
 		for _, c := range list {
-			a := answers[chart.Coding{System: c.System, Code: c.Code}]
+			a := means(chart.Coding{System: c.System, Code: c.Code})
 			if a != "" && st.says != "" && a != st.says {
 				st.says, st.reason.Code = "", fact.Ambiguous
 				return
@@ -409,6 +395,19 @@ func (st *statement) answer(answers map[chart.Coding]string) {
 				st.says = a
 			}
 		}
+	}
+}
+
+func statusAnswer(c chart.Coding) string { return statusAnswers[c] }
+
+func testAnswer(c chart.Coding) string {
+	switch positive, known := sayings[c]; {
+	case !known:
+		return ""
+	case positive:
+		return pregnant
+	default:
+		return notPregnant
 	}
 }
 

@@ -111,7 +111,7 @@ func TestPregnancyStatus(t *testing.T) {
 			"10828004")+","+coding(snomed, "260385009"))}, "unknown ambiguous"},
 		"test by interpretation": {[]string{change(negative("2026-02-28"),
 			`"valueCodeableConcept":`+concept(coding(snomed, "260385009")),
-			`"valueString":"-","interpretation":[`+concept(coding(interpretationSystem, "NEG"))+`]`)}, notPregnant},
+			`"valueString":"-","interpretation":[`+concept(coding(interpretations, "NEG"))+`]`)}, notPregnant},
 		"due in summer":      {[]string{due("2026-07-01")}, pregnant},
 		"due in three years": {[]string{due("2029-07-01")}, "unknown implausible"},
 		"due last week":      {[]string{due("2026-02-25")}, "unknown precision-insufficient"},
