@@ -20,7 +20,7 @@ func dosing(t testing.TB, typ, instructions string) (*Chart, *Dosing) {
 	if typ == "MedicationStatement" || typ == "MedicationAdministration" {
 		member = "dosage"
 	}
-	text := fmt.Sprintf(`{"resourceType":%q,"id":"m",%q:%s}`, typ, member, instructions)
+	text := fmt.Sprintf(`{"resourceType":%q,"id":"m","subject":{"reference":"Patient/p1"},%q:%s}`, typ, member, instructions)
 	c := chartOf(t, `{"patientId":"p1"}`, `{"k":`+text+`}`)
 	list := c.Resources(typ)
 	if len(list) != 1 {
@@ -300,6 +300,7 @@ func FuzzDosing(f *testing.F) {
 			return
 		}
 		req, err := Parse(call(`{"patientId":"p1"}`, `{"k":{"resourceType":"MedicationRequest","id":"m",`+
+			`"subject":{"reference":"Patient/p1"},`+
 			`"dosageInstruction":[`+instruction+`]}}`), Limits{})
 		if err != nil {
 			return

@@ -148,6 +148,7 @@ var coreTexts = map[string]map[string]string{
 		"dose":                                        "Dosis",
 		"dosage":                                      "Dosierung",
 		"supply":                                      "Reichweite der Verordnung",
+		"body weight":                                 "Körpergewicht",
 		"strength of medication":                      "Wirkstärke des Medikaments",
 		"body weight":                                 "Körpergewicht",
 		"medication by body weight":                   "Medikament nach Körpergewicht",

@@ -44,6 +44,16 @@ func doseQuestions() []Function {
 			Result: typeValue, Reads: None(), Attributes: None(), NeedsOrder: true, Run: singleDose,
 		},
 		{
+			Name: "fhir.daily_dose_per_kg",
+			Doc: "what the order asks for in a day for each kilogram of body weight, as `fhir.daily_dose`: as ordered " +
+				"by weight, else by the newest weight; of the ingredients of the set",
+			Unknown: "as `fhir.daily_dose` but for doses by weight, and where the weight is needed, as `fhir.weight`",
+			Options: []Option{set("the ingredients"), unit, {Name: "max_age", Kind: KindDuration, Param: true,
+				Doc: "as `max_age` of `fhir.weight`"}},
+			Result: typeValue, Reads: []string{"Observation", "Patient"},
+			Attributes: []string{attributeAge, attributeHealth}, NeedsOrder: true, Run: dailyDosePerKg,
+		},
+		{
 			Name: "fhir.total_daily_dose",
 			Doc: "what all that the patient takes adds up to in a day, of the ingredients of the set, across " +
 				"products: current orders, statements, dispenses and administrations, each once (what carries out an " +
@@ -71,13 +81,12 @@ type doser struct {
 	alone     bool             // the drug holds nothing else
 	certain   bool             // its ingredients and strengths are known and agree
 	none      bool             // it holds nothing of the set
-	weight    *chart.Range     // of the body in kg; nil where nobody asked
-	perKg     bool             // the result is for each kg
+	perKg     bool             // the result is for each kg of the body
+	weight    *fact.Value      // of the body in kg; nil where the result is not for each kg
 }
 
 var (
 	noStrength    = fact.Reason{Code: fact.NoData, What: "strength of medication"}
-	noWeight      = fact.Reason{Code: fact.NoData, What: "body weight"}
 	byWeight      = fact.Reason{Code: fact.UnparseableDose, What: "medication by body weight"}
 	byCombination = fact.Reason{Code: fact.UnparseableDose, What: "medication with several ingredients"}
 	unreadDose    = fact.Reason{Code: fact.UnparseableDose, What: "medication"}
@@ -134,10 +143,10 @@ func (x *doser) amount(a chart.Amount) (chart.Range, fact.Reason) {
 		return r, why
 	case a.Unit.Per == "kg":
 		return chart.Range{}, byWeight
-	case x.perKg && x.weight == nil:
-		return chart.Range{}, noWeight
+	case x.perKg && x.weight.State != fact.Known:
+		return chart.Range{}, x.weight.Why()[0]
 	case x.perKg:
-		return r.Over(*x.weight), why
+		return r.Over(chart.Range{Low: x.weight.Low, High: x.weight.High}), why
 	default:
 		return r, why
 	}
@@ -351,6 +360,26 @@ func dailyDose(s *Session, c *Call) (*ast.Term, error) {
 	return s.ofOrder(c, "daily dose of ", c.text("unit")+"/d", (*doser).daily)
 }
 
+// dailyDosePerKg is dailyDose for each kilogram.
+func dailyDosePerKg(s *Session, c *Call) (*ast.Term, error) {
+	o := s.subject
+	if o == nil {
+		return nil, errNoOrder
+	}
+	x, d := s.doser(&o.Drug, c.set("set"), c.text("unit")), s.chart.dosing(o.Resource)
+	x.perKg, x.weight = true, s.newestBody(c, "max_age", spanOf(s, loincKind(units.Weight, "kg")))
+	sum := chart.Sum{Range: chart.Range{Low: new(apd.Decimal), High: new(apd.Decimal)}}
+	if !x.none {
+		sum = d.Largest(x.daily)
+	}
+	v := s.doseValue("daily dose of "+c.set("set").title+" by body weight", x.unit+"/kg/d", doseDecimals, sum,
+		dosed(o.Evidence(), d))
+	for _, e := range x.weight.Evidence {
+		v.Evidence, v.More = fact.Keep(v.Evidence, v.More, e, s.lib.library.bounds.Evidence)
+	}
+	return s.newValue(v)
+}
+
 func singleDose(s *Session, c *Call) (*ast.Term, error) {
 	return s.ofOrder(c, "single dose of ", c.text("unit"), (*doser).once)
 }
@@ -383,8 +412,14 @@ func totalDailyDose(s *Session, c *Call) (*ast.Term, error) {
 // part is one exposure in a total.
 type part struct {
 	*chart.Exposure
-	sum chart.Sum
+	state fact.State // whether it is taken now
+	why   []fact.Reason
+	sum   chart.Sum
 }
+
+// maxAdded bounds what is added up: a patient with more drugs of one kind at once is a
+// mistake of the record.
+const maxAdded = 100
 
 // total adds up what all current exposures to a set amount to a day. An exposure that
 // carries out another one, or that an order of the session replaces, is not counted
@@ -400,21 +435,21 @@ func (s *Session) total(set *valueSet, drafts bool, read func(*chart.Exposure) c
 		lose(gaps...)
 	}
 	var counted []part
-	for _, e := range s.counting(set, drafts) {
-		state, why := e.Now(customaryGrace)
-		if state == fact.False {
+	for _, p := range s.counting(set, drafts) {
+		if !related(set, p.Exposure) {
+			evidence = append(evidence, p.Evidence())
+			lose(fact.Reason{Code: p.Drug.Reason.Code, What: "medication"})
 			continue
 		}
-		if !inSet(set, e.Drug.Ingredients) && !inSet(set, e.Drug.Codings) {
-			evidence = append(evidence, e.Evidence())
-			lose(fact.Reason{Code: e.Drug.Reason.Code, What: "medication"})
-			continue
+		if len(counted) == maxAdded {
+			lose(fact.Reason{Code: fact.Implausible, What: "medications"})
+			break
 		}
-		d := s.chart.dosing(e.Resource)
-		p := part{e, s.dosedNow(e, d, read(e))}
-		evidence = append(evidence, dosed(e.Evidence(), d))
-		if state == fact.Unknown {
-			p.sum.Range, p.sum.Reasons = p.sum.FromZero(), fact.Merge(why, p.sum.Reasons)
+		d := s.chart.dosing(p.Resource)
+		p.sum = s.dosedNow(p.Exposure, d, read(p.Exposure))
+		evidence = append(evidence, dosed(p.Evidence(), d))
+		if p.state == fact.Unknown {
+			p.sum.Range, p.sum.Reasons = p.sum.FromZero(), fact.Merge(p.why, p.sum.Reasons)
 		}
 		switch counted = append(counted, p); relation(counted) {
 		case sameSupply:
@@ -430,6 +465,10 @@ func (s *Session) total(set *valueSet, drafts bool, read func(*chart.Exposure) c
 		}
 	}
 	return sum, evidence
+}
+
+func related(set *valueSet, e *chart.Exposure) bool {
+	return inSet(set, e.Drug.Ingredients) || inSet(set, e.Drug.Codings)
 }
 
 // dosedNow is what an exposure amounts to a day: of a draft the most it asks for, else
@@ -448,44 +487,71 @@ func (s *Session) dosedNow(e *chart.Exposure, d *chart.Dosing, read chart.Readin
 }
 
 // counting returns the exposures that may count in a total: of the set, or perhaps so,
-// and neither replaced by a draft nor carrying out another that counts.
-func (s *Session) counting(set *valueSet, drafts bool) []*chart.Exposure {
-	var list []*chart.Exposure
-	orders := s.chart.of.Orders()
-	for _, e := range s.chart.exposures() {
-		related := inSet(set, e.Drug.Ingredients) || inSet(set, e.Drug.Codings) || !e.Drug.Identified()
-		if e.Draft && !drafts || !related {
-			continue
-		}
-		replaced := slices.ContainsFunc(orders, func(o *chart.Order) bool {
-			return o.Resource != e.Resource && (o.ConcernsResource(e.Resource) && !e.Draft ||
-				slices.ContainsFunc(e.BasedOn, func(ref string) bool { return slices.Contains(o.Predecessors, ref) }))
-		})
-		if !replaced || !drafts {
-			list = append(list, e)
-		}
-	}
-	// What another one carries out or continues is that other one.
-	done := map[string]bool{}
-	for _, e := range list {
-		if e.Type == "MedicationRequest" && e.Active != fact.False {
-			for _, ref := range e.BasedOn {
-				done[ref] = true
+// not surely over, and neither replaced by a draft nor carrying out another that counts.
+func (s *Session) counting(set *valueSet, drafts bool) []part {
+	replaced := map[string]bool{} // by a draft: named by it, or changed in it
+	if drafts {
+		for _, o := range s.chart.of.Orders() {
+			replaced[o.Ref()] = true
+			for _, ref := range o.Predecessors {
+				replaced[ref] = true
 			}
 		}
 	}
-	requests := map[string]bool{}
-	for _, e := range list {
-		if e.Type == "MedicationRequest" && e.Active != fact.False && !done[e.Ref()] {
-			requests[e.Ref()] = true
+	changed := map[string]bool{} // drafts that another draft changes
+	for _, o := range s.chart.of.Orders() {
+		for _, ref := range o.Predecessors {
+			changed[ref] = changed[ref] || ref != o.Ref()
 		}
 	}
-	return slices.DeleteFunc(list, func(e *chart.Exposure) bool {
-		if e.Type == "MedicationRequest" {
-			return done[e.Ref()]
+	request := func(e *chart.Exposure) bool { return e.Type == "MedicationRequest" }
+	var list []part
+	continued := map[string]bool{} // orders that another order carries on
+	for _, e := range s.chart.exposures() {
+		if e.Draft && (!drafts || changed[e.Ref()]) || !e.Draft && replaced[e.Ref()] ||
+			!related(set, e) && e.Drug.Identified() ||
+			!request(e) && slices.ContainsFunc(e.BasedOn, func(ref string) bool { return replaced[ref] }) {
+			continue
 		}
-		return slices.ContainsFunc(e.BasedOn, func(ref string) bool { return requests[ref] || done[ref] })
-	})
+		p := part{Exposure: e}
+		if p.state, p.why = e.Now(customaryGrace); p.state == fact.False {
+			continue
+		}
+		list = append(list, p)
+		for _, ref := range e.BasedOn {
+			continued[ref] = continued[ref] || request(e) && ref != e.Ref()
+		}
+	}
+	// What carries out an order is that order, and shows that it is taken.
+	orders := map[string]int{}
+	for i := range list {
+		if e := list[i].Exposure; request(e) && !continued[e.Ref()] {
+			orders[e.Ref()] = i
+		}
+	}
+	out := map[int]bool{}
+	for i := range list {
+		p := &list[i]
+		if request(p.Exposure) {
+			out[i] = continued[p.Ref()]
+			continue
+		}
+		for _, ref := range p.BasedOn {
+			if at, ok := orders[ref]; ok {
+				if out[i] = true; p.state == fact.True {
+					list[at].state, list[at].why = fact.True, nil
+				}
+			}
+			out[i] = out[i] || continued[ref]
+		}
+	}
+	kept := list[:0]
+	for i, p := range list {
+		if !out[i] {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 // How the last of several exposures relates to those before it.

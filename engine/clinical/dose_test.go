@@ -17,12 +17,13 @@ import (
 
 func init() {
 	maps.Copy(inquiries, map[string][]string{
-		"fhir.daily_dose":       {`{"set":"nsaid","unit":"mg"}`},
-		"fhir.single_dose":      {`{"set":"nsaid","unit":"mg"}`},
-		"fhir.total_daily_dose": {`{"set":"nsaid","unit":"mg"}`},
-		"fhir.days_supply":      {`{}`},
-		"fhir.mme":              {`{"set":"nsaid","factors":"cdc-2022"}`},
-		"fhir.total_mme":        {`{"set":"nsaid","factors":"cdc-2022"}`},
+		"fhir.daily_dose":        {`{"set":"nsaid","unit":"mg"}`},
+		"fhir.single_dose":       {`{"set":"nsaid","unit":"mg"}`},
+		"fhir.daily_dose_per_kg": {`{"set":"nsaid","unit":"mg"}`},
+		"fhir.total_daily_dose":  {`{"set":"nsaid","unit":"mg"}`},
+		"fhir.days_supply":       {`{}`},
+		"fhir.mme":               {`{"set":"nsaid","factors":"cdc-2022"}`},
+		"fhir.total_mme":         {`{"set":"nsaid","factors":"cdc-2022"}`},
 	})
 }
 
@@ -92,7 +93,8 @@ func rx(codes ...string) []string {
 // sig writes dosage instructions of one dose, so often in so many days or hours.
 func sig(dose, unit string, frequency int, period, periodUnit, more string) string {
 	return fmt.Sprintf(`,"dosageInstruction":[{"doseAndRate":[{"doseQuantity":{"value":%s,"unit":%q}}],`+
-		`"timing":{"repeat":{"frequency":%d,"period":%s,"periodUnit":%q}}%s}]`, dose, unit, frequency, period, periodUnit,
+		`"timing":{"repeat":{"frequency":%d,"period":%s,"periodUnit":%q}}%s}]`, dose, unit, frequency, period,
+		periodUnit,
 		more)
 }
 
@@ -177,6 +179,34 @@ func TestDailyDose(t *testing.T) {
 	if v := askDoses(t, bundle(words), "").value("fhir.daily_dose", `{"set":"simvastatin","unit":"mg"}`); interval(v) !=
 		"unknown text-only" {
 		t.Errorf("a drug in words: %s", interval(v))
+	}
+}
+
+// TestDailyDosePerKg holds a dose against the weight of the body.
+func TestDailyDosePerKg(t *testing.T) {
+	heavy := labResult("w", "29463-7", "2026-02-20", quantity("20", "kg"))
+	child := person("2018-03-01", "female")
+	for _, tt := range []struct{ name, drug, dosage, source, want string }{
+		{"milligrams", "198440", perDay("250", "mg", 4), bundle(child, heavy), "50..50"},
+		{"tablets", "198440", perDay("1", "tablet", 4), bundle(child, heavy), "100..100"},
+		{"as needed", "198440", sig("250", "mg", 4, "1", "d", `,"asNeededBoolean":true`), bundle(child, heavy),
+			"0..50"},
+		{"by weight", "198440", perDay("15", "mg/kg", 4), bundle(child), "60..60"},
+		{"by weight, without one", "198440", perDay("15", "mg/kg", 4), "", "60..60"},
+		{"in pounds", "198440", perDay("250", "mg", 4), bundle(child, labResult("w", "29463-7", "2026-02-20",
+			quantity("44", "[lb_av]"))), "50.1051..50.1051"},
+		{"by surface", "198440", perDay("15", "mg/m2", 4), bundle(child, heavy), "unknown unparseable-dose"},
+		{"no weight", "198440", perDay("250", "mg", 4), bundle(child), "unknown no-data"},
+		{"an old weight", "198440", perDay("250", "mg", 4), bundle(child, labResult("w", "29463-7", "2025-02-20",
+			quantity("20", "kg"))), "unknown stale"},
+		{"not supplied", "198440", perDay("250", "mg", 4), "", "unknown precision-insufficient"}, // of what age?
+		{"another drug", "198211", perDay("1", "tablet", 4), bundle(child, heavy), "0..0"},
+	} {
+		a := askDoses(t, bundle(med("MedicationRequest", "d", tt.drug, draft+tt.dosage)), tt.source)
+		v := a.value("fhir.daily_dose_per_kg", `{"set":"acetaminophen","unit":"mg"}`)
+		if got := interval(v); got != tt.want || v.Unit != "mg/kg/d" {
+			t.Errorf("%s: %s %s, want %s", tt.name, got, v.Unit, tt.want)
+		}
 	}
 }
 
@@ -310,6 +340,16 @@ func TestTotals(t *testing.T) {
 		{"two orders of two products", "", bundle(order("a", "1049574", twice), order("b", "1049683", twice)),
 			"80..80"},
 		{"dispensed twice", "", bundle(dispense("x", "1049574", twice), dispense("y", "1049574", twice)), "60..60"},
+		{"two orders of one care plan", med("MedicationRequest", "d", "1049574", draft+twice+
+			`,"basedOn":[{"reference":"CarePlan/1"}]`),
+			bundle(order("a", "1049683", twice+`,"basedOn":[{"reference":"CarePlan/1"}]`)), "80..80"},
+		{"on hold, and dispensed for it", "", bundle(med("MedicationRequest", "a", "1049574",
+			`,"status":"on-hold","intent":"order"`+twice), dispense("x", "1049574",
+			`,"authorizingPrescription":[{"reference":"MedicationRequest/a"}]`)), "60..60"},
+		{"another draft replaces the draft", med("MedicationRequest", "d", "1049574", draft+twice) + `},{"resource":` +
+			med("MedicationRequest", "e", "1049683",
+				draft+twice+`,"priorPrescription":{"reference":"MedicationRequest/d"}`),
+			bundle(), "20..20"},
 		{"one of unknown dose", "", bundle(order("a", "1049574", twice), order("b", "1049683", "")), "60.. no-data"},
 		{"one in words", "", bundle(order("a", "1049574", twice), inWords), "60.. text-only"},
 		{"only one in words", "", bundle(inWords), "unknown text-only"},
@@ -334,6 +374,14 @@ func TestTotals(t *testing.T) {
 		if got := interval(a.value("fhir.total_daily_dose", `{"set":"opioids","unit":"mg"}`)); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
+	}
+	var many []string
+	for i := range maxAdded + 1 {
+		many = append(many, order(fmt.Sprint("o", i), "1049683", perDay("1", "tablet", 1)))
+	}
+	if got := interval(askDoses(t, "", bundle(many...)).value("fhir.total_daily_dose",
+		`{"set":"opioids","unit":"mg"}`)); got != "10.. ambiguous implausible" {
+		t.Errorf("more drugs than anyone takes: %s", got)
 	}
 	// Acetaminophen of two products, against its greatest daily dose.
 	a := askDoses(t, bundle(med("MedicationRequest", "d", "198440", draft+perDay("2", "tablet", 3))),
