@@ -20,7 +20,8 @@ func dosing(t testing.TB, typ, instructions string) (*Chart, *Dosing) {
 	if typ == "MedicationStatement" || typ == "MedicationAdministration" {
 		member = "dosage"
 	}
-	text := fmt.Sprintf(`{"resourceType":%q,"id":"m","subject":{"reference":"Patient/p1"},%q:%s}`, typ, member, instructions)
+	text := fmt.Sprintf(`{"resourceType":%q,"id":"m","subject":{"reference":"Patient/p1"},%q:%s}`, typ, member,
+		instructions)
 	c := chartOf(t, `{"patientId":"p1"}`, `{"k":`+text+`}`)
 	list := c.Resources(typ)
 	if len(list) != 1 {

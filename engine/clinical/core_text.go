@@ -150,7 +150,6 @@ var coreTexts = map[string]map[string]string{
 		"supply":                                      "Reichweite der Verordnung",
 		"body weight":                                 "Körpergewicht",
 		"strength of medication":                      "Wirkstärke des Medikaments",
-		"body weight":                                 "Körpergewicht",
 		"medication by body weight":                   "Medikament nach Körpergewicht",
 		"medication with several ingredients":         "Medikament mit mehreren Wirkstoffen",
 		"morphine equivalence":                        "Morphin-Äquivalenz",

@@ -36,6 +36,7 @@ func doseQuestions() []Function {
 				"other the largest; rounded half up to four decimals",
 			Unknown: unread, Options: []Option{set("the ingredients; the order's product may hold others"), unit},
 			Result: typeValue, Reads: None(), Attributes: None(), NeedsOrder: true, Run: dailyDose,
+			Source: "HL7 FHIR R4 and R5, Dosage and Timing; docs/decisions/0021-doses-are-intervals.md",
 		},
 		{
 			Name:    "fhir.single_dose",

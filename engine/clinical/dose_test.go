@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/apd/v3"
@@ -29,18 +30,17 @@ func init() {
 
 // strong is a product of one or two ingredients with strengths such as
 // "7804 10 mg" or "4337 0.025 mg/1 h".
-func strong(t testing.TB, code string, form vocab.Form, strengths ...string) vocab.Product {
-	t.Helper()
+func strong(code string, form vocab.Form, strengths ...string) vocab.Product {
 	p := vocab.Product{Code: code, Display: "product " + code, Form: form}
 	for _, text := range strengths {
 		var s vocab.Strength
 		what, per, _ := strings.Cut(text, "/")
 		if _, err := fmt.Sscan(what, &s.Ingredient, &s.Amount, &s.Unit); err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		if per != "" {
 			if _, err := fmt.Sscan(per, &s.PerAmount, &s.PerUnit); err != nil {
-				t.Fatal(err)
+				panic(err)
 			}
 		}
 		p.Ingredients = append(p.Ingredients, s.Ingredient)
@@ -49,9 +49,8 @@ func strong(t testing.TB, code string, form vocab.Form, strengths ...string) voc
 	return p
 }
 
-// askDoses asks with a release that knows strengths.
-func askDoses(t testing.TB, drafts, source string) asked {
-	t.Helper()
+// doseTerms is a release that knows strengths.
+var doseTerms = sync.OnceValue(func() *chart.Terminology {
 	release := &vocab.Terminology{System: chart.RxNorm, Release: "2026.1"}
 	for _, c := range []string{"7804", "5489", "161", "4337", "3423", "6813", "10689", "787390", "1819", "7242",
 		"6378", "36567",
@@ -60,21 +59,29 @@ func askDoses(t testing.TB, drafts, source string) asked {
 	}
 	noStrength := vocab.Product{Code: "197806", Display: "none", Form: "oral", Ingredients: []string{"5640"}}
 	release.Products = []vocab.Product{
-		strong(t, "1049683", "oral", "7804 10 mg"), strong(t, "1049574", "oral", "7804 30 mg"),
-		strong(t, "856999", "oral", "5489 10 mg", "161 325 mg"), strong(t, "857002", "oral", "5489 5 mg", "161 325 mg"),
-		strong(t, "198440", "oral", "161 500 mg"), strong(t, "1603495", "transdermal", "4337 0.0375 mg/1 h"),
-		strong(t, "245134", "transdermal", "4337 0.025 mg/1 h"), strong(t, "897702", "oral", "3423 4 mg"),
-		strong(t, "864706", "oral", "6813 10 mg"), strong(t, "835603", "oral", "10689 50 mg"),
-		strong(t, "825411", "oral", "787390 50 mg"), strong(t, "1010600", "oral", "1819 2 mg", "7242 0.5 mg"),
-		strong(t, "1", "oral", "6378 2 mg"), strong(t, "2", "injectable", "7804 10 mg/1 mL"),
-		strong(t, "3", "oral", "161 32 mg/1 mL"), strong(t, "198211", "oral", "36567 40 mg"),
-		strong(t, "4", "topical", "3355 10 mg/1 g"), strong(t, "5", "oral", "36567 20 mg"), noStrength,
+		strong("1049683", "oral", "7804 10 mg"), strong("1049574", "oral", "7804 30 mg"),
+		strong("856999", "oral", "5489 10 mg", "161 325 mg"), strong("857002", "oral", "5489 5 mg", "161 325 mg"),
+		strong("198440", "oral", "161 500 mg"), strong("1603495", "transdermal", "4337 0.0375 mg/1 h"),
+		strong("245134", "transdermal", "4337 0.025 mg/1 h"), strong("897702", "oral", "3423 4 mg"),
+		strong("864706", "oral", "6813 10 mg"), strong("835603", "oral", "10689 50 mg"),
+		strong("825411", "oral", "787390 50 mg"), strong("1010600", "oral", "1819 2 mg", "7242 0.5 mg"),
+		strong("1", "oral", "6378 2 mg"), strong("2", "injectable", "7804 10 mg/1 mL"),
+		strong("3", "oral", "161 32 mg/1 mL"), strong("198211", "oral", "36567 40 mg"),
+		strong("4", "topical", "3355 10 mg/1 g"), strong("5", "oral", "36567 20 mg"), noStrength,
 	}
 	table, err := terminology.FromProducts(release)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	return ask(t, drafts, source, func(in *chart.Inputs) { in.Terminology = chart.OpenTerminology(table) }).with(
+	return chart.OpenTerminology(table)
+})
+
+func withStrengths(in *chart.Inputs) { in.Terminology = doseTerms() }
+
+// askDoses asks with a release that knows strengths.
+func askDoses(t testing.TB, drafts, source string) asked {
+	t.Helper()
+	return ask(t, drafts, source, withStrengths).with(
 		setOf(t, "opioids", vocab.KindMedication, rx("7804", "5489", "4337", "3423", "6813", "10689", "787390",
 			"1819", "6378")...),
 		setOf(t, "acetaminophen", vocab.KindMedication, rx("161")...), setOf(t, "simvastatin", vocab.KindMedication,
@@ -89,6 +96,47 @@ func rx(codes ...string) []string {
 	}
 	return codes
 }
+
+var _ = testSet("acetaminophen", vocab.KindMedication, rx("161")...) &&
+	testSet("opioids", vocab.KindMedication, rx("7804", "5489", "4337", "3423", "6813", "10689", "787390", "1819",
+		"6378")...)
+
+// The examples of docs/rule-library.md.
+var (
+	_ = example("fhir.daily_dose", golden{
+		given: "ordered are 1 to 2 tablets of acetaminophen 500 mg every 6 hours as needed, in words alone",
+		drafts: []string{med("MedicationRequest", "d", "198440", draft+`,"dosageInstruction":[{"text":`+
+			`"Take 1-2 tablets by mouth every 6 hours as needed."}]`)}, change: withStrengths,
+		ask: `fhir.daily_dose({"set": "acetaminophen", "unit": "g"})`, want: "0 to 4 g/d"}, 30)
+	_ = example("fhir.single_dose", golden{given: "ordered are 2 tablets of acetaminophen 500 mg four times a day",
+		drafts: []string{med("MedicationRequest", "d", "198440", draft+perDay("2", "tablet", 4))},
+		change: withStrengths,
+		ask:    `fhir.single_dose({"set": "acetaminophen", "unit": "mg"})`, want: "1000 mg"}, 30)
+	_ = example("fhir.daily_dose_per_kg", golden{given: "ordered are 250 mg four times a day for a child of 20 kg",
+		drafts: []string{med("MedicationRequest", "d", "198440", draft+perDay("250", "mg", 4))}, change: withStrengths,
+		chart: []string{person("2018-03-01", "female"), labResult("w", "29463-7", "2026-02-20", quantity("20", "kg"))},
+		ask:   `fhir.daily_dose_per_kg({"set": "acetaminophen", "unit": "mg"})`, want: "50 mg/kg/d"}, 30)
+	_ = example("fhir.total_daily_dose", golden{
+		given:  "ordered are 3 g of acetaminophen a day beside four tablets of hydrocodone with 325 mg of acetaminophen",
+		drafts: []string{med("MedicationRequest", "d", "198440", draft+perDay("2", "tablet", 3))},
+		change: withStrengths,
+		chart: []string{med("MedicationRequest", "a", "856999", `,"status":"active","intent":"order"`+
+			perDay("1", "tablet", 4))},
+		ask: `fhir.total_daily_dose({"set": "acetaminophen", "unit": "g"})`, want: "4.3 g/d"}, 30)
+	_ = example("fhir.days_supply", golden{given: "ordered are 20 tablets, one of them four times a day",
+		drafts: []string{med("MedicationRequest", "d", "1049683", draft+perDay("1", "tablet", 4)+
+			`,"dispenseRequest":{"quantity":{"value":20,"unit":"tablet"}}`)}, change: withStrengths,
+		ask: `fhir.days_supply({})`, want: "5 days"}, 31)
+	_ = example("fhir.mme", golden{given: "ordered are patches of 37.5 µg fentanyl an hour, one every 72 hours",
+		drafts: []string{med("MedicationRequest", "d", "1603495", draft+sig("1", "patch", 1, "72", "h", ""))},
+		change: withStrengths, ask: `fhir.mme({"set": "opioids", "factors": "cdc-2022"})`, want: "90 mg/d"}, 33)
+	_ = example("fhir.total_mme", golden{
+		given:  "ordered are 40 mg of oxycodone a day, and the patient takes a drug that is named in words alone",
+		drafts: []string{med("MedicationRequest", "d", "1049683", draft+perDay("1", "tablet", 4))},
+		chart: []string{`{"resourceType":"MedicationStatement","id":"w","status":"active","subject":` +
+			`{"reference":"Patient/p1"},"medicationCodeableConcept":{"text":"pain pill"}}`}, change: withStrengths,
+		ask: `fhir.total_mme({"set": "opioids", "factors": "cdc-2022"})`, want: ">= 60 mg/d"}, 33)
+)
 
 // sig writes dosage instructions of one dose, so often in so many days or hours.
 func sig(dose, unit string, frequency int, period, periodUnit, more string) string {

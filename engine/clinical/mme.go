@@ -62,6 +62,7 @@ func mmeQuestions() []Function {
 		{Name: "factors", Kind: KindEnum, Words: []string{"cdc-2022"}, Required: true, Param: true,
 			Doc: "the table: CDC 2022 (MMWR Recomm Rep 2022;71(RR-3))"},
 	}
+	const source = "CDC Clinical Practice Guideline for Prescribing Opioids for Pain, MMWR Recomm Rep 2022;71(RR-3)"
 	const unread = "as `fhir.daily_dose`, or the table has no factor for an opioid, or none for the way it is given"
 	return []Function{
 		{
@@ -69,7 +70,7 @@ func mmeQuestions() []Function {
 			Doc: "morphine milligram equivalents of the order a day, by mouth and of patches; from zero to the " +
 				"maximum if it is given as needed; buprenorphine counts as zero; rounded half up to two decimals",
 			Unknown: unread, Options: options, Result: typeValue, Reads: None(), Attributes: None(), NeedsOrder: true,
-			Run: mme,
+			Run: mme, Source: source,
 		},
 		{
 			Name: "fhir.total_mme",
@@ -79,6 +80,7 @@ func mmeQuestions() []Function {
 			Options: slices.Concat(options, []Option{{Name: "drafts", Kind: KindFlag, Param: true, Default: true,
 				Doc: "with the order at hand and the other drafts of the session"}}),
 			Result: typeValue, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: totalMME,
+			Source: source,
 		},
 	}
 }
