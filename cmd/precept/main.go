@@ -98,7 +98,7 @@ func root() *cobra.Command {
 		Version:       build,
 	}
 	c.AddCommand(packCommand(), keysCommand(), signCommand(), applyCommand(), statusCommand(),
-		serveCommand(), callCommand(), auditCommand(), demoCommand(), benchCommand())
+		serveCommand(), callCommand(), auditCommand(), terminologyCommand(), demoCommand(), benchCommand())
 	return c
 }
 

@@ -29,7 +29,8 @@ func NewTerminology(system, release string, ingredients []Coding, products []Pro
 		x := vocab.Product{Code: p.Code, Display: "product " + p.Code, Ingredients: p.Ingredients,
 			Form: vocab.Form(p.Form)}
 		for _, s := range p.Strengths {
-			y := vocab.Strength{Ingredient: s.Ingredient.Code, Amount: s.Amount.Text('f'), Unit: s.Unit, PerUnit: s.PerUnit}
+			y := vocab.Strength{Ingredient: s.Ingredient.Code, Amount: s.Amount.Text('f'), Unit: s.Unit,
+				PerUnit: s.PerUnit}
 			if s.PerUnit != "" {
 				y.PerAmount = s.PerAmount.Text('f')
 			}
@@ -105,15 +106,14 @@ func TestCodeMap(t *testing.T) {
 		`"medicationCodeableConcept":{"coding":[{"system":"` + house + `/","code":"WAR5","display":"Warfarin 5"}]},` +
 		`"dosageInstruction":[{"route":{"coding":[{"system":"` + house + `","code":"PO"}]}}]}`
 	contained := `{"resourceType":"MedicationRequest","id":"2","status":"active","intent":"order",` +
-		`"contained":[{"resourceType":"Medication","id":"m","code":{"coding":[{"system":"` + house + `","code":"WAR5"}]},` +
+		`"contained":[{"resourceType":"Medication","id":"m",` +
+		`"code":{"coding":[{"system":"` + house + `","code":"WAR5"}]},` +
 		`"form":{"coding":[{"system":"` + house + `","code":"TAB"}]}}],"medicationReference":{"reference":"#m"}}`
 	other := `{"resourceType":"MedicationRequest","id":"3","status":"active","intent":"order",` +
 		`"medicationCodeableConcept":{"coding":[{"system":"https://other.example/codes","code":"WAR5"}]}}`
 	lab := `{"resourceType":"Observation","id":"4","status":"final",` +
 		`"code":{"coding":[{"system":"` + house + `","code":"CREA"}]},"valueQuantity":{"value":1}}`
-	prefetch := `{"m":` + `{"resourceType":"Bundle","type":"searchset","entry":[{"resource":` + order + `},{"resource":` +
-		contained + `},{"resource":` + other + `}]},"o":{"resourceType":"Bundle","type":"searchset","entry":[{"resource":` +
-		lab + `}]}}`
+	prefetch := `{"m":` + bundle(order, contained, other) + `,"o":` + bundle(lab) + `}`
 	for _, mapped := range []bool{false, true} {
 		c := chartOf(t, `{}`, prefetch, func(in *Inputs) {
 			if mapped {

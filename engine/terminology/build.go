@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -65,6 +66,15 @@ func (b *Builder) Alias(system, code string, item int, remapped bool) {
 // Item returns an item to be read or changed.
 func (b *Builder) Item(n int) *Item { return &b.items[n] }
 
+// Systems are the systems that there are codes of, sorted.
+func (b *Builder) Systems() []string {
+	seen := map[string]bool{}
+	for _, c := range b.codes {
+		seen[c.system] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
 // Bytes returns the table. The same content gives the same bytes in whatever order it
 // was added. The error is [ErrTable]: a code that is there twice, a text that is none,
 // an item without ingredients, an amount without end.
@@ -109,12 +119,7 @@ func (w *writer) write() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var systems []string
-	for _, c := range w.codes {
-		systems = append(systems, c.system)
-	}
-	slices.Sort(systems)
-	systems = slices.Compact(systems)
+	systems := w.Systems()
 	for _, s := range systems {
 		if err := w.ref(systemSection, s); err != nil {
 			return nil, err

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/precept-cds/precept/rulepacks/vocab"
 )
 
 // Counts say what of a release is in the pack, and what was left out and why.
@@ -11,20 +13,8 @@ type Counts struct {
 	kept map[string]int
 	left map[[2]string]int // what, why
 	gone []string          // files that the release does not have
-}
 
-// Count is one line of the counts.
-type Count struct {
-	What    string `json:"what"`
-	Kept    int    `json:"kept"`
-	LeftOut int    `json:"left_out"`
-}
-
-// Left is what was left out for one reason.
-type Left struct {
-	What  string `json:"what"`
-	Count int    `json:"count"`
-	Why   string `json:"why"`
+	licensed bool
 }
 
 func (c *Counts) keep(what string, n int) {
@@ -41,38 +31,42 @@ func (c *Counts) leave(what string, n int, why string) {
 	c.left[[2]string{what, why}] += n
 }
 
+// FullRelease reports that RxNorm was read in a release that needs a licence: it names
+// sources other than RxNorm itself and the labels of the FDA (SAB MTHSPL).
+func (c *Counts) FullRelease() bool { return c.licensed }
+
 func (c *Counts) missing(file string) { c.gone = append(c.gone, file) }
 
 // Lines are the counts, sorted by what is counted.
-func (c *Counts) Lines() []Count {
-	all := map[string]Count{}
+func (c *Counts) Lines() []vocab.Count {
+	all := map[string]vocab.Count{}
 	for what, n := range c.kept {
-		all[what] = Count{What: what, Kept: n}
+		all[what] = vocab.Count{What: what, Kept: n}
 	}
 	for key, n := range c.left {
 		line := all[key[0]]
 		line.What, line.LeftOut = key[0], line.LeftOut+n
 		all[key[0]] = line
 	}
-	out := make([]Count, 0, len(all))
+	out := make([]vocab.Count, 0, len(all))
 	for _, line := range all {
 		out = append(out, line)
 	}
-	slices.SortFunc(out, func(a, b Count) int { return strings.Compare(a.What, b.What) })
+	slices.SortFunc(out, func(a, b vocab.Count) int { return strings.Compare(a.What, b.What) })
 	return out
 }
 
 // LeftOut says what was left out and why, sorted. A file that the release does not
 // have is among it.
-func (c *Counts) LeftOut() []Left {
-	var out []Left
+func (c *Counts) LeftOut() []vocab.Left {
+	var out []vocab.Left
 	for key, n := range c.left {
-		out = append(out, Left{What: key[0], Count: n, Why: key[1]})
+		out = append(out, vocab.Left{What: key[0], Count: n, Why: key[1]})
 	}
 	for _, file := range c.gone {
-		out = append(out, Left{What: file, Why: "the release does not have it"})
+		out = append(out, vocab.Left{What: file, Why: "the release does not have it"})
 	}
-	slices.SortFunc(out, func(a, b Left) int {
+	slices.SortFunc(out, func(a, b vocab.Left) int {
 		return cmp.Or(strings.Compare(a.What, b.What), strings.Compare(a.Why, b.Why))
 	})
 	return out

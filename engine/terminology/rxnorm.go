@@ -94,7 +94,8 @@ const (
 // relationship to the first.
 func relationOf(rela string) (r relation, inverse, ok bool) {
 	for r, names := range [relations][2]string{{"has_ingredient", "ingredient_of"},
-		{"has_ingredients", "ingredients_of"}, {"has_precise_ingredient", "precise_ingredient_of"}, {"has_part", "part_of"},
+		{"has_ingredients", "ingredients_of"}, {"has_precise_ingredient", "precise_ingredient_of"},
+		{"has_part", "part_of"},
 		{"form_of", "has_form"},
 		{"consists_of", "constitutes"}, {"contains", "contained_in"}, {"tradename_of", "has_tradename"},
 		{"has_dose_form", "dose_form_of"}, {"has_doseformgroup", "doseformgroup_of"}, {"isa", "inverse_isa"}} {
@@ -189,13 +190,18 @@ func (r *rxnorm) conso(row [][]byte) error {
 	switch string(row[11]) {
 	case "RXNORM":
 	case "ATC":
+		r.counts.licensed = true
 		if code, ok := rowText(row[13]); ok && isATC(code) {
 			r.atc = append(r.atc, alias{code, rowNumber(row[0]), rankOf(row[16])})
 		} else {
 			r.counts.leave("ATC codes above substances", 1, "a class is not a drug")
 		}
 		return nil
+	case "MTHSPL":
+		r.others++
+		return nil
 	default:
+		r.counts.licensed = true
 		r.others++
 		return nil
 	}

@@ -38,6 +38,13 @@ const (
 // a local one.
 var standardSystems = slices.DeleteFunc(slices.Clone(foldedSystems), func(s string) bool { return s == NDC })
 
+// IsStandard reports whether a system is one that value sets are written in, or one of
+// HL7's own.
+func IsStandard(system string) bool {
+	return slices.Contains(foldedSystems, system) || strings.HasPrefix(system, "http://terminology.hl7.org/") ||
+		strings.HasPrefix(system, "http://hl7.org/fhir/")
+}
+
 // NDC is the system of National Drug Codes; a house may map its own use of them.
 const NDC = "http://hl7.org/fhir/sid/ndc"
 
@@ -59,7 +66,8 @@ func ReadCodeMap(f packfile.File) (*CodeMap, error) {
 		}
 	}
 	if len(m.Codes) == 0 || len(m.Codes) > maxMappings {
-		refuse("/codes", "map at least one code, and split a larger map", "it has no codes, or more than %d", maxMappings)
+		refuse("/codes", "map at least one code, and split a larger map", "it has no codes, or more than %d",
+			maxMappings)
 	}
 	own := map[string]bool{}
 	for _, c := range m.Codes {
@@ -75,8 +83,8 @@ func ReadCodeMap(f packfile.File) (*CodeMap, error) {
 			seen[key] = true
 		}
 		if what != "" {
-			refuse(packfile.Index("/codes", i), hint, "code %s of %s: %s", packfile.Short(c.Code), packfile.Short(c.System),
-				what)
+			refuse(packfile.Index("/codes", i), hint, "code %s of %s: %s", packfile.Short(c.Code),
+				packfile.Short(c.System), what)
 		}
 	}
 	return m, problems.Err()
