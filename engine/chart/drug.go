@@ -54,9 +54,9 @@ func (c *Chart) drug(r *Resource, ref rawjson.Value) Drug {
 	if d.Text == "" {
 		d.Text = display
 	}
-	med, ok := c.Resolve(r, target)
-	if target == "" || !ok {
-		d.Reason = fact.Reason{Code: fact.UnresolvedReference, What: "medication"}
+	med, why := c.resolve(r, target)
+	if why != "" {
+		d.Reason = fact.Reason{Code: why, What: "medication"}
 		return d
 	}
 	c.medication(&d, med)
@@ -74,7 +74,11 @@ func (c *Chart) medication(d *Drug, med *Resource) {
 	if med.Text != "" {
 		d.Text = med.Text
 	}
-	d.Forms, _, _ = c.concept(med.JSON.Get("form"), nil)
+	form := med.JSON.Get("form")
+	if form.Missing() {
+		form = med.JSON.Get("doseForm") // of R5
+	}
+	d.Forms, _, _ = c.concept(form, nil)
 	c.identify(d)
 	if d.Identified() {
 		return
@@ -104,11 +108,15 @@ func (c *Chart) medication(d *Drug, med *Resource) {
 // to a Medication or Substance, of which only the code counts.
 func (c *Chart) ingredient(med *Resource, v rawjson.Value) Drug {
 	var part Drug
-	part.Codings, part.Text, _ = c.concept(v.Get("itemCodeableConcept"), nil)
-	if target, _, _ := reference(v.Get("itemReference")); target != "" && len(part.Codings) == 0 {
-		item, ok := c.Resolve(med, target)
-		if !ok {
-			part.Reason = fact.Reason{Code: fact.UnresolvedReference, What: "medication"}
+	concept, ref := v.Get("itemCodeableConcept"), v.Get("itemReference")
+	if item := v.Get("item"); !item.Missing() { // of R5
+		concept, ref = item, item.Get("reference")
+	}
+	part.Codings, part.Text, _ = c.concept(concept, nil)
+	if target, _, _ := reference(ref); target != "" && len(part.Codings) == 0 {
+		item, why := c.resolve(med, target)
+		if why != "" {
+			part.Reason = fact.Reason{Code: why, What: "medication"}
 			return part
 		}
 		part.Codings, part.Text = item.Codings, item.Text

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/precept-cds/precept/engine/chart/rawjson"
+	"github.com/precept-cds/precept/engine/fact"
 )
 
 // Resolve finds the resource a reference in another resource points to:
@@ -12,6 +13,13 @@ import (
 // ("/_history/2"). It reports false for what was not sent, is entered in
 // error, or lies on another server: unresolved-reference.
 func (c *Chart) Resolve(from *Resource, ref string) (*Resource, bool) {
+	r, why := c.resolve(from, ref)
+	return r, why == ""
+}
+
+// resolve is Resolve; why is unresolved-reference, or not-understood for what came
+// and has content that must be understood.
+func (c *Chart) resolve(from *Resource, ref string) (r *Resource, why fact.Code) {
 	if id, ok := strings.CutPrefix(ref, "#"); ok {
 		return c.contained(from, id)
 	}
@@ -21,15 +29,37 @@ func (c *Chart) Resolve(from *Resource, ref string) (*Resource, bool) {
 	}
 	if typ, id, ok := splitRef(c.LocalRef(ref)); ok {
 		if r := c.index(typ).byID[id]; r != nil {
-			return r, true
+			return r, ""
+		}
+		if c.index(typ).leftOut(func(r *leftOut) bool { return r.ID == id && !r.elsewhere }) {
+			return nil, fact.NotUnderstood
 		}
 	}
 	it := c.entryOf(ref)
 	if it == nil {
-		return nil, false
+		return nil, fact.UnresolvedReference
 	}
-	r := c.index(it.typ).ofURL(it.fullURL)
-	return r, r != nil
+	idx := c.index(it.typ)
+	if r := idx.ofURL(it.fullURL); r != nil {
+		return r, ""
+	}
+	if idx.leftOut(func(r *leftOut) bool { return r.fullURL == it.fullURL }) {
+		return nil, fact.NotUnderstood
+	}
+	return nil, fact.UnresolvedReference
+}
+
+// maxLookedAt bounds the search for the reason why a reference leads to nothing.
+const maxLookedAt = 64
+
+// leftOut reports whether a resource was left out because it is not understood.
+func (x *typeIndex) leftOut(is func(*leftOut) bool) bool {
+	for n := range x.out[:min(len(x.out), maxLookedAt)] {
+		if o := &x.out[n]; o.code == fact.NotUnderstood && is(o) {
+			return true
+		}
+	}
+	return false
 }
 
 // ofURL returns the resource of an entry's fullUrl.
@@ -55,15 +85,15 @@ func (c *Chart) LocalRef(ref string) string {
 
 // contained finds a resource inside the one that refers to it; a contained
 // resource refers to its siblings, and by "#" to what contains it.
-func (c *Chart) contained(from *Resource, id string) (*Resource, bool) {
+func (c *Chart) contained(from *Resource, id string) (r *Resource, why fact.Code) {
 	if from == nil {
-		return nil, false
+		return nil, fact.UnresolvedReference
 	}
 	if from.container != nil {
 		from = from.container
 	}
 	if id == "" {
-		return from, true
+		return from, ""
 	}
 	for e := from.JSON.Get("contained").Elements(); e.Next(); {
 		if e.Value.Get("id").Text() != id {
@@ -73,12 +103,15 @@ func (c *Chart) contained(from *Resource, id string) (*Resource, bool) {
 		var h header
 		h.read(r, &r.Codings)
 		r.Codings, r.Mapped = c.in.CodeMap.extend(r.Codings, 0)
-		if h.inError || h.modified {
-			return nil, false
+		switch {
+		case h.inError:
+			return nil, fact.UnresolvedReference
+		case h.modified:
+			return nil, fact.NotUnderstood
 		}
-		return r, true
+		return r, ""
 	}
-	return nil, false
+	return nil, fact.UnresolvedReference
 }
 
 // entryOf finds the entry with a fullUrl.
