@@ -112,7 +112,7 @@ func (c *Chart) Orders() []*Order {
 			continue
 		}
 		next[it.typ] = n + 1
-		if o := c.order(&idx.list[n]); o != nil && !closed(o.Status) {
+		if o := c.order(&idx.list[n]); !closed(o.Status) {
 			o.distinguish(names)
 			c.orders = append(c.orders, o)
 		}
@@ -188,16 +188,12 @@ func (c *Chart) Selected() []*Order {
 	return selected
 }
 
-// order decodes one order; nil if it forbids.
+// order decodes one order.
 func (c *Chart) order(r *Resource) *Order {
 	o := &Order{Resource: r}
 	var medRef rawjson.Value
 	for m := r.JSON.Members(); m.Next(); {
 		switch m.Name {
-		case "doNotPerform":
-			if flag(m.Value) == fact.True {
-				return nil
-			}
 		case "intent":
 			o.Intent = m.Value.Text()
 		case "medicationReference":
@@ -227,7 +223,7 @@ func uncoded(r *Resource) fact.Reason {
 		return fact.Reason{}
 	case r.Text != "":
 		return fact.Reason{Code: fact.TextOnly, What: "order"}
-	case !r.JSON.Get("codeReference").Missing():
+	case !r.JSON.Get("codeReference").Missing(), !r.JSON.Get("code").Get("reference").Missing(): // R4; R5
 		return fact.Reason{Code: fact.UnresolvedReference, What: "order"}
 	default:
 		return fact.Reason{Code: fact.NoData, What: "order"}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/precept-cds/precept/engine/chart/dates"
+	"github.com/precept-cds/precept/engine/chart/rawjson"
 	"github.com/precept-cds/precept/engine/fact"
 )
 
@@ -21,29 +22,35 @@ func (p *Patient) Evidence(what, value string) fact.Evidence {
 
 // Patient returns the patient the call is about. If it is not there the reason
 // says why: not-supplied and its likes, no-data for a source that came empty,
-// ambiguous if only other patients, or several without an id, came.
+// not-this-patient if only other patients came, ambiguous if what came of this one
+// contradicts itself.
 func (c *Chart) Patient() (*Patient, []fact.Reason) {
-	all := c.Resources("Patient")
-	var found *Resource
-	for _, r := range all {
-		if r.ID == c.in.Request.PatientID || c.in.Request.PatientID == "" && len(all) == 1 {
-			found = r
-			break
+	var p *Patient
+	var birth, gender rawjson.Value
+	for _, r := range c.Resources("Patient") {
+		if p == nil {
+			p = &Patient{Resource: r}
+		}
+		if !agree(&birth, r.JSON.Get("birthDate")) || !agree(&gender, r.JSON.Get("gender")) {
+			return nil, []fact.Reason{{Code: fact.Ambiguous, What: "patient"}}
 		}
 	}
-	if found == nil {
-		code := fact.NoData
-		if len(all) > 0 {
-			code = fact.Ambiguous
-		}
-		if ok, reasons := c.Complete("Patient"); !ok && len(all) == 0 {
+	if p == nil {
+		if ok, reasons := c.Complete("Patient"); !ok {
 			return nil, reasons
 		}
-		return nil, []fact.Reason{{Code: code, What: "patient"}}
+		return nil, []fact.Reason{{Code: fact.NoData, What: "patient"}}
 	}
-	p := &Patient{Resource: found, Birth: c.date(found.JSON.Get("birthDate"))}
-	p.Gender = found.JSON.Get("gender").Text()
+	p.Birth, p.Gender = c.date(birth), gender.Text()
 	return p, nil
+}
+
+// agree notes a value, and reports false if another one was given before.
+func agree(known *rawjson.Value, v rawjson.Value) bool {
+	if known.Missing() {
+		*known = v
+	}
+	return v.Missing() || *known == v
 }
 
 // Condition is a problem, diagnosis or other state of health.

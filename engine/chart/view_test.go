@@ -287,6 +287,10 @@ func TestPatientAndCondition(t *testing.T) {
 			`{"p":{"resourceType":"Patient","id":"p1","birthDate":"1956",` +
 				`"modifierExtension":[{"url":"http://x.example/not"}]}}`,
 			"not-understood", ""},
+		{"twice, the first in part", `{"a":{"resourceType":"Patient","id":"p1","gender":"male"},` +
+			`"p":{"resourceType":"Patient","id":"p1","gender":"male","birthDate":"1956"}}`, "", "1956"},
+		{"twice, contradicting", `{"a":{"resourceType":"Patient","id":"p1","birthDate":"1965"},` +
+			`"p":{"resourceType":"Patient","id":"p1","birthDate":"1956"}}`, "ambiguous", ""},
 		{"none", `{}`, "not-supplied", ""},
 		{"birth unreadable", `{"p":{"resourceType":"Patient","id":"p1","birthDate":7}}`, "", ""},
 	} {
