@@ -22,7 +22,13 @@ func bigRequest(seed uint64) []byte {
 	for i := range 120 {
 		t := tests[r.IntN(len(tests))]
 		labs = append(labs, fmt.Sprintf(
-			`{"fullUrl":"https://ehr.example/fhir/R4/Observation/o%d-%x","resource":{"resourceType":"Observation","id":"o%d-%x","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"%s","display":"%s"}],"text":"%s"},"subject":{"reference":"Patient/p1"},"effectiveDateTime":"2026-0%d-%02dT08:%02d:00Z","valueQuantity":{"value":%d.%d,"unit":"%s","system":"http://unitsofmeasure.org","code":"%s"}},"search":{"mode":"match"}}`,
+			`{"fullUrl":"https://ehr.example/fhir/R4/Observation/o%d-%x",`+
+				`"resource":{"resourceType":"Observation","id":"o%d-%x","status":"final",`+
+				`"category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category",`+
+				`"code":"laboratory"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"%s",`+
+				`"display":"%s"}],"text":"%s"},"subject":{"reference":"Patient/p1"},`+
+				`"effectiveDateTime":"2026-0%d-%02dT08:%02d:00Z","valueQuantity":{"value":%d.%d,"unit":"%s",`+
+				`"system":"http://unitsofmeasure.org","code":"%s"}},"search":{"mode":"match"}}`,
 			i, seed, i, seed, t[0], t[1], t[1], 1+r.IntN(2), 1+r.IntN(28), r.IntN(60), r.IntN(90), r.IntN(10), t[2],
 			t[2]))
 	}
@@ -34,7 +40,14 @@ func bigRequest(seed uint64) []byte {
 	}
 	for i := range 20 {
 		conds = append(conds, fmt.Sprintf(
-			`{"fullUrl":"https://ehr.example/fhir/R4/Condition/c%d","resource":{"resourceType":"Condition","id":"c%d","clinicalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/condition-clinical","code":"active"}]},"verificationStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/condition-ver-status","code":"confirmed"}]},"code":{"coding":[{"system":"http://snomed.info/sct","code":"%d","display":"condition %d"}]},"subject":{"reference":"Patient/p1"},"onsetDateTime":"20%02d"},"search":{"mode":"match"}}`,
+			`{"fullUrl":"https://ehr.example/fhir/R4/Condition/c%d","resource":{"resourceType":"Condition",`+
+				`"id":"c%d",`+
+				`"clinicalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/condition-clinical",`+
+				`"code":"active"}]},`+
+				`"verificationStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/condition-ver-status",`+
+				`"code":"confirmed"}]},"code":{"coding":[{"system":"http://snomed.info/sct","code":"%d",`+
+				`"display":"condition %d"}]},"subject":{"reference":"Patient/p1"},"onsetDateTime":"20%02d"},`+
+				`"search":{"mode":"match"}}`,
 			i, i, 44000000+r.IntN(1000000), i, 10+r.IntN(15)))
 	}
 	drafts := `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"MedicationRequest","id":"d1","status":"draft","intent":"order","medicationCodeableConcept":{"coding":[{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"860975"}],"text":"metformin"},"subject":{"reference":"Patient/p1"}}},{"resource":{"resourceType":"MedicationRequest","id":"d2","status":"draft","intent":"order","medicationReference":{"reference":"#med"},"contained":[{"resourceType":"Medication","id":"med","code":{"coding":[{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"197806"}]}}],"subject":{"reference":"Patient/p1"}}}]}`

@@ -107,9 +107,11 @@ func TestModifiedEntries(t *testing.T) {
 // TestModifiedMedication holds that a drug whose Medication is not understood is not
 // identified, and says why.
 func TestModifiedMedication(t *testing.T) {
-	const med = `{"resourceType":"Medication","id":"m","code":{"coding":[{"system":"http://www.nlm.nih.gov/research/umls/rxnorm",` +
-		`"code":"11289"}]},"modifierExtension":[{"url":"u"}]}`
-	const order = `{"resourceType":"MedicationRequest","id":"1","status":"active","subject":{"reference":"Patient/p1"},` +
+	const med = `{"resourceType":"Medication","id":"m",` +
+		`"code":{"coding":[{"system":"http://www.nlm.nih.gov/research/umls/rxnorm","code":"11289"}]},` +
+		`"modifierExtension":[{"url":"u"}]}`
+	const order = `{"resourceType":"MedicationRequest","id":"1","status":"active",` +
+		`"subject":{"reference":"Patient/p1"},` +
 		`"medicationReference":{"reference":"`
 	for name, tt := range map[string]struct{ prefetch, code string }{
 		"beside it": {bundle(order+`Medication/m"}}`, med), "not-understood"},
@@ -213,7 +215,8 @@ func TestStatusCodings(t *testing.T) {
 		`{"coding":[{"system":"urn:oid:1.2.3","code":"E"},{` + system + `,"code":"refuted"}]}`: "refuted",
 		`{"coding":[{` + system + `,"code":"refuted"},{"system":"urn:oid:1.2.3","code":"E"}]}`: "refuted",
 		`{"coding":[{"system":"http://hl7.org/fhir/condition-ver-status","code":"refuted"}]}`:  "refuted",
-		`{"coding":[{"code":"refuted"}]}`:                                                    "refuted", // as plain codes have none
+		// a plain code has no system either
+		`{"coding":[{"code":"refuted"}]}`:                                                    "refuted",
 		`{"coding":[{"code":"E"},{` + system + `,"code":"refuted"}]}`:                        "refuted",
 		`{"coding":[{"system":"urn:oid:1.2.3","code":"refuted"}]}`:                           Unreadable,
 		`{"coding":[{"code":"E"}]}`:                                                          Unreadable,
@@ -222,7 +225,8 @@ func TestStatusCodings(t *testing.T) {
 		`{"coding":[{` + system + `,"code":"made-up"}]}`:                                     Unreadable,
 		`7`: Unreadable, `{}`: "",
 	} {
-		c := chartOf(t, `{}`, `{"a":`+bundle(`{"resourceType":"Condition","id":"1","verificationStatus":`+value+`}`)+`}`)
+		c := chartOf(t, `{}`, `{"a":`+bundle(`{"resourceType":"Condition","id":"1",`+
+			`"verificationStatus":`+value+`}`)+`}`)
 		if got := c.Condition(c.Resources("Condition")[0]).Verification; got != want {
 			t.Errorf("%s is %q, want %q", value, got, want)
 		}

@@ -350,23 +350,31 @@ func (p *parser) prefetch(r *Request) error {
 		key := p.s.Name()
 		r.Prefetch = append(r.Prefetch, Source{Key: key, Completeness: Complete})
 		src := &r.Prefetch[len(r.Prefetch)-1]
-		before, items, added := p.s, p.items, p.added
+		before := *p
 		t, err := p.source(src)
-		var shape *ShapeError
-		switch {
-		case errors.As(err, &shape): // it matters only if the service asks for the key
-			p.s, p.items, p.added, p.in = before, items, added, 0
+		if err != nil {
+			if err = malformed(src, err); err != nil {
+				return err
+			}
+			*p = before
 			p.s.Skip()
-			shape = &ShapeError{Path: shape.Path, Want: shape.Want}
-			_ = within("prefetch", within(rawjson.Step(key), shape))
-			*src = Source{Key: key, Completeness: Failed, Malformed: shape}
 			continue
-		case err != nil:
-			return err
 		}
 		t.judge(src)
 		src.items = p.take()
 	}
+	return nil
+}
+
+// malformed makes a source one whose value has the wrong shape, which matters only
+// if the service asks for its key. Other errors it returns.
+func malformed(src *Source, err error) error {
+	var shape *ShapeError
+	if !errors.As(err, &shape) {
+		return err
+	}
+	_ = within("prefetch", within(rawjson.Step(src.Key), shape))
+	*src = Source{Key: src.Key, Completeness: Failed, Malformed: shape}
 	return nil
 }
 

@@ -10,6 +10,9 @@ import (
 // percent-encoding only where it is needed. ok is false for what is no absolute
 // http or https address, or has a user, a query, a fragment or dot segments.
 func CanonicalBase(address string) (base string, ok bool) {
+	if isCanonical(address) { // nearly always
+		return address, true
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.Opaque != "" || u.User != nil || u.ForceQuery || u.RawQuery != "" || u.Host == "" ||
 		strings.ContainsRune(address, '#') {
@@ -30,6 +33,27 @@ func CanonicalBase(address string) (base string, ok bool) {
 		return "", false
 	}
 	return u.Scheme + "://" + host + path, true
+}
+
+// isCanonical reports whether an address is plainly its own canonical spelling;
+// for some that are it says no.
+func isCanonical(address string) bool {
+	rest, ok := strings.CutPrefix(address, "https://")
+	if !ok {
+		return false
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	for i := 0; i < len(host); i++ {
+		if c := host[i]; c != '.' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	for i := 0; i < len(path); i++ {
+		if c := path[i]; c != '/' && (c == '.' || !unreserved(c)) {
+			return false
+		}
+	}
+	return host != "" && address[len(address)-1] != '/'
 }
 
 // canonicalPath decodes what need not be percent-encoded and writes the rest in
