@@ -91,6 +91,8 @@ func (c *Chart) Observation(r *Resource) *Observation {
 		default:
 			if strings.HasPrefix(m.Name, "value") && !m.Value.Missing() {
 				o.value(m.Name, m.Value)
+			} else if strings.HasPrefix(m.Name, "_value") {
+				o.absentBy(m.Value)
 			}
 		}
 	}
@@ -103,6 +105,18 @@ func (c *Chart) Observation(r *Resource) *Observation {
 func (o *Observation) absent(why rawjson.Value) {
 	if !why.Missing() {
 		o.Absent, o.AbsentReason = true, statusCode(why, "data-absent-reason")
+	}
+}
+
+// absentReason is the extension that stands in the place of a value or a number.
+const absentReason = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+
+// absentBy reads the extensions of a value: one says that there is none, and why.
+func (o *Observation) absentBy(v rawjson.Value) {
+	for e := v.Get("extension").Elements(); e.Next(); {
+		if e.Value.Get("url").Text() == absentReason {
+			o.Absent, o.AbsentReason = true, e.Value.Get("valueCode").Text()
+		}
 	}
 }
 
@@ -230,6 +244,10 @@ func (o *Observation) cannot(code fact.Code) {
 func (o *Observation) value(name string, v rawjson.Value) {
 	switch name {
 	case "valueQuantity":
+		if strings.Contains(string(v), absentReason) {
+			o.absentBy(v)
+			o.absentBy(v.Get("_value"))
+		}
 		q := &units.Quantity{}
 		switch ok := quantity(q, v); {
 		case !ok:

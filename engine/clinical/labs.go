@@ -411,7 +411,7 @@ func (r *reading) read() {
 	switch {
 	case err != nil:
 		cannot(fact.UnitUnconvertible)
-	case implausible(o.Quantity, b, o.Analyte()):
+	case implausible(o.Quantity, b, r.of.unit, o.Analyte()):
 		cannot(fact.Implausible)
 	}
 	if code, _ := o.Quantity.UnitCode(); code == "mL/min" && r.of.unit == units.Renal {
@@ -420,20 +420,22 @@ func (r *reading) read() {
 	r.bounds = b
 }
 
-// implausible reports whether no living patient can have it. The limits of the table
-// are wide on purpose, beyond everything reported: a slip of the unit or the point
-// would otherwise read as sound.
-func implausible(q *units.Quantity, b units.Bounds, a units.Analyte) bool {
+// implausible reports whether no living patient can have it.
+func implausible(q *units.Quantity, b units.Bounds, unit string, a units.Analyte) bool {
 	if b.Low != nil && b.Low.Negative || b.High != nil && (b.High.Negative || b.High.IsZero()) {
 		return true
 	}
 	e := units.Lookup(a)
-	if e == nil || e.Most == "" {
+	if e == nil || e.Unit == "" {
 		return false
 	}
-	b, err := q.Bounds(e.Unit, a)
-	above := func(d *apd.Decimal) bool { return d != nil && d.Cmp(dec(e.Most)) > 0 }
-	return err == nil && (b.High != nil && b.High.Cmp(dec(e.Least)) < 0 || above(b.High) || above(b.Low))
+	if e.Unit != unit {
+		var err error
+		if b, err = q.Bounds(e.Unit, a); err != nil {
+			return false
+		}
+	}
+	return !e.Plausible(b)
 }
 
 // newestFirst is the order of readings by time of the specimen, then of issue.

@@ -22,6 +22,8 @@ func coded(system, code, display string) string {
 	return fmt.Sprintf(`{"coding":[{"system":%q,"code":%q,"display":%q}]}`, system, code, display)
 }
 
+const absentBy = `"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"error"`
+
 func noValue(why string) string {
 	const system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 	return fmt.Sprintf(`"dataAbsentReason":{"coding":[{"system":%q,"code":%q}]}`, system, why)
@@ -110,6 +112,14 @@ func TestNewestOfEverything(t *testing.T) {
 			final("c", "2160-0", july+noValue("error"))}},
 		{"a reason for no value, in words", "value-absent, older 91.9 mL/min/1.73 m²", "c", []string{
 			final("o", "2160-0", june+nine), final("c", "2160-0", july+`"dataAbsentReason":{"text":"hemolysed"}`)}},
+		{"a reason for no value, as an extension", "value-absent, older 91.9 mL/min/1.73 m²", "c", []string{
+			final("o", "2160-0", june+nine), final("c", "2160-0", july+`"_valueQuantity":{"extension":[{`+absentBy+`}]}`)}},
+		{"a reason for no number", "value-absent, older 91.9 mL/min/1.73 m²", "c", []string{
+			final("o", "2160-0", june+nine),
+			final("c", "2160-0", july+`"valueQuantity":{"_value":{"extension":[{`+absentBy+`}]},"unit":"mg/dL"}`)}},
+		{"a reason for no quantity", "value-absent, older 91.9 mL/min/1.73 m²", "c", []string{
+			final("o", "2160-0", june+nine),
+			final("c", "2160-0", july+`"valueQuantity":{"extension":[{`+absentBy+`}]}`)}},
 		{"not performed", "91.9 mL/min/1.73 m²", "o, ", []string{final("o", "2160-0", june+nine),
 			final("c", "2160-0", july+noValue("not-performed"))}},
 		{"a value and a reason for none", "ambiguous", "c", []string{

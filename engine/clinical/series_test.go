@@ -170,3 +170,31 @@ func TestOrderAndCopiesChangeNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestKnowingLessNeverSaysMore holds that an interval never shrinks by losing data: a
+// coarser birth date, an unknown sex, and a second result of the same day only widen it.
+func TestKnowingLessNeverSaysMore(t *testing.T) {
+	rapid.Check(t, func(t2 *rapid.T) {
+		year, month := rapid.IntRange(1936, 2000).Draw(t2, "year"), rapid.IntRange(1, 12).Draw(t2, "month")
+		birth := fmt.Sprintf("%d-%02d-%02d", year, month, rapid.IntRange(1, 28).Draw(t2, "day"))
+		sex := rapid.SampledFrom([]string{"female", "male"}).Draw(t2, "sex")
+		mg := func(name string) string { return fmt.Sprintf("%.1f", float64(rapid.IntRange(4, 60).Draw(t2, name))/10) }
+		scr := labResult("c", "2160-0", "2026-02-20", quantity(mg("mg"), "mg/dL"))
+		weight := vital("w", "29463-7", "2026-02-20", "70", "kg")
+		other := labResult("d", "2160-0", "2026-02-20", quantity(mg("other"), "mg/dL"))
+		for function, options := range map[string]string{"fhir.egfr": `{"max_age":"P365D"}`,
+			"fhir.crcl": `{"max_age":"P365D","weight":"actual"}`} {
+			value := func(birth, sex string, results ...string) *fact.Value {
+				all := append([]string{person(birth, sex), scr, weight}, results...)
+				return ask(t, "", bundle(all...)).value(function, options)
+			}
+			full := value(birth, sex)
+			for _, less := range []*fact.Value{value(birth[:7], sex), value(birth[:4], sex), value(birth, "unknown"),
+				value(birth[:4], "other", other), value(birth, sex, other)} {
+				if less.State == fact.Known && (less.Low.Cmp(full.Low) > 0 || less.High.Cmp(full.High) < 0) {
+					t2.Fatalf("%s of %s %s: %s became %s", function, birth, sex, full, less)
+				}
+			}
+		}
+	})
+}

@@ -47,7 +47,11 @@ func explainFinding(in *decision.Inputs, f *decision.Finding) decision.Explained
 		x.Facts = append(x.Facts, explainFact(f, p))
 	}
 	for _, v := range p.Values.List {
-		x.Values = append(x.Values, decision.ExplainedValue{Text: valueLine(v), At: v.At, Reasons: reasons(v.Reasons)})
+		text := valueLine(v)
+		if v.Older != nil {
+			text += "; the last that can be used: " + valueLine(v.Older)
+		}
+		x.Values = append(x.Values, decision.ExplainedValue{Text: text, At: v.At, Reasons: reasons(v.Reasons)})
 	}
 	return x
 }

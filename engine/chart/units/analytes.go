@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/cockroachdb/apd/v3"
 	jsonv2 "github.com/go-json-experiment/json"
 )
 
@@ -51,6 +52,8 @@ type Entry struct {
 	Unit     string   `json:"unit,omitempty"`      // UCUM, of Least and Most
 	Words    []string `json:"words,omitempty"`     // any of them names it; see Entry.Names
 	Not      []string `json:"not,omitempty"`       // unless one of these says that it is something else
+
+	least, most *apd.Decimal
 }
 
 //go:embed analytes.json
@@ -72,6 +75,9 @@ var analytes = sync.OnceValue(func() *table {
 			panic(fmt.Sprintf("units: analytes.json has %s twice", e.Name))
 		}
 		t.byName[e.Name] = e
+		if e.Most != "" {
+			e.least, e.most = decimal(e.Least), decimal(e.Most)
+		}
 		for _, c := range e.Codes {
 			if t.byCode[c.Code] != nil {
 				panic(fmt.Sprintf("units: analytes.json has the code %s twice", c.Code))
@@ -106,6 +112,14 @@ func MethodOf(loinc string) string { return analytes().methods[loinc] }
 // Lookup returns the entry of an analyte, nil for the empty one. It must not be
 // changed.
 func Lookup(a Analyte) *Entry { return analytes().byName[a] }
+
+// Plausible reports whether a living patient can have what the bounds, in the unit of
+// the entry, say. The limits are wide on purpose, beyond everything reported: a slip of
+// the unit or the point would otherwise read as sound.
+func (e *Entry) Plausible(b Bounds) bool {
+	above := func(d *apd.Decimal) bool { return d != nil && e.most != nil && d.Cmp(e.most) > 0 }
+	return !above(b.Low) && !above(b.High) && (b.High == nil || e.least == nil || b.High.Cmp(e.least) >= 0)
+}
 
 // Names reports whether a text has a word that names the analyte, and whether it
 // has one that makes it something else. Words are compared without case, from

@@ -163,6 +163,9 @@ func spelled(text string) (string, bool) {
 	if text == "" || len(text) > 40 {
 		return "", false
 	}
+	if _, ok := known[text]; ok {
+		return text, true
+	}
 	code, ok := spellings[unspaced.Replace(strings.ToLower(text))]
 	return code, ok
 }

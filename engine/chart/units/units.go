@@ -48,6 +48,9 @@ func (q Quantity) UnitCode() (string, bool) {
 	switch {
 	case q.System == UCUM && q.Code != "":
 		code := canonicalCode(q.Code)
+		if q.Unit == q.Code {
+			return code, true
+		}
 		if text, ok := spelled(q.Unit); ok && contradict(code, text) {
 			return "", false
 		}

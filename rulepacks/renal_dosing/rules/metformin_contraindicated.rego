@@ -3,7 +3,7 @@
 # title: Metformin is contraindicated below an eGFR of 30
 # description: >-
 #   Starting or continuing metformin is contraindicated when eGFR is below 30 mL/min/1.73 m2. The value is the newest
-#   valid measured eGFR, else CKD-EPI 2021 from the newest creatinine.
+#   of reported eGFR and of creatinine, the latter by CKD-EPI 2021; of one specimen the reported one.
 # authors:
 # - Clinical content engineering
 # related_resources:
