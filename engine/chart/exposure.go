@@ -50,6 +50,9 @@ type Exposure struct {
 	Active  fact.State
 	Reasons []fact.Reason
 
+	derivedFrom []string       // of a statement
+	asserted    dates.Interval // likewise
+
 	now       time.Time
 	uncertain bool // the status leaves open whether the drug was ever taken
 	claimed   bool // the status does not say that it is over
@@ -191,12 +194,23 @@ func (c *Chart) Exposures() []*Exposure {
 		count += len(idx.list)
 	}
 	all := make([]Exposure, count)
+	var stops []stop
 	c.exposures = make([]*Exposure, 0, count)
 	for _, idx := range indexes {
 		for n := range idx.list {
-			if e := &all[len(c.exposures)]; c.exposure(e, &idx.list[n]) {
+			e := &all[len(c.exposures)]
+			takes := c.exposure(e, &idx.list[n])
+			if s, ok := e.stops(takes); ok {
+				stops = append(stops, s)
+			}
+			if takes {
 				c.exposures = append(c.exposures, e)
 			}
+		}
+	}
+	for _, e := range c.exposures {
+		for i := range stops {
+			e.stopBy(&stops[i])
 		}
 	}
 	return c.exposures
@@ -223,6 +237,10 @@ func (c *Chart) exposure(e *Exposure, r *Resource) bool {
 			medRef = m.Value.Get("reference")
 		case "basedOn", "authorizingPrescription", "request", "priorPrescription":
 			e.BasedOn = c.references(e.BasedOn, m.Value)
+		case "derivedFrom":
+			e.derivedFrom = c.references(e.derivedFrom, m.Value)
+		case "dateAsserted":
+			e.asserted = c.date(m.Value)
 		case "dosageInstruction", "dosage":
 			e.Routes = c.routes(m.Value)
 			c.bounds(&when, m.Value)

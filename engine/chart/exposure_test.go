@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -276,6 +277,37 @@ func TestExposure(t *testing.T) {
 				t.Errorf("drug = %+v", e.Drug)
 			}
 		})
+	}
+}
+
+// TestStoppedLater holds that a statement which says that the drug of an order is not
+// taken any more ends it, if it is later than the order.
+func TestStoppedLater(t *testing.T) {
+	for _, tt := range []struct{ name, statement, want string }{
+		{"stopped", `"status":"stopped","basedOn":[{"reference":"MedicationRequest/o"}],"dateAsserted":"2026-02-20",` +
+			`"effectivePeriod":{"start":"2025-01-01","end":"2026-02-10"}`, "false false"},
+		{"stopped inside the window", `"status":"stopped","basedOn":[{"reference":"MedicationRequest/o"}],` +
+			`"effectivePeriod":{"start":"2025-01-01","end":"2026-02-20"}`, "false true"},
+		{"not taken, derived from the order", `"status":"not-taken","derivedFrom":[{"reference":"MedicationRequest/o"}],` +
+			`"dateAsserted":"2026-01-20"`, "false false"},
+		{"asserted before the order", `"status":"stopped","basedOn":[{"reference":"MedicationRequest/o"}],` +
+			`"dateAsserted":"2024-12-20"`, "true true"},
+		{"nobody knows when", `"status":"not-taken","basedOn":[{"reference":"MedicationRequest/o"}]`, "true true"},
+		{"about another order", `"status":"stopped","basedOn":[{"reference":"MedicationRequest/x"}],` +
+			`"dateAsserted":"2026-02-20"`, "true true"},
+		{"still taken", `"status":"active","basedOn":[{"reference":"MedicationRequest/o"}],"dateAsserted":"2026-02-20"`,
+			"true true"},
+	} {
+		c := chartOf(t, `{}`, `{"meds":`+bundle(`{"resourceType":"MedicationStatement","id":"s",`+warfarin+`,`+tt.statement+`}`,
+			`{"resourceType":"MedicationRequest","id":"o","status":"active","authoredOn":"2025-01-01",`+warfarin+`}`)+`}`)
+		list := c.Exposures()
+		i := slices.IndexFunc(list, func(e *Exposure) bool { return e.ID == "o" })
+		grace := dates.Duration{Days: 30}
+		now, _ := list[i].Now(grace)
+		during, _ := list[i].During(callTime.AddDate(0, 0, -14), callTime, grace)
+		if got := now.String() + " " + during.String(); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
 	}
 }
 

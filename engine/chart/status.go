@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"time"
 
 	"github.com/precept-cds/precept/engine/chart/dates"
@@ -148,6 +149,38 @@ func (e *Exposure) ranOut() {
 	if e.Active == fact.True && e.Supply.Before(e.now) == fact.True {
 		e.unknown(fact.SupplyEnded, medication)
 	}
+}
+
+// stop is a statement that the drug of some orders is not taken any more.
+type stop struct {
+	orders   []string
+	end      dates.Interval
+	asserted dates.Interval // or, if that is not known, the end
+}
+
+// stops returns the stop that a statement is: by its status, and about the orders
+// that it names. One that reports that a drug was never taken is no exposure.
+func (e *Exposure) stops(takes bool) (s stop, ok bool) {
+	if e.Type != "MedicationStatement" || len(e.BasedOn)+len(e.derivedFrom) == 0 ||
+		takes && (e.Active != fact.False || e.uncertain) || !takes && e.Status != "not-taken" {
+		return s, false
+	}
+	s = stop{orders: append(slices.Clip(e.BasedOn), e.derivedFrom...), end: e.End, asserted: first(e.asserted, e.End)}
+	return s, s.asserted.Known()
+}
+
+// stopBy ends an order that a later statement says is not taken any more, though
+// nobody has changed its status since.
+func (e *Exposure) stopBy(s *stop) {
+	if e.Type != "MedicationRequest" || e.Draft || !e.claimed || e.Active == fact.False ||
+		e.Start.Known() && s.asserted.Before(e.Start.From) != fact.False || !slices.ContainsFunc(s.orders, e.isNamed) {
+		return
+	}
+	e.Active, e.Reasons, e.claimed, e.uncertain = fact.False, nil, false, false
+	if e.End = s.end; !e.End.Known() {
+		e.End = dates.Interval{To: s.asserted.To, Text: s.asserted.Text}
+	}
+	e.ended(&timing{})
 }
 
 // ended cuts the end off at the time when the status is known to have come about,
