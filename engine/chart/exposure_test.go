@@ -298,7 +298,8 @@ func TestStoppedLater(t *testing.T) {
 		{"still taken", `"status":"active","basedOn":[{"reference":"MedicationRequest/o"}],"dateAsserted":"2026-02-20"`,
 			"true true"},
 	} {
-		c := chartOf(t, `{}`, `{"meds":`+bundle(`{"resourceType":"MedicationStatement","id":"s",`+warfarin+`,`+tt.statement+`}`,
+		c := chartOf(t, `{}`, `{"meds":`+bundle(
+			`{"resourceType":"MedicationStatement","id":"s",`+warfarin+`,`+tt.statement+`}`,
 			`{"resourceType":"MedicationRequest","id":"o","status":"active","authoredOn":"2025-01-01",`+warfarin+`}`)+`}`)
 		list := c.Exposures()
 		i := slices.IndexFunc(list, func(e *Exposure) bool { return e.ID == "o" })
