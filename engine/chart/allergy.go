@@ -84,6 +84,17 @@ func (s *Substance) name() string { return (&Resource{Text: s.Text, Codings: s.C
 
 // Allergy decodes an AllergyIntolerance of FHIR R5, R4, R4B, STU3 or DSTU2.
 func (c *Chart) Allergy(r *Resource) *Allergy {
+	if a := c.allergies[r]; a != nil {
+		return a
+	}
+	if c.allergies == nil {
+		c.allergies = map[*Resource]*Allergy{}
+	}
+	c.allergies[r] = c.readAllergy(r)
+	return c.allergies[r]
+}
+
+func (c *Chart) readAllergy(r *Resource) *Allergy {
 	a := &Allergy{Resource: r}
 	main := Substance{Codings: r.Codings, Text: r.Text}
 	var named []Substance

@@ -49,6 +49,8 @@ type Chart struct {
 	orders    []*Order
 	exposures []*Exposure
 	codings   []Coding // of routes, one after the other
+	dosings   map[*Resource]*Dosing
+	allergies map[*Resource]*Allergy
 	read      struct{ orders, exposures, unnamed bool }
 
 	withoutCode []unnamed // observations

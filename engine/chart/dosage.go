@@ -164,6 +164,10 @@ type Dosing struct {
 	Text         string // of all instructions, as sent
 }
 
+// maxLimits bounds the limits of one instruction that are read: they only lower what is
+// read without them.
+const maxLimits = 8
+
 // maxInstructions bounds the instructions that are read; with more of them nothing is.
 const maxInstructions = 64
 
@@ -178,6 +182,22 @@ var Contradictory = fact.Reason{Code: fact.Ambiguous, What: "dosage"}
 // MedicationAdministration. Nothing is guessed: an instruction that has a part
 // which cannot be read with certainty says so.
 func (c *Chart) Dosing(r *Resource) *Dosing {
+	if d := c.dosings[r]; d != nil {
+		return d
+	}
+	if c.dosings == nil {
+		c.dosings = map[*Resource]*Dosing{}
+	}
+	c.dosings[r] = c.readDosing(r)
+	return c.dosings[r]
+}
+
+// Cost is how much it takes to put the instructions together, in instructions.
+func (d *Dosing) Cost() int {
+	return 1 + len(d.Instructions) + len(d.Instructions)*len(d.Instructions)/8
+}
+
+func (c *Chart) readDosing(r *Resource) *Dosing {
 	d := &Dosing{}
 	rendered := ""
 	for m := r.JSON.Members(); m.Next(); {
@@ -269,7 +289,7 @@ func (c *Chart) instruction(v rawjson.Value, typ string) (in Instruction, says b
 				in.limit(e.Value)
 			}
 		case "maxDosePerAdministration":
-			if a, ok := amountOf(m.Value); ok {
+			if a, ok := amountOf(m.Value); ok && len(in.MostAtOnce) < maxLimits {
 				in.MostAtOnce = append(in.MostAtOnce, a)
 			}
 		}
@@ -414,7 +434,9 @@ func (in *Instruction) limit(v rawjson.Value) {
 		return // it only lowers what is read without it
 	}
 	a.Range = a.Times(Range{apd.New(24, 0), apd.New(24, 0)}).Over(hours)
-	in.Most = append(in.Most, a)
+	if len(in.Most) < maxLimits {
+		in.Most = append(in.Most, a)
+	}
 }
 
 // dayUnits are the lengths of units of time in days; a month and a year have no

@@ -368,6 +368,9 @@ func dailyDosePerKg(s *Session, c *Call) (*ast.Term, error) {
 		return nil, errNoOrder
 	}
 	x, d := s.doser(&o.Drug, c.set("set"), c.text("unit")), s.chart.dosing(o.Resource)
+	if err := s.useCost(d.Cost()); err != nil {
+		return nil, err
+	}
 	x.perKg, x.weight = true, s.newestBody(c, "max_age", spanOf(s, loincKind(units.Weight, "kg")))
 	sum := chart.Sum{Range: chart.Range{Low: new(apd.Decimal), High: new(apd.Decimal)}}
 	if !x.none {
@@ -393,6 +396,9 @@ func (s *Session) ofOrder(c *Call, name, unit string,
 		return nil, errNoOrder
 	}
 	x, d := s.doser(&o.Drug, c.set("set"), c.text("unit")), s.chart.dosing(o.Resource)
+	if err := s.useCost(d.Cost()); err != nil {
+		return nil, err
+	}
 	sum := chart.Sum{Range: chart.Range{Low: new(apd.Decimal), High: new(apd.Decimal)}}
 	if !x.none {
 		sum = d.Largest(func(in *chart.Instruction) (chart.Range, fact.Reason) { return read(x, in) })
@@ -403,10 +409,12 @@ func (s *Session) ofOrder(c *Call, name, unit string,
 // totalDailyDose adds up what is taken of the set.
 func totalDailyDose(s *Session, c *Call) (*ast.Term, error) {
 	set, unit := c.set("set"), c.text("unit")
-	sum, evidence := s.total(set, c.flag("drafts"), func(e *chart.Exposure) chart.Reading {
-		x := s.doser(&e.Drug, set, unit)
-		return x.daily
+	sum, evidence, err := s.total(set, c.flag("drafts"), func(e *chart.Exposure) chart.Reading {
+		return s.doser(&e.Drug, set, unit).daily
 	})
+	if err != nil {
+		return nil, err
+	}
 	return s.newValue(s.doseValue("daily dose of "+set.title, unit+"/d", doseDecimals, sum, evidence...))
 }
 
@@ -426,7 +434,7 @@ const maxAdded = 100
 // carries out another one, or that an order of the session replaces, is not counted
 // beside it. One that may be the same as another adds to the upper end alone.
 func (s *Session) total(set *valueSet, drafts bool, read func(*chart.Exposure) chart.Reading) (chart.Sum,
-	[]fact.Evidence) {
+	[]fact.Evidence, error) {
 	sum := chart.Sum{Range: chart.Range{Low: new(apd.Decimal), High: new(apd.Decimal)}}
 	var evidence []fact.Evidence
 	lose := func(reasons ...fact.Reason) {
@@ -447,6 +455,9 @@ func (s *Session) total(set *valueSet, drafts bool, read func(*chart.Exposure) c
 			break
 		}
 		d := s.chart.dosing(p.Resource)
+		if err := s.useCost(d.Cost() + len(counted)); err != nil {
+			return sum, nil, err
+		}
 		p.sum = s.dosedNow(p.Exposure, d, read(p.Exposure))
 		evidence = append(evidence, dosed(p.Evidence(), d))
 		if p.state == fact.Unknown {
@@ -465,7 +476,7 @@ func (s *Session) total(set *valueSet, drafts bool, read func(*chart.Exposure) c
 			sum.Basis = p.sum.Basis
 		}
 	}
-	return sum, evidence
+	return sum, evidence, nil
 }
 
 func related(set *valueSet, e *chart.Exposure) bool {
@@ -600,6 +611,9 @@ func daysSupply(s *Session, c *Call) (*ast.Term, error) {
 		return nil, errNoOrder
 	}
 	supply, d := s.chart.of.Supply(o.Resource), s.chart.dosing(o.Resource)
+	if err := s.useCost(d.Cost()); err != nil {
+		return nil, err
+	}
 	sum := s.supplied(o, supply, d)
 	if c.flag("refills") && sum.Low != nil {
 		one := exactly(apd.New(1, 0))

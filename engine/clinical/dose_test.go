@@ -527,3 +527,19 @@ func TestOpioidTables(t *testing.T) {
 		}
 	}
 }
+
+// TestDosesCost holds that what is added up is paid for: by instruction and by drug.
+func TestDosesCost(t *testing.T) {
+	one := `{"doseQuantity":{"value":1,"unit":"tablet"},"timing":{"repeat":{"frequency":1,"period":1,"periodUnit":"d"}}}`
+	cost := func(n int) int {
+		many := strings.TrimSuffix(strings.Repeat(one+",", n), ",")
+		a := askDoses(t, bundle(med("MedicationRequest", "d", "198211", draft+`,"dosageInstruction":[`+many+`]`)),
+			bundle())
+		a.value("fhir.total_daily_dose", `{"set":"simvastatin","unit":"mg"}`)
+		a.value("fhir.daily_dose", `{"set":"simvastatin","unit":"mg"}`)
+		return a.Used().Cost
+	}
+	if few, many := cost(1), cost(60); many < few+2*60 {
+		t.Errorf("60 instructions cost %d, one %d", many, few)
+	}
+}

@@ -102,6 +102,9 @@ func mme(s *Session, c *Call) (*ast.Term, error) {
 		return nil, errNoOrder
 	}
 	table, d := opioidTables()[c.text("factors")], s.chart.dosing(o.Resource)
+	if err := s.useCost(d.Cost()); err != nil {
+		return nil, err
+	}
 	x := s.opioid(&o.Drug, o.Routes, c.set("set"), table)
 	v := s.doseValue("morphine equivalents", mmeUnit, mmeDecimals, x.sum(d.Largest), dosed(o.Evidence(), d))
 	return s.newValue(byTable(v, table))
@@ -109,9 +112,12 @@ func mme(s *Session, c *Call) (*ast.Term, error) {
 
 func totalMME(s *Session, c *Call) (*ast.Term, error) {
 	table, set := opioidTables()[c.text("factors")], c.set("set")
-	sum, evidence := s.total(set, c.flag("drafts"), func(e *chart.Exposure) chart.Reading {
+	sum, evidence, err := s.total(set, c.flag("drafts"), func(e *chart.Exposure) chart.Reading {
 		return s.opioid(&e.Drug, e.Routes, set, table).daily
 	})
+	if err != nil {
+		return nil, err
+	}
 	return s.newValue(byTable(s.doseValue("morphine equivalents", mmeUnit, mmeDecimals, sum, evidence...), table))
 }
 
