@@ -134,6 +134,9 @@ func TestRefusals(t *testing.T) {
 		"too large":                  {ordersPath, fixtures.Large(2 << 20), 413, "too-large"},
 		"another hook": {ordersPath,
 			bytes.Replace(w.standard(1), []byte(`"order-sign"`), []byte(`"patient-view"`), 1), 400, "hook"},
+		"another FHIR server": {ordersPath,
+			bytes.Replace(w.standard(1), []byte("https://ehr.north.example/fhir/R4\",\"fhirAuth"),
+				[]byte("https://other.example/fhir/R4\",\"fhirAuth"), 1), 400, "fhir-server"},
 		"feedback of nothing": {ordersPath + "/feedback", []byte(`{"feedback":[]}`), 400, "feedback"},
 	}
 	for _, a := range attacks {
