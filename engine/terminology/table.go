@@ -513,7 +513,7 @@ func ndcForms(code string, buf *[3]string) []string {
 		return buf[:1]
 	}
 	switch {
-	case strings.Trim(code, "0123456789") != "":
+	case !digitsOnly(code):
 		return nil
 	case len(code) == 11:
 		buf[0] = code
@@ -525,9 +525,18 @@ func ndcForms(code string, buf *[3]string) []string {
 	return nil
 }
 
+func digitsOnly(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
 // pad copies digits to the end of a part and fills it with zeros; one may be missing.
 func pad(part []byte, s string) bool {
-	if len(s) > len(part) || len(s) < len(part)-1 || strings.Trim(s, "0123456789") != "" {
+	if len(s) > len(part) || len(s) < len(part)-1 || !digitsOnly(s) {
 		return false
 	}
 	for i := range part {
