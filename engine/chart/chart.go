@@ -124,6 +124,17 @@ func (c *Chart) Held(key string) (state Completeness, resources int) {
 	return c.declared(key), src.Len()
 }
 
+// Whole reports whether every declared source, or every one that came where none is
+// declared, came whole.
+func (c *Chart) Whole() bool {
+	for key := range c.in.Declared { // in any order
+		if c.declared(key) != Complete {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(c.sources[1:], func(s *Source) bool { return s.Completeness != Complete })
+}
+
 func (c *Chart) source(key string) *Source {
 	for _, src := range c.sources[1:] {
 		if src.Key == key {

@@ -3,6 +3,7 @@ package clinical
 import (
 	"github.com/cockroachdb/apd/v3"
 	"github.com/open-policy-agent/opa/v1/ast"
+	"slices"
 
 	"github.com/precept-cds/precept/engine/chart/dates"
 	"github.com/precept-cds/precept/engine/chart/units"
@@ -22,8 +23,12 @@ func bodyQuestions() []Function {
 	withSex := []string{attributeSex, attributeAge, attributeHealth}
 	const open = "as `fhir.lab`, and if the age is not known well enough to tell how old a measurement may be"
 	of := func(name, doc, unknown string, attributes []string, run implementation, options ...Option) Function {
-		return Function{Name: name, Doc: doc, Unknown: unknown, Options: options, Result: typeValue, Reads: reads,
+		f := Function{Name: name, Doc: doc, Unknown: unknown, Options: options, Result: typeValue, Reads: reads,
 			Attributes: attributes, Run: run}
+		if !slices.Contains(attributes, attributeAge) {
+			f.Reads = []string{"Observation"}
+		}
+		return f
 	}
 	absent := func(f Function) Function {
 		f.Absent = "there is none, and all results are there"

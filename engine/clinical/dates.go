@@ -71,7 +71,9 @@ func dateQuestions() []Function {
 			Args: []Argument{d}, Result: typeFact, Reads: None(), Attributes: None(), Run: recent,
 		},
 		{
-			Name: "fact.date_of", Doc: "the date of a value, or of the newest resource that a fact rests on",
+			Name: "fact.date_of",
+			Doc: "the date of a value, or of the newest resource that a fact rests on: an interval up to now if not all " +
+				"sources came whole",
 			Absent:  "the value is, or the fact is false and rests on nothing",
 			Unknown: "the fact or value is, or a resource has no date or is counted only",
 			Args:    []Argument{{"x", typeDated}}, Result: typeDate, Reads: None(), Attributes: None(), Run: dateOf,
@@ -388,6 +390,9 @@ func dateOf(s *Session, c *Call) (*ast.Term, error) {
 			if newest.To.Before(d.To) {
 				newest.To = d.To
 			}
+		}
+		if now := s.chart.now(); !s.chart.whole() && newest.To.Before(now) { // something newer may not have come
+			newest.To, newest.Text = now, ""
 		}
 		if len(evidence) > 1 {
 			newest.Text = ""

@@ -145,6 +145,10 @@ var datesOf = []golden{
 		med("MedicationStatement", "a", "855350", `,"status":"active","effectivePeriod":{"start":"2026-01-05"}`),
 		med("MedicationRequest", "b", "855350", `,"status":"active","intent":"order","authoredOn":"2026-02"`)},
 		ask: `fact.date_of(fhir.takes({"set": "warfarin"}))`, want: "2026-02"},
+	{given: "warfarin since some day, of one of more pages", partial: true, chart: []string{
+		med("MedicationStatement", "a", "855350", `,"status":"active","effectivePeriod":{"start":"2026-01-05"}`)},
+		ask:  `fact.date_of(fhir.takes({"set": "warfarin"}))`,
+		want: "2026-01-05T00:00:00-05:00 to 2026-03-02T10:00:00-05:00"},
 	{given: "one resource without a date", chart: []string{
 		med("MedicationStatement", "a", "855350", `,"status":"active","effectivePeriod":{"start":"2026-01-05"}`),
 		med("MedicationRequest", "b", "855350", `,"status":"active","intent":"order"`)},

@@ -111,6 +111,9 @@ func (v *view) exposures() []*chart.Exposure {
 // held is what came under a prefetch key.
 func (v *view) held(key string) (chart.Completeness, int) { return v.of.Held(key) }
 
+// whole reports whether all sources of the call came whole. It says nothing of what is in them.
+func (v *view) whole() bool { return v.of.Whole() }
+
 // resources are those of a type, for the sake of what they are about.
 func (v *view) resources(typ string) []*chart.Resource {
 	v.look(attributeHealth, typ)
