@@ -274,7 +274,9 @@ func (w *writer) list(n int) (uint32, error) {
 		ranks[i] = uint32(w.rank[p])
 	}
 	slices.Sort(ranks)
-	ranks = slices.Compact(ranks)
+	if ranks = slices.Compact(ranks); len(ranks) > maxParts {
+		return 0, refuse("it has more than %d ingredients", maxParts)
+	}
 	bytes := binary.LittleEndian.AppendUint32(nil, uint32(len(ranks)))
 	for _, r := range ranks {
 		bytes = binary.LittleEndian.AppendUint32(bytes, r)

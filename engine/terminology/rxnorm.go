@@ -387,7 +387,7 @@ func (r *rxnorm) add(at int32, c *rxConcept) {
 	case DFG:
 	case DF:
 		for _, g := range r.to(at, isA) {
-			if group := &r.concepts[g]; group.kind == DFG && group.item > 0 {
+			if group := &r.concepts[g]; group.kind == DFG && group.item > 0 && len(it.Parts) < maxParts {
 				it.Parts = append(it.Parts, int(group.item-1))
 			}
 		}
@@ -396,6 +396,10 @@ func (r *rxnorm) add(at int32, c *rxConcept) {
 		parts := r.resolve(at, 0)
 		if len(parts) == 0 {
 			r.counts.leave(what, 1, "the release does not lead to all of its ingredients")
+			return
+		}
+		if len(parts) > maxParts {
+			r.counts.leave(what, 1, fmt.Sprintf("it has more than %d ingredients", maxParts))
 			return
 		}
 		for _, in := range parts {

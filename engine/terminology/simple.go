@@ -167,6 +167,9 @@ func (t *simple) add(x row) error {
 			t.counts.leave("products of "+system, 1, "an ingredient is not in the pack")
 			return nil
 		}
+		if len(it.Parts) > maxParts {
+			return fmt.Errorf("there are more than %d ingredients", maxParts)
+		}
 		t.form(&it, x.text["form"])
 	}
 	t.at[key] = t.Add(it)
@@ -178,6 +181,9 @@ func (t *simple) add(x row) error {
 // one is not known.
 func (t *simple) ingredients(it *Item, x row) (missing bool, err error) {
 	codes := strings.Split(x.text["ingredients"], ";")
+	if len(codes) > maxParts {
+		return false, fmt.Errorf("there are more than %d ingredients", maxParts)
+	}
 	var strengths []string
 	if x.text["strength"] != "" {
 		if strengths = strings.Split(x.text["strength"], ";"); len(strengths) != len(codes) {

@@ -76,6 +76,7 @@ var Routes = []string{"", "oral", "topical", "injectable", "ophthalmic", "nasal"
 const (
 	MaxBytes = 60 << 20 // so that a pack with it fits into the store
 	maxLists = 1 << 20  // numbers in lists: 32,000 lists of the full RxNorm have some 100,000
+	maxParts = 255      // of one list: looking one up makes as many
 )
 
 const (
@@ -191,18 +192,25 @@ func (t *Table) checkLists() error {
 	}
 	for at := 0; at < n; {
 		length := number(t.lists, 4*at)
-		if length == 0 || int64(length) >= int64(n-at) {
+		if length == 0 || length > maxParts || int64(length) >= int64(n-at) {
 			return refuse("a list has no right length")
 		}
 		for i := range int(length) {
-			if !t.isConcept(number(t.lists, 4*(at+1+i))) {
+			c := number(t.lists, 4*(at+1+i))
+			if !t.isConcept(c) {
 				return refuse("a list names a concept that is not there")
+			}
+			if t.isForm(c) != t.isForm(number(t.lists, 4*(at+1))) {
+				return refuse("a list names drugs and forms")
 			}
 		}
 		at += 1 + int(length)
 	}
 	return nil
 }
+
+// isForm reads the kind of a concept that is there.
+func (t *Table) isForm(n uint32) bool { return Kind(t.concepts[int(n)*conceptSize+21]).isForm() }
 
 func (t *Table) isConcept(n uint32) bool { return int64(n) < int64(len(t.concepts)/conceptSize) }
 
@@ -243,25 +251,18 @@ func (t *Table) checkConcepts() error {
 		case list == none && !kind.isForm(),
 			list != none && (int64(list) >= int64(len(t.lists)/4) || starts[list/64]>>(list%64)&1 == 0):
 			return refuse("a concept has no list of ingredients")
-		case form != none && (!t.isConcept(form) || !Kind(t.concepts[int(form)*conceptSize+21]).isForm()):
+		case list != none && t.isForm(number(t.lists, int(4*(list+1)))) != kind.isForm():
+			return refuse("the list of a concept names a form for a drug, or a drug for a form")
+		case form != none && (!t.isConcept(form) || !t.isForm(form)):
 			return refuse("a concept has a form that is none")
 		case c[20] > 0 && int64(number(c, 16))+int64(c[20]) > strengths:
 			return refuse("a concept has strengths that are not there")
 		}
 	}
-	// What a list names is a drug, for drugs, and a form, for forms.
-	for at := 0; at < len(t.concepts); at += conceptSize {
-		form := Kind(t.concepts[at+21]).isForm()
-		for _, part := range t.list(number(t.concepts, at+8)) {
-			if Kind(t.concepts[int(part.n)*conceptSize+21]).isForm() != form {
-				return refuse("the list of a concept names a form for a drug, or a drug for a form")
-			}
-		}
-	}
 	return nil
 }
 
-// list is for checks; what is read later is read without making a slice.
+// list returns the members of a list.
 func (t *Table) list(at uint32) []Concept {
 	if at == none {
 		return nil

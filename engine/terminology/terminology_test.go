@@ -528,3 +528,28 @@ func FuzzTable(f *testing.F) {
 		walk(table)
 	})
 }
+
+// TestManyLongLists holds that the time to open a table is in proportion to its bytes,
+// also if many of its concepts have one long list, and that no list is longer.
+func TestManyLongLists(t *testing.T) {
+	b := &Builder{Release: "2026.1"}
+	var parts []int
+	for i := range maxParts {
+		parts = append(parts, b.Add(Item{System: RxNorm, Code: fmt.Sprint(i), Display: "x", Kind: IN}))
+	}
+	for i := range 20_000 {
+		b.Add(Item{System: RxNorm, Code: fmt.Sprint("p", i), Display: "x", Kind: SCD, Parts: parts})
+	}
+	data, err := b.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table, err := Open(data); err != nil || table.Lists() > 3*maxParts+10 {
+		t.Fatal(err)
+	}
+	more := b.Add(Item{System: RxNorm, Code: "more", Display: "x", Kind: IN})
+	b.Add(Item{System: RxNorm, Code: "long", Display: "x", Kind: SCD, Parts: append(parts, more)})
+	if _, err := b.Bytes(); !errors.Is(err, ErrTable) {
+		t.Errorf("a longer list: %v", err)
+	}
+}
