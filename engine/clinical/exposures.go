@@ -109,7 +109,8 @@ func exposureQuestions() []Function {
 			Name: "fhir.days_taken",
 			Doc: "for how many days the patient has been taking a drug of the set that is taken now, the longest; " +
 				"from the start on record, whatever came between",
-			Unknown: "absent if none is taken; unknown " + cannot + ", or if the start is not on record",
+			Absent:  "none is taken",
+			Unknown: cannot + ", or if the start is not on record",
 			Options: slices.Concat([]Option{set("set", "the drugs", true, vocab.KindMedication)}, exposureOptions()),
 			Result:  typeValue, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: daysTaken,
 		},
