@@ -111,7 +111,6 @@ var unseen = []string{
 	"fact.multiply be interval", "fact.multiply be unknown", "fact.divide be interval", "fact.divide be unknown",
 	"fhir.change be interval", "fhir.height be absent", "fhir.height be interval", "fhir.height be unknown",
 	"fhir.bmi be absent", "fhir.bsa be interval", "fhir.egfr_child be interval", "fhir.qtc be interval",
-	"fhir.route_in be true", "fhir.route_in be unknown", "fhir.selected be true", "fhir.selected be false",
 	"fhir.drug_count be unknown", "fhir.single_dose be interval",
 }
 
