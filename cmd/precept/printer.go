@@ -10,7 +10,9 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/precept-cds/precept/engine/safetext"
 )
@@ -31,6 +33,24 @@ func stderr(cmd *cobra.Command) *printer { return &printer{w: cmd.ErrOrStderr()}
 func printError(err error) {
 	p := &printer{w: os.Stderr}
 	_ = p.text("precept: " + strings.ReplaceAll(err.Error(), "\n", "\n  ") + "\n") // there is nobody left to tell
+}
+
+// progressBar draws how far a piece of work is, in bytes, if standard error is a
+// terminal; else it is nil. The title is ours: the bar moves the cursor, so it does not
+// go through a printer.
+func progressBar(title string) func(done, total int64) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	return func(done, total int64) {
+		if bar == nil {
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(os.Stderr),
+				progressbar.OptionShowBytes(true), progressbar.OptionSetDescription(title),
+				progressbar.OptionClearOnFinish())
+		}
+		_ = bar.Set64(done) // a bar that cannot be drawn stops nothing
+	}
 }
 
 // line prints a format and a newline. The format may hold newlines; each of the

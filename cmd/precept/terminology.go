@@ -9,9 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/precept-cds/precept/engine/clinical"
 	"github.com/precept-cds/precept/engine/terminology"
@@ -131,19 +129,8 @@ func (s *terminologySource) build(cmd *cobra.Command) error {
 // read reads all sources, with a bar on a terminal.
 func (s *terminologySource) read(cmd *cobra.Command, b *terminology.Builder, counts *terminology.Counts) error {
 	if s.rxnorm != "" {
-		var bar *progressbar.ProgressBar
-		progress := func(read, total int64) {
-			if bar == nil {
-				bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(os.Stderr),
-					progressbar.OptionShowBytes(true), progressbar.OptionSetDescription("reading RxNorm"),
-					progressbar.OptionClearOnFinish())
-			}
-			_ = bar.Set64(read) // a bar that cannot be drawn stops nothing
-		}
-		if !term.IsTerminal(int(os.Stderr.Fd())) {
-			progress = nil
-		}
-		if err := terminology.ReadRxNorm(cmd.Context(), os.DirFS(s.rxnorm), b, counts, progress); err != nil {
+		if err := terminology.ReadRxNorm(cmd.Context(), os.DirFS(s.rxnorm), b, counts,
+			progressBar("reading RxNorm")); err != nil {
 			return err
 		}
 	}
