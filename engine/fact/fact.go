@@ -219,7 +219,9 @@ func (v *Value) String() string {
 	case v.High == nil:
 		n = bound(">", v.LowOpen, v.Low)
 	default:
-		n = digits(v.Low) + " to " + digits(v.High)
+		if n = digits(v.Low); n != digits(v.High) { // else they differ in what is not shown
+			n += " to " + digits(v.High)
+		}
 	}
 	if v.Unit == "" {
 		return n
@@ -234,12 +236,15 @@ func bound(sign string, open bool, d *apd.Decimal) string {
 	return sign + " " + digits(d)
 }
 
-// digits writes a number for people: what a division made endless ends after eight
-// digits, half up. Comparisons have them all.
+// shownDigits are the significant digits of a number that people see.
+const shownDigits = 8
+
+// digits writes a number for people: what a conversion between units made long, or a
+// division endless, ends after [shownDigits], half up. Comparisons have them all.
 func digits(d *apd.Decimal) string {
-	if d.NumDigits() > 16 {
+	if d.NumDigits() > shownDigits {
 		short := new(apd.Decimal)
-		ctx := apd.BaseContext.WithPrecision(8)
+		ctx := apd.BaseContext.WithPrecision(shownDigits)
 		ctx.Rounding = apd.RoundHalfUp
 		if _, err := ctx.Round(short, d); err == nil {
 			short.Reduce(short)

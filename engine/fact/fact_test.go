@@ -356,3 +356,40 @@ func TestDatesInRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestShownDigits holds that people see at most eight significant digits, half up, and
+// that comparisons have them all.
+func TestShownDigits(t *testing.T) {
+	for _, tt := range []struct{ low, high, want string }{
+		{"1.50", "1.50", "1.50 mg"}, // as sent
+		{"12345678", "12345678", "12345678 mg"},
+		{"59.874192848", "59.874192848", "59.874193 mg"},
+		{"1.2345678449", "1.2345678449", "1.2345678 mg"},
+		{"1.23456785", "1.23456785", "1.2345679 mg"}, // half up
+		{"0.000123456785", "0.000123456785", "0.00012345679 mg"},
+		{"1.000000000", "1.000000000", "1 mg"},
+		{"25000000000", "25000000000", "25000000000 mg"},
+		{"0.3333333333333333333333333333333333", "0.6666666666666666666666666666666667", "0.33333333 to 0.66666667 mg"},
+		{"59.9999999996", "60.0000000004", "60 mg"},
+		{"", "0.6666666666666666666666666666666667", "<= 0.66666667 mg"},
+		{"0.3333333333333333333333333333333333", "", ">= 0.33333333 mg"},
+	} {
+		v := &Value{State: Known, Name: "dose", Unit: "mg"}
+		if tt.low != "" {
+			v.Low = num(tt.low)
+		}
+		if tt.high != "" {
+			v.High = num(tt.high)
+		}
+		if got := v.String(); got != tt.want {
+			t.Errorf("%s to %s is shown as %q, want %q", tt.low, tt.high, got, tt.want)
+		}
+		if v.Low != nil && v.Low.Text('f') != tt.low || v.High != nil && v.High.Text('f') != tt.high {
+			t.Errorf("%s to %s became %+v by being shown", tt.low, tt.high, v)
+		}
+	}
+	below := &Value{State: Known, Unit: "mg", Low: num("59.9999999996"), High: num("59.9999999996")}
+	if below.String() != "60 mg" || Compare(below, Less, num("60")).State != True {
+		t.Errorf("%s, compared with 60: %s", below, Compare(below, Less, num("60")).State)
+	}
+}
