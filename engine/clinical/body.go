@@ -316,29 +316,28 @@ func qtc(s *Session, c *Call) (*ast.Term, error) {
 	return s.newValue(s.newestOf(reported.name, "ms", c.duration("max_age"), measured, reported))
 }
 
-// corrected is one QT interval by the heart rate of the same time.
+// corrected is one QT interval by the heart rate of the same time; of several rates by
+// each of them.
 func (s *Session) corrected(r reading, rates []reading, root bool) *fact.Value {
 	v := &fact.Value{Unit: "ms", When: r.Effective.Text, Evidence: []fact.Evidence{r.Evidence()}}
-	var rate *reading
-	for i := range rates {
-		if x := &rates[i]; x.reason == nil && x.Effective.From.Equal(r.Effective.From) &&
-			x.Effective.To.Equal(r.Effective.To) {
-			rate = x
-			break
+	var same []reading
+	for _, x := range rates {
+		if x.reason == nil && x.Effective.From.Equal(r.Effective.From) && x.Effective.To.Equal(r.Effective.To) {
+			same = append(same, x)
 		}
 	}
-	switch {
-	case rate == nil:
+	if len(same) == 0 {
 		v.Reasons = []fact.Reason{{Code: fact.NoData, What: "heart rate at the time of the ECG"}}
 		return v
-	case r.bounds.Low == nil || r.bounds.High == nil || rate.bounds.Low == nil || rate.bounds.High == nil ||
-		rate.bounds.Low.IsZero():
+	}
+	rate := s.span("heart rate", "/min", same)
+	if r.bounds.Low == nil || r.bounds.High == nil || rate.Low == nil || rate.High == nil || rate.Low.IsZero() {
 		v.Reasons = []fact.Reason{{Code: fact.PrecisionInsufficient, What: "heart rate at the time of the ECG"}}
 		return v
 	}
-	v.Evidence = append(v.Evidence, rate.Evidence())
+	s.witness(v, same)
 	v.State = fact.Known
-	v.Low, v.High = QTc(r.bounds.Low, rate.bounds.Low, root), QTc(r.bounds.High, rate.bounds.High, root)
+	v.Low, v.High = QTc(r.bounds.Low, rate.Low, root), QTc(r.bounds.High, rate.High, root)
 	return v
 }
 
