@@ -99,8 +99,7 @@ func exposureQuestions() []Function {
 			Name: "fhir.drug_count",
 			Doc: "how many different drugs the patient takes, by ingredient: of the set, or any. One that is ordered, " +
 				"dispensed and reported is counted once. An interval, from those that surely count to those that may; " +
-				"without upper end where there may be others",
-			Unknown: "never: nothing known is `≥ 0`",
+				"without upper end where there may be others: `>= 0` if nothing is known",
 			Options: slices.Concat([]Option{set("set", "the drugs; without it any drug", false, vocab.KindMedication),
 				within, flag("with_order", "with the order at hand")}, exposureOptions()),
 			Result: typeValue, Reads: exposureTypes, Attributes: []string{attributeHealth}, Run: drugCount,

@@ -26,9 +26,13 @@ func valueArithmetic() []Function {
 			Reads: None(), Attributes: None(), Run: run}
 	}
 	const open = "one of them is not known"
+	exact := func(f Function) Function {
+		f.Exact = true
+		return f
+	}
 	return []Function{
-		of("fact.number", "a value of a number that the rule has", "", numberValue, result[1:],
-			Argument{"n", typeNumber}),
+		exact(of("fact.number", "a value of a number that the rule has", "", numberValue, result[1:],
+			Argument{"n", typeNumber})),
 		of("fact.round", "v, rounded: both ends of an interval", "v is", round, []Option{decimals}, v),
 		of("fact.add", "v + w, both converted to `unit`", open+", or in a unit that cannot be converted",
 			calculate(fact.Add), result, v, w),
