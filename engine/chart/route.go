@@ -3,6 +3,7 @@ package chart
 import (
 	_ "embed" // the table of routes
 	"fmt"
+	"slices"
 	"sync"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -96,28 +97,24 @@ func SiteOf(c Coding) (p Site, ok bool) {
 	return p, ok
 }
 
-// Sites returns where the dose form leads to: as the release has it, else as the
+// Sites appends to list where the dose form leads to: as the release has it, else as the
 // Medication does. None is known where neither says.
-func (d *Drug) Sites() (list []Site) {
-	table := sites()
-	add := func(p Site, ok bool) {
-		for _, have := range list {
-			ok = ok && have != p
-		}
-		if ok {
+func (d *Drug) Sites(list []Site) []Site {
+	table, before := sites(), len(list)
+	if p, ok := table[codeKey{formWords, d.Form}]; ok {
+		return append(list, p)
+	}
+	for _, g := range d.DoseForm.Groups {
+		if p, ok := table[codeKey{formGroups, g.Display}]; ok && !slices.Contains(list, p) {
 			list = append(list, p)
 		}
 	}
-	if p, ok := table[codeKey{formWords, d.Form}]; ok {
-		return []Site{p}
+	if len(list) > before {
+		return list
 	}
-	for _, g := range d.DoseForm.Groups {
-		p, ok := table[codeKey{formGroups, g.Display}]
-		add(p, ok)
-	}
-	if len(list) == 0 {
-		for _, f := range d.Forms {
-			add(SiteOf(f))
+	for _, f := range d.Forms {
+		if p, ok := SiteOf(f); ok && !slices.Contains(list, p) {
+			list = append(list, p)
 		}
 	}
 	return list

@@ -57,7 +57,7 @@ func TestSitesOfDrugs(t *testing.T) {
 		{Drug{}, ""},
 	} {
 		var got []string
-		for _, p := range tt.drug.Sites() {
+		for _, p := range tt.drug.Sites(nil) {
 			got = append(got, string(p))
 		}
 		if strings.Join(got, " ") != tt.want {

@@ -170,7 +170,7 @@ func routeIn(s *Session, c *Call) (*ast.Term, error) {
 			strange = true
 		}
 	}
-	for _, p := range o.Drug.Sites() {
+	for _, p := range o.Drug.Sites(make([]chart.Site, 0, 4)) {
 		judge(p)
 	}
 	if f.State == fact.False && strange {

@@ -107,7 +107,7 @@ func local(routes []chart.Coding, d *chart.Drug, also *valueSet) fact.State {
 			other = true
 		}
 	}
-	for _, p := range d.Sites() {
+	for _, p := range d.Sites(make([]chart.Site, 0, 4)) {
 		if judge(p); here {
 			other = false
 		}
