@@ -324,8 +324,8 @@ func TestCasesThatAnUpgradeBroke(t *testing.T) {
 	n := newRegion(t)
 	egfr, _ := clinical.Newest().Function("fhir.egfr")
 	broken := egfr
-	age, _ := clinical.Newest().Function("fhir.age")
-	broken.Run = age.Run
+	ofChildren, _ := clinical.Newest().Function("fhir.egfr_child") // has the same options
+	broken.Run = ofChildren.Run
 	var libs [2]*clinical.Library
 	for i, f := range []clinical.Function{egfr, broken} {
 		var err error
