@@ -328,6 +328,15 @@ func TestInputsThatNoPrefetchDelivers(t *testing.T) {
 	}
 }
 
+// otherIngredient edits the terminology so that a product holds 519 instead of its ingredient.
+func otherIngredient(display, ingredient string) [3]string {
+	of := func(i string) string {
+		return fmt.Sprintf(`"display": %q, "ingredients": [%q], "form": "oral", "strengths": [{"ingredient": %q`,
+			display, i, i)
+	}
+	return [3]string{"tables/products.json", of(ingredient), of("519")}
+}
+
 func TestCasesGuardWhatGoesLive(t *testing.T) {
 	t.Run("a new pack", func(t *testing.T) {
 		n := newRegion(t)
@@ -345,12 +354,8 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		n := newRegion(t)
 		bad := editedPack(t, terms, "2026.2.0",
 			[3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
-			[3]string{"tables/products.json",
-				`{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["11289"]`,
-				`{"code": "855350", "display": "warfarin 0.5 mg", "ingredients": ["519"]`},
-			[3]string{"tables/products.json",
-				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`,
-				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`})
+			otherIngredient("warfarin 0.5 mg", "11289"),
+			otherIngredient("ketorolac 10 mg", "35827"))
 		n.release("north", bad)
 		_ = n.unchanged("north", decide.ErrCases, func() error { _, err := n.tryActivate("north", bad); return err })
 	})
@@ -376,9 +381,7 @@ func TestCasesGuardWhatGoesLive(t *testing.T) {
 		stop = n.suspend("north", "nsaid_anticoagulant", "", "wrong")
 		n.activate("north", editedPack(t, terms, "2026.2.0",
 			[3]string{"tables/products.json", `"release": "2026.1"`, `"release": "2026.2"`},
-			[3]string{"tables/products.json",
-				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["35827"]`,
-				`{"code": "834022", "display": "ketorolac 10 mg", "ingredients": ["519"]`}))
+			otherIngredient("ketorolac 10 mg", "35827")))
 		resumption := statement.Resumption{Tenant: "north", Region: statement.Region(testRegion),
 			Lifts: trust.Digest(stop.Digest), Reason: "fixed", ResumedAt: n.clock.now()}
 		_ = n.unchanged("north", decide.ErrCases, func() error {
