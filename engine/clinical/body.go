@@ -52,9 +52,10 @@ func bodyQuestions() []Function {
 			"creatinine, to one decimal", "at another age (`not-applicable`), as `fhir.lab` for creatinine and height",
 			attributes, egfrChild, maxAge),
 		absent(of("fhir.qtc", "the newest of reported QTc and of QT with the heart rate of the same time, the latter by "+
-			"the formula, rounded to whole ms; of one ECG the computed one, because a reported one does not say by which "+
-			"formula", "as `fhir.lab`, and if there is no heart rate of the same time", []string{attributeHealth}, qtc,
-			maxAge, Option{Name: "formula", Kind: KindEnum, Words: []string{"bazett", "fridericia"}, Required: true,
+			"the formula, rounded to whole ms (over all rates of that time); of one ECG the computed one, because a "+
+			"reported one does not say by which formula", "as `fhir.lab`, and if there is no heart rate of the same time",
+			[]string{attributeHealth}, qtc, maxAge,
+			Option{Name: "formula", Kind: KindEnum, Words: []string{"bazett", "fridericia"}, Required: true,
 				Param: true, Doc: "QT ÷ √RR or QT ÷ ∛RR, RR in seconds"})),
 	}
 }

@@ -84,12 +84,11 @@ func page(t *testing.T) string {
 
 All functions of clinical library %s that rules may call. This page is generated from their descriptions
 (`+"`go generate ./engine/clinical`"+`); a test holds that it is theirs, and runs every example. How rules are written,
-	what
-options and types are, and what a pair of rule and subject may use: [packs.md](packs.md).
+what options and types are, and what a pair of rule and subject may use: [packs.md](packs.md).
 
 The examples are calls on 2 March 2026, 10:00 in New York. Behind # is the answer: true, false,
-	or unknown with its reasons;
-a value or date with its unit, as an interval if it is not known exactly; absent if it is known that there is none.
+or unknown with its reasons; a value or date with its unit, as an interval if it is not known exactly;
+absent if it is known that there is none.
 
 ## What for
 

@@ -104,10 +104,6 @@ func possible(f *Function) (list []string) {
 	return list
 }
 
-// unseen are states that descriptions allow and that no test has shown yet. Whoever
-// shows one takes it off.
-var unseen = []string{}
-
 // tableOfStates writes how often each state occurred, and says which should have and did
 // not, or should not have and did.
 func tableOfStates() (table string, wrong []string) {
@@ -127,9 +123,6 @@ func tableOfStates() (table string, wrong []string) {
 		for _, c := range columns {
 			n, allowed := states.seen[f.Name][c], slices.Contains(may, c)
 			switch {
-			case allowed && n == 0 && slices.Contains(unseen, f.Name+" be "+c):
-			case n > 0 && slices.Contains(unseen, f.Name+" be "+c):
-				wrong = append(wrong, fmt.Sprintf("%s was seen %s: take it off the list", f.Name, c))
 			case allowed && n == 0:
 				wrong = append(wrong, fmt.Sprintf("no test has seen %s be %s", f.Name, c))
 			case !allowed && n > 0:
