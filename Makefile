@@ -47,7 +47,7 @@ unit:
 
 # The race detector where goroutines meet.
 race:
-	$(GO) test -race -timeout 30m ./engine/... ./api/... ./signing/...
+	$(GO) test -race -timeout 45m ./engine/... ./api/... ./signing/...
 
 # The same decisions, byte for byte, whatever instructions the compiler may use.
 machines:
