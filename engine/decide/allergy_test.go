@@ -6,6 +6,7 @@ import (
 
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decide/decidetest"
+	"github.com/precept-cds/precept/rulepacks"
 )
 
 // TestAllergyPack takes a rule about allergies from its cases to what it reads: the
@@ -53,6 +54,15 @@ func TestAllergyPack(t *testing.T) {
     want: [{rule: allergic, subject: MedicationRequest/d, state: "unknown", reasons: [not-supplied]}]
 `}, decidetest.Rule{ID: "allergic", Trigger: "{order: metformin}",
 		Body: `holds := fhir.allergy_to({"set": "metformin"})` + "\n\n" + decidetest.PlainCard})
+	program := casesHold(t, pack)
+	if reads := program.Reads("order-sign"); !slices.Equal(reads, []string{"AllergyIntolerance"}) {
+		t.Errorf("the rule reads %q", reads)
+	}
+}
+
+// casesHold runs the golden cases of a pack and returns its program.
+func casesHold(t *testing.T, pack *rulepacks.Pack) *decide.Program {
+	t.Helper()
 	results, err := decide.RunCases(t.Context(), pack, decidetest.ReferencePack(t, "terminology_core"))
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +78,5 @@ func TestAllergyPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reads := program.Reads("order-sign"); !slices.Equal(reads, []string{"AllergyIntolerance"}) {
-		t.Errorf("the rule reads %q", reads)
-	}
+	return program
 }
