@@ -43,13 +43,13 @@ func bodyQuestions() []Function {
 			"decimals", open, attributes, bsa, age),
 		of("fhir.crcl", "creatinine clearance by Cockcroft-Gault in mL/min, to one decimal (over both sexes if sex is not "+
 			"known); the method says which weight: `actual`, `ideal` (Devine), or `adjusted` (ideal + 0.4 × (actual − "+
-			"ideal) where actual is more)", "under 18 (`not-applicable`), as `fhir.lab` for creatinine, weight and, for "+
+			"ideal) where actual is more)", "under 18 (`not-applicable`), perhaps under 18 (`precision-insufficient`), as `fhir.lab` for creatinine, weight and, for "+
 			"ideal and adjusted weight, height; a height under 60 inches has no ideal weight", withSex, crcl, maxAge,
 			Option{Name: "weight", Kind: KindEnum, Words: []string{"actual", "ideal", "adjusted"}, Required: true,
 				Param: true, Doc: "the weight to compute with"},
 			Option{Name: "weight_max_age", Kind: KindDuration, Param: true, Doc: "as `max_age` of `fhir.weight`"}),
 		of("fhir.egfr_child", "eGFR from 1 to under 18 years by bedside Schwartz (0.413 × cm ÷ mg/dL) from the newest "+
-			"creatinine, to one decimal", "at another age (`not-applicable`), as `fhir.lab` for creatinine and height",
+			"creatinine, to one decimal", "at another age (`not-applicable`), perhaps at another age (`precision-insufficient`), as `fhir.lab` for creatinine and height",
 			attributes, egfrChild, maxAge),
 		absent(of("fhir.qtc", "the newest of reported QTc and of QT with the heart rate of the same time, the latter by "+
 			"the formula, rounded to whole ms (over all rates of that time); of one ECG the computed one, because a "+
@@ -153,14 +153,17 @@ func bsa(s *Session, c *Call) (*ast.Term, error) {
 	return s.newValue(v)
 }
 
-// notOfAge makes a value unknown whose formula does not hold at the age; nil if it does,
-// or may.
+// notOfAge makes a value unknown whose formula does not hold at the age, or may not; nil
+// if it does or the age is not known.
 func notOfAge(name, unit, what string, age *fact.Value, holds *fact.Fact) *fact.Value {
-	if age.State == fact.Known && holds.State != fact.True {
-		return &fact.Value{Name: name, Unit: unit, Evidence: age.Evidence,
-			Reasons: []fact.Reason{{Code: fact.NotApplicable, What: what}}}
+	if age.State != fact.Known || holds.State == fact.True {
+		return nil
 	}
-	return nil
+	why := fact.Reason{Code: fact.NotApplicable, What: what}
+	if holds.State == fact.Unknown {
+		why = fact.Reason{Code: fact.PrecisionInsufficient, What: "birth date"}
+	}
+	return &fact.Value{Name: name, Unit: unit, Evidence: age.Evidence, Reasons: []fact.Reason{why}}
 }
 
 // crcl computes Cockcroft-Gault (Nephron 1976;16:31) over everything its arguments may
@@ -254,8 +257,11 @@ func (s *Session) idealWeight(tall *fact.Value, female bool) *fact.Value {
 	inches := fact.Calculate(fact.Divide, tall, &fact.Value{State: fact.Known, Low: dec("2.54"), High: dec("2.54")},
 		"height", "[in_i]", 12)
 	if inches.State == fact.Known && (inches.Low == nil || inches.Low.Cmp(dec("60")) < 0) {
-		return &fact.Value{Name: "ideal weight", Unit: "kg", Evidence: tall.Evidence,
-			Reasons: []fact.Reason{{Code: fact.NotApplicable, What: "ideal weight"}}}
+		why := fact.Reason{Code: fact.NotApplicable, What: "ideal weight"}
+		if inches.High == nil || inches.High.Cmp(dec("60")) >= 0 {
+			why = fact.Reason{Code: fact.PrecisionInsufficient, What: tall.Name}
+		}
+		return &fact.Value{Name: "ideal weight", Unit: "kg", Evidence: tall.Evidence, Reasons: []fact.Reason{why}}
 	}
 	over := fact.Calculate(fact.Subtract, inches, &fact.Value{State: fact.Known, Low: dec("60"), High: dec("60")},
 		"height", "[in_i]", 12)

@@ -372,7 +372,7 @@ func dateOf(s *Session, c *Call) (*ast.Term, error) {
 	switch {
 	case f.State == fact.Unknown:
 		v.Reasons = f.Reasons
-	case len(evidence) == 0 && more == 0 && f.State == fact.False:
+	case len(evidence) == 0 && more == 0 && f.State == fact.False && s.chart.whole():
 		v.State, v.Reasons = fact.Absent, none
 	case len(evidence) == 0 || more > 0:
 		v.Reasons = none

@@ -55,9 +55,9 @@ func egfr(s *Session, c *Call) (*ast.Term, error) {
 
 func (s *Session) egfr(maxAge dates.Duration) *fact.Value {
 	age := s.age()
-	if age.State == fact.Known && fact.Compare(age, fact.Less, apd.New(18, 0)).State != fact.False {
-		return &fact.Value{Name: "eGFR", Unit: units.Renal, Evidence: age.Evidence,
-			Reasons: []fact.Reason{{Code: fact.NotApplicable, What: "adult equation"}}}
+	adult := fact.Compare(age, fact.GreaterEqual, apd.New(18, 0))
+	if v := notOfAge("eGFR", units.Renal, "adult equation", age, adult); v != nil {
+		return v
 	}
 	reported := &kind{name: "eGFR", codes: egfrCodes, analyte: units.EGFR, unit: units.Renal}
 	reported.value = func(top []reading) *fact.Value {

@@ -112,7 +112,7 @@ func TestEGFR(t *testing.T) {
 		{"no birth date", bundle(`{"resourceType":"Patient","id":"p1","gender":"male"}`,
 			scr("2026-02-01", quantity("2.5", "mg/dL"))), "no-data", "CKD-EPI 2021 from creatinine"},
 		{"a child", bundle(person("2010-01-15", "male"), measured("2026-02-01", "44")), "not-applicable", ""},
-		{"perhaps a child", bundle(person("2008", "male"), measured("2026-02-01", "44")), "not-applicable", ""},
+		{"perhaps a child", bundle(person("2008", "male"), measured("2026-02-01", "44")), "precision-insufficient", ""},
 		{"nothing on record", bundle(man), "no-data", ""},
 		{"only old creatinine", bundle(man, scr("2024-02-01", quantity("2.5", "mg/dL"))), "stale", ""},
 		{"creatinine without a unit", bundle(man, scr("2026-02-01", `"valueQuantity":{"value":2.5}`)),
