@@ -274,16 +274,19 @@ func (r *run) ask(ctx context.Context, i int, p *pair) (a answer, cause decision
 	}
 	r.since.Store(int64(time.Since(r.begun)))
 	r.at.Store(int64(i))
+	ended := false // by itself, and soon enough not to have been left behind
 	if r.e.times.Rule > 0 {
 		g := p.pack.program.compiled[p.rule].gate
 		held, ok := g.enter(func() bool { return r.stop.Load() > int64(i) })
 		if !ok {
 			return answer{}, r.cutBecause(ctx)
 		}
-		defer func() { g.leave(held, a.cut) }()
+		defer func() { g.leave(held, ended) }()
 	}
+	asked := time.Now()
 	a = p.pack.program.ask(ctx, p.rule, r.session, p.pack.bound, p.subject, pairCancel{r, ctx, int64(i)})
 	if !a.cut {
+		ended = time.Since(asked) < DefaultGrace
 		return a, ""
 	}
 	return answer{}, r.cutBecause(ctx)
@@ -298,8 +301,9 @@ func (r *run) cutBecause(ctx context.Context) decision.CutReason {
 }
 
 // gate lets one decision at a time ask a rule until an evaluation of it has ended by
-// itself, and again after one was left behind. Of a rule that never ends one evaluation
-// runs on then, not as many as there are calls under way.
+// itself before it would have been left behind, and again after one was. A case may take
+// longer than a call, so that it ended does not say enough. Of a rule that never ends one
+// evaluation runs on then, not as many as there are calls under way.
 type gate struct {
 	open atomic.Bool
 	turn chan struct{}
@@ -338,9 +342,9 @@ func (g *gate) enter(over func() bool) (held, ok bool) {
 	}
 }
 
-// leave notes that an evaluation has ended; cut says that it was told to.
-func (g *gate) leave(held, cut bool) {
-	if !cut && !g.open.Load() {
+// leave notes whether an evaluation has ended by itself and soon enough.
+func (g *gate) leave(held, ended bool) {
+	if ended && !g.open.Load() {
 		g.open.Store(true)
 	}
 	if held {
