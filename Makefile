@@ -5,6 +5,7 @@
 #                 ARGS=--against=COMMIT beside the program of that commit,
 #                 ARGS=--neighbour a tenant alone and beside one that floods the region
 #   make soak     everything hostile at once for ten minutes; SOAK=1m for less
+#   make fuzz     every fuzz target for 20 s, and property tests on new inputs
 #   make build    bin/precept
 SHELL := /bin/bash
 GO ?= go
@@ -42,6 +43,9 @@ lint:
 	out=$$(grep -vE $(FOR_OTHERS) <<<"$$out"); [ -z "$$out" ] || { \
 	  echo "nothing in the program calls these, tests aside: use them or remove them"; echo "$$out"; exit 1; }
 
+# Property tests draw the same inputs for every change; make fuzz draws new ones.
+unit race: export RAPID_SEED = 1
+
 unit:
 	$(GO) test -timeout 20m ./...
 
@@ -74,6 +78,7 @@ bin/opa: go.mod
 # would take all the time to be made shorter, hence the bound on that.
 FUZZTIME ?= 20s
 fuzz:
+	RAPID_CHECKS=1000 $(GO) test -count=1 -timeout 60m ./engine/chart/... ./engine/clinical ./engine/fact ./rulepacks ./signing
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$p || exit 1; \
