@@ -85,19 +85,16 @@ func TestLongCallsLeaveRoom(t *testing.T) {
 	}
 	defer flood.Wait()
 	defer stop()
-	eventually(t, "long calls wait for each other", func() bool {
+	crowded := func() bool {
 		n.lane.mu.Lock()
 		defer n.lane.mu.Unlock()
 		return len(n.lane.queue) >= 4
-	})
+	}
+	eventually(t, "long calls wait for each other", crowded)
 	for i := range 5 {
 		n.call("north", decidetest.WithInstance(t, decidetest.Patient(t, "clean"), i))
 	}
-	n.lane.mu.Lock()
-	defer n.lane.mu.Unlock()
-	if len(n.lane.queue) < 4 {
-		t.Error("the flood ended before the calls")
-	}
+	eventually(t, "the flood goes on after the calls", crowded) // just then some may be between two calls
 }
 
 // TestBigBodiesTakeTurns holds that a request known to take long waits in the lane.
