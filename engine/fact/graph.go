@@ -28,6 +28,9 @@ func (d *Distinct[T]) Add(x T) bool {
 	if _, ok := d.Find(x); ok {
 		return false
 	}
+	if d.List == nil {
+		d.List = make([]T, 0, 8)
+	}
 	d.List = append(d.List, x)
 	switch {
 	case d.at != nil:
