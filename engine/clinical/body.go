@@ -43,13 +43,14 @@ func bodyQuestions() []Function {
 			"decimals", open, attributes, bsa, age),
 		of("fhir.crcl", "creatinine clearance by Cockcroft-Gault in mL/min, to one decimal (over both sexes if sex is not "+
 			"known); the method says which weight: `actual`, `ideal` (Devine), or `adjusted` (ideal + 0.4 × (actual − "+
-			"ideal) where actual is more)", "under 18 (`not-applicable`), perhaps under 18 (`precision-insufficient`), as `fhir.lab` for creatinine, weight and, for "+
-			"ideal and adjusted weight, height; a height under 60 inches has no ideal weight", withSex, crcl, maxAge,
+			"ideal) where actual is more)", "under 18 (`not-applicable`) or perhaps under 18 "+
+			"(`precision-insufficient`), as `fhir.lab` for creatinine, weight and, for ideal and adjusted weight, height; a height under 60 inches has no ideal weight", withSex, crcl, maxAge,
 			Option{Name: "weight", Kind: KindEnum, Words: []string{"actual", "ideal", "adjusted"}, Required: true,
 				Param: true, Doc: "the weight to compute with"},
 			Option{Name: "weight_max_age", Kind: KindDuration, Param: true, Doc: "as `max_age` of `fhir.weight`"}),
 		of("fhir.egfr_child", "eGFR from 1 to under 18 years by bedside Schwartz (0.413 × cm ÷ mg/dL) from the newest "+
-			"creatinine, to one decimal", "at another age (`not-applicable`), perhaps at another age (`precision-insufficient`), as `fhir.lab` for creatinine and height",
+			"creatinine, to one decimal", "at another age (`not-applicable`) or perhaps at another age "+
+			"(`precision-insufficient`), as `fhir.lab` for creatinine and height",
 			attributes, egfrChild, maxAge),
 		absent(of("fhir.qtc", "the newest of reported QTc and of QT with the heart rate of the same time, the latter by "+
 			"the formula, rounded to whole ms (over all rates of that time); of one ECG the computed one, because a "+

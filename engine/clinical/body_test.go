@@ -97,6 +97,9 @@ func TestCreatinineClearance(t *testing.T) {
 		{"no weight", "actual", source("1946-01-15", "male", "", "", "1.5"), "no-data"},
 		{"no height", "ideal", source("1946-01-15", "male", "60", "", "1.5"), "no-data"},
 		{"no age", "actual", source("", "male", "60", "", "1.5"), "no-data precision-insufficient"},
+		{"perhaps too short for it", "ideal", strings.Replace(source("1956-01-15", "male", "60", "152", "1.4"),
+			`"value":152`, `"comparator":">","value":152`, 1), "precision-insufficient"},
+		{"perhaps a child", "actual", source("2008", "male", "60", "", "0.5"), "precision-insufficient"},
 		{"a child", "actual", source("2016-01-15", "male", "30", "", "0.5"), "not-applicable"},
 		{"nothing supplied", "actual", "", "not-supplied precision-insufficient not-supplied"},
 	} {
@@ -116,6 +119,7 @@ func TestChildEGFR(t *testing.T) {
 		{"120 cm, 0.6", bundle(child, scr, tall), "82.6 mL/min/1.73 m²"},
 		{"no height", bundle(child, scr), "no-data"},
 		{"an adult", bundle(person("1996-01-15", "female"), scr, tall), "not-applicable"},
+		{"perhaps an adult", bundle(person("2008", "female"), scr, tall), "precision-insufficient"},
 		{"an infant", bundle(person("2025-06-15", "female"), scr, tall), "not-applicable"},
 		{"nobody knows how old", bundle(scr, tall), "no-data"},
 	} {

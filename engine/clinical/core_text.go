@@ -167,6 +167,7 @@ var coreTexts = map[string]map[string]string{
 		"age before birth":                                "Alter vor der Geburt",
 		"date of {what}":                                  "Datum von {what}",
 		"date of evidence":                                "Datum der Befunde",
+		"evidence":                                        "Befunde",
 		"now":                                             "jetzt",
 		"today":                                           "heute",
 		"no conditions given":                             "Regel ohne Bedingungen",

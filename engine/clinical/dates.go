@@ -74,9 +74,10 @@ func dateQuestions() []Function {
 			Name: "fact.date_of",
 			Doc: "the date of a value, or of the newest resource that a fact rests on: an interval up to now if not all " +
 				"sources came whole",
-			Absent:  "the value is, or the fact is false and rests on nothing",
-			Unknown: "the fact or value is, or a resource has no date or is counted only",
-			Args:    []Argument{{"x", typeDated}}, Result: typeDate, Reads: None(), Attributes: None(), Run: dateOf,
+			Absent: "the value is, or the fact is false and rests on nothing",
+			Unknown: "the fact or value is, a resource has no date or is counted only, or the fact is false and rests " +
+				"on nothing but not all sources came whole (`partial-result`)",
+			Args: []Argument{{"x", typeDated}}, Result: typeDate, Reads: None(), Attributes: None(), Run: dateOf,
 		},
 		{
 			Name: "fact.date_plus", Doc: "d and a duration, by the calendar of the tenant's zone", Absent: "d is",
@@ -372,8 +373,11 @@ func dateOf(s *Session, c *Call) (*ast.Term, error) {
 	switch {
 	case f.State == fact.Unknown:
 		v.Reasons = f.Reasons
-	case len(evidence) == 0 && more == 0 && f.State == fact.False && s.chart.whole():
+	case len(evidence) == 0 && more == 0 && f.State == fact.False:
 		v.State, v.Reasons = fact.Absent, none
+		if !s.chart.whole() { // what it would rest on may not have come
+			v.State, v.Reasons = fact.PresenceUnknown, []fact.Reason{{Code: fact.PartialResult, What: "evidence"}}
+		}
 	case len(evidence) == 0 || more > 0:
 		v.Reasons = none
 	default:

@@ -155,6 +155,12 @@ var datesOf = []golden{
 		ask: `fact.date_of(fhir.takes({"set": "warfarin"}))`, want: "unknown: no-data (date of evidence)"},
 	{given: "no warfarin", ask: `fact.date_of(fhir.takes({"set": "warfarin"}))`,
 		want: "absent: no-data (date of evidence)"},
+	{given: "no warfarin ordered, and some sources missing", partial: true, drafts: ibuprofen,
+		ask: `fact.date_of(fhir.order_in({"set": "warfarin"}))`, want: "unknown: partial-result (evidence)"},
+	{given: "the same, and a birth date to fall back on", partial: true, drafts: ibuprofen,
+		chart: bornOn("1956-01-15"),
+		ask:   `fact.coalesce_dates([fact.date_of(fhir.order_in({"set": "warfarin"})), fhir.birth_date()])`,
+		want:  "unknown: partial-result (evidence)"},
 	{given: "nobody knows", noSource: true, ask: `fact.date_of(fhir.takes({"set": "warfarin"}))`,
 		want: "unknown: not-supplied (medications)"},
 }

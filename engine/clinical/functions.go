@@ -118,7 +118,8 @@ func questions() []Function {
 			Name: "fhir.egfr",
 			Doc: "the newest of reported eGFR and of creatinine, the latter by CKD-EPI 2021 (over both sexes if " +
 				"sex is not known); of one specimen the reported one",
-			Unknown: "under 18 (`not-applicable`), perhaps under 18 (`precision-insufficient`), and as `fhir.lab`", Absent: "as `fhir.lab`",
+			Unknown: "under 18 (`not-applicable`) or perhaps under 18 (`precision-insufficient`), and as `fhir.lab`",
+			Absent:  "as `fhir.lab`",
 			Options: []Option{maxAge}, Result: typeValue,
 			Reads:      []string{"Observation", "Patient"},
 			Attributes: []string{attributeSex, attributeAge, attributeHealth}, Run: egfr,
