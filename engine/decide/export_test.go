@@ -22,3 +22,18 @@ func (m *Materials) Under(l *clinical.Library) *Materials {
 	maps.Copy(other.policies, m.policies)
 	return other
 }
+
+// Gated reports that one decision at a time asks a rule of a pack.
+func (s *Snapshot) Gated(pack, rule string) bool {
+	for _, p := range s.packs {
+		if p.Name != pack {
+			continue
+		}
+		for i, r := range p.program.rules {
+			if r.ID == pack+"/"+rule {
+				return !p.program.compiled[i].gate.open.Load()
+			}
+		}
+	}
+	panic("no such rule: " + rule)
+}

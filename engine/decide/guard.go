@@ -39,6 +39,8 @@ type Times struct {
 	Left func(rule string) (ended func())
 }
 
+func (t Times) grace() time.Duration { return cmp.Or(t.Grace, DefaultGrace) }
+
 // DefaultGrace is what an evaluation that was told to end has to end in.
 const DefaultGrace = 100 * time.Millisecond
 
@@ -143,8 +145,8 @@ func (e *evaluation) guard(ctx context.Context, r *run) error {
 			r.yield.Store(true)
 		}
 		i, over := r.overdue(now, told)
-		switch grace := cmp.Or(e.times.Grace, DefaultGrace); {
-		case over < grace:
+		switch {
+		case over < e.times.grace():
 		case i < 0:
 			return e.giveUp(r)
 		default:
@@ -286,7 +288,7 @@ func (r *run) ask(ctx context.Context, i int, p *pair) (a answer, cause decision
 	asked := time.Now()
 	a = p.pack.program.ask(ctx, p.rule, r.session, p.pack.bound, p.subject, pairCancel{r, ctx, int64(i)})
 	if !a.cut {
-		ended = time.Since(asked) < DefaultGrace
+		ended = time.Since(asked) < r.e.times.grace()
 		return a, ""
 	}
 	return answer{}, r.cutBecause(ctx)

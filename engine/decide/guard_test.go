@@ -105,6 +105,32 @@ func TestManyThatRunOn(t *testing.T) {
 	<-left.ended
 }
 
+// TestGate holds that a rule is asked by one decision at a time until an evaluation of it
+// has ended by itself and in time: not one that was cut, and not one that took longer
+// than what is waited for before an evaluation is left behind.
+func TestGate(t *testing.T) {
+	b := decidetest.NewWith(t, []decidetest.Rule{decidetest.RuleFires, decidetest.RuleLoops})
+	in := b.Inputs(t, decidetest.Patient(t, "clean"))
+	snapshot, req := b.Snapshot(t, in)
+	decideIn := func(times decide.Times) {
+		t.Helper()
+		if _, err := snapshot.Decide(t.Context(), in, req, times); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decideIn(decide.Times{Rule: time.Second, Grace: time.Nanosecond})
+	if !snapshot.Gated("trial", "fires") {
+		t.Error("a rule that took too long is not gated")
+	}
+	decideIn(decide.Times{Rule: time.Second, Grace: 10 * time.Second})
+	if snapshot.Gated("trial", "fires") {
+		t.Error("a rule that ended in time is gated")
+	}
+	if !snapshot.Gated("trial", "a-loop") {
+		t.Error("a rule that was cut is not gated")
+	}
+}
+
 // TestMovedEndsADecision holds that a decision ends when what it rests on is gone.
 func TestMovedEndsADecision(t *testing.T) {
 	b := decidetest.NewWith(t, []decidetest.Rule{decidetest.RuleLoops})
