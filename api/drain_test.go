@@ -4,14 +4,13 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -36,20 +35,26 @@ func TestAnnounce(t *testing.T) {
 			token := w.discoveryToken()
 			var answered atomic.Int64
 			var away atomic.Bool
+			var connecting sync.RWMutex // held by a client until the request that it decided upon has a connection
 			var all sync.WaitGroup
 			for range 6 {
 				transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: version == 2}
 				c := &http.Client{Transport: transport}
 				all.Go(func() {
 					defer transport.CloseIdleConnections()
-					for !away.Load() {
+					for {
+						connecting.RLock()
+						if away.Load() {
+							connecting.RUnlock()
+							return
+						}
+						connected := sync.OnceFunc(connecting.RUnlock)
 						r := must(http.NewRequest("GET", "https://"+public.Addr().String()+"/t/north/cds-services", nil))
 						r.Header.Set("Authorization", "Bearer "+token)
 						announced := w.server.draining.Load()
-						resp, err := c.Do(r)
-						if away.Load() && errors.Is(err, syscall.ECONNREFUSED) {
-							return // it had not connected yet when the time to do so was over
-						}
+						resp, err := c.Do(r.WithContext(httptrace.WithClientTrace(t.Context(),
+							&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected() }})))
+						connected()
 						if err != nil {
 							t.Errorf("a request was not answered: %v", err)
 							return
@@ -77,7 +82,9 @@ func TestAnnounce(t *testing.T) {
 				t.Errorf("/readyz is %d", resp.StatusCode)
 			}
 			time.Sleep(200 * time.Millisecond)
+			connecting.Lock()
 			away.Store(true)
+			connecting.Unlock()
 			began := time.Now()
 			w.must(w.server.Shutdown(t.Context()))
 			if took := time.Since(began); took > 3*lastWords {
