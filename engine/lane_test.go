@@ -90,11 +90,11 @@ func TestLongCallsLeaveRoom(t *testing.T) {
 		defer n.lane.mu.Unlock()
 		return len(n.lane.queue) >= 4
 	}
-	eventually(t, "long calls wait for each other", crowded)
 	for i := range 5 {
+		eventually(t, "long calls wait for each other", crowded)
 		n.call("north", decidetest.WithInstance(t, decidetest.Patient(t, "clean"), i))
 	}
-	eventually(t, "the flood goes on after the calls", crowded) // just then some may be between two calls
+	eventually(t, "they go on", crowded) // just now some may be between two calls
 }
 
 // TestBigBodiesTakeTurns holds that a request known to take long waits in the lane.

@@ -29,7 +29,7 @@ func (d *Distinct[T]) Add(x T) bool {
 		return false
 	}
 	if d.List == nil {
-		d.List = make([]T, 0, 8)
+		d.List = make([]T, 0, 8) // most stay shorter
 	}
 	d.List = append(d.List, x)
 	switch {
