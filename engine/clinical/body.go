@@ -44,7 +44,8 @@ func bodyQuestions() []Function {
 		of("fhir.crcl", "creatinine clearance by Cockcroft-Gault in mL/min, to one decimal (over both sexes if sex is not "+
 			"known); the method says which weight: `actual`, `ideal` (Devine), or `adjusted` (ideal + 0.4 × (actual − "+
 			"ideal) where actual is more)", "under 18 (`not-applicable`) or perhaps under 18 "+
-			"(`precision-insufficient`), as `fhir.lab` for creatinine, weight and, for ideal and adjusted weight, height; a height under 60 inches has no ideal weight", withSex, crcl, maxAge,
+			"(`precision-insufficient`), as `fhir.lab` for creatinine, weight and, for ideal and adjusted weight, height; "+
+			"a height under 60 inches has no ideal weight", withSex, crcl, maxAge,
 			Option{Name: "weight", Kind: KindEnum, Words: []string{"actual", "ideal", "adjusted"}, Required: true,
 				Param: true, Doc: "the weight to compute with"},
 			Option{Name: "weight_max_age", Kind: KindDuration, Param: true, Doc: "as `max_age` of `fhir.weight`"}),
