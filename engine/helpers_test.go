@@ -64,6 +64,7 @@ type node struct {
 	top   tenant.Limits                 // the operator's ceiling
 	again func(reason string)           // restarts
 	where tenant.Region                 // testRegion if empty
+	poll  time.Duration                 // how often it looks for what others logged, if not 0
 	prove decide.Prover                 // in this process if nil
 	store audit.Store
 	log   *audit.Log
@@ -144,7 +145,7 @@ func (n *node) tryOpen() error {
 	n.Engine, err = Open(n.Context(),
 		Config{Node: signer, Region: n.region(), Build: "test", Log: n.log, Clock: n.clock.now, Rand: rand.Reader,
 			Roots: n.roots, Libraries: n.libs, Ceiling: tenant.Ceiling{Limits: n.top}, Restart: n.again,
-			Prove: n.prove})
+			Prove: n.prove, Poll: n.poll})
 	if err != nil {
 		n.close()
 	}
