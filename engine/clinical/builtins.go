@@ -137,6 +137,9 @@ func (m *meter) make(parts int) {
 	}
 }
 
+// otherName is what the other names of built-ins begin with.
+const otherName = "bounded:"
+
 // builtins are those of costs that are calls, ready to be bound.
 var builtins = newBuiltins()
 
@@ -147,7 +150,7 @@ func newBuiltins() map[string]*builtin {
 			continue
 		}
 		decl := *ast.BuiltinMap[name]
-		decl.Name, decl.Infix = "bounded:"+name, ""
+		decl.Name, decl.Infix = otherName+name, ""
 		list[name] = &builtin{name: name, cost: cost, decl: &decl, run: topdown.GetBuiltin(name),
 			op: ast.NewTerm(ast.Ref{ast.VarTerm(decl.Name)})}
 	}
@@ -157,22 +160,34 @@ func newBuiltins() map[string]*builtin {
 // allow counts a call of a built-in and what it costs, before it runs.
 func (s *Session) allow(b *builtin, loc *ast.Location, args []*ast.Term) error {
 	s.call.loc = loc
+	if err := s.measure(b, args); err != nil {
+		return err
+	}
+	if _, known := s.asked.find(b, loc, args); known {
+		return nil
+	}
+	return s.useBuiltin()
+}
+
+// measure measures what a call of a built-in costs.
+func (s *Session) measure(b *builtin, args []*ast.Term) error {
 	if s.exceeded != nil {
 		return s.exceeded
 	}
 	m := &s.meter
 	*m = meter{bounds: &s.lib.library.bounds}
-	b.cost(m, args)
-	if m.over != "" {
+	if b.cost(m, args); m.over != "" {
 		return m.exceed(s, s.at())
 	}
-	if _, known := s.asked.find(b, loc, args); known {
-		return nil
-	}
+	return nil
+}
+
+// useBuiltin counts the call that was measured.
+func (s *Session) useBuiltin() error {
 	if err := s.useCall(); err != nil {
 		return err
 	}
-	return s.useCost(1 + m.parts)
+	return s.useCost(1 + s.meter.parts)
 }
 
 // bind lets compiled code call every function of the library by an operator of one

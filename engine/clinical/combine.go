@@ -48,19 +48,19 @@ func combinations() []Function {
 	}
 }
 
-// listOf reads the elements of an array.
-func listOf[T any](s *Session, t *ast.Term, read func(*ast.Term) (T, error)) ([]T, error) {
-	arr, ok := t.Value.(*ast.Array)
+// listOf reads the elements of argument i, an array.
+func listOf[T any](s *Session, c *Call, i int, read func(*ast.Term) (T, error)) ([]T, error) {
+	of, ok := c.elements(i)
 	if !ok {
 		return nil, fmt.Errorf("want an array")
 	}
-	if err := s.useCost(arr.Len()); err != nil {
+	if err := s.useCost(of.len()); err != nil {
 		return nil, err
 	}
-	list := make([]T, arr.Len())
+	list := make([]T, of.len())
 	for i := range list {
 		var err error
-		if list[i], err = read(arr.Elem(i)); err != nil {
+		if list[i], err = read(of.at(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -68,7 +68,7 @@ func listOf[T any](s *Session, t *ast.Term, read func(*ast.Term) (T, error)) ([]
 }
 
 func (s *Session) coalesced(c *Call, read func(*ast.Term) (*fact.Value, error)) (*fact.Value, error) {
-	list, err := listOf(s, c.args[0], read)
+	list, err := listOf(s, c, 0, read)
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +110,8 @@ func coalesceDates(s *Session, c *Call) (*ast.Term, error) {
 }
 
 // weighted reads pairs of points and a fact.
-func (s *Session) weighted(t *ast.Term) ([]fact.Weighted, error) {
-	return listOf(s, t, func(t *ast.Term) (w fact.Weighted, err error) {
+func (s *Session) weighted(c *Call, i int) ([]fact.Weighted, error) {
+	return listOf(s, c, i, func(t *ast.Term) (w fact.Weighted, err error) {
 		pair, ok := t.Value.(*ast.Array)
 		if !ok || pair.Len() != 2 {
 			return w, fmt.Errorf("want pairs of points and a fact")
@@ -131,7 +131,7 @@ func score(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	of, err := s.weighted(c.args[1])
+	of, err := s.weighted(c, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func scoreAtLeast(s *Session, c *Call) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	of, err := s.weighted(c.args[1])
+	of, err := s.weighted(c, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func scoreAtLeast(s *Session, c *Call) (*ast.Term, error) {
 }
 
 func need(s *Session, c *Call) (*ast.Term, error) {
-	facts, err := s.factList(c.args[0])
+	facts, err := s.factList(c, 0)
 	if err != nil {
 		return nil, err
 	}

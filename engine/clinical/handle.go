@@ -210,17 +210,18 @@ func (s *Session) order(t *ast.Term) (*chart.Order, error) {
 	return s.subject, nil
 }
 
-func (s *Session) factList(t *ast.Term) ([]*fact.Fact, error) {
-	arr, ok := t.Value.(*ast.Array)
+// factList reads argument i of a call.
+func (s *Session) factList(c *Call, i int) ([]*fact.Fact, error) {
+	of, ok := c.elements(i)
 	if !ok {
 		return nil, fmt.Errorf("want an array of facts")
 	}
-	if err := s.useCost(arr.Len()); err != nil {
+	if err := s.useCost(of.len()); err != nil {
 		return nil, err
 	}
-	list := make([]*fact.Fact, arr.Len())
+	list := make([]*fact.Fact, of.len())
 	for i := range list {
-		f, err := s.fact(arr.Elem(i))
+		f, err := s.fact(of.at(i))
 		if err != nil {
 			return nil, err
 		}

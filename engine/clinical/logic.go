@@ -10,7 +10,7 @@ import (
 )
 
 func all(s *Session, c *Call) (*ast.Term, error) {
-	of, err := s.factList(c.args[0])
+	of, err := s.factList(c, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -18,7 +18,7 @@ func all(s *Session, c *Call) (*ast.Term, error) {
 }
 
 func anyOf(s *Session, c *Call) (*ast.Term, error) {
-	of, err := s.factList(c.args[0])
+	of, err := s.factList(c, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func countAtLeast(s *Session, c *Call) (*ast.Term, error) {
 	if !ok || !whole || count < 1 {
 		return nil, fmt.Errorf("want a whole number of at least 1")
 	}
-	of, err := s.factList(c.args[1])
+	of, err := s.factList(c, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,38 @@ type Call struct {
 	loc      *ast.Location
 	args     []*ast.Term // by position, without the options
 	given    [maxOptions]given
+	listed   int         // the argument that is in list instead, in parts; -1 if all are in args
+	list     []*ast.Term // its elements, or what to fill in
+	fills    []string    // the names of those
+}
+
+// elements are those of an argument that is an array.
+type elements struct {
+	array *ast.Array // nil if they are in list
+	list  []*ast.Term
+}
+
+// elements returns those of argument i; ok is false if it is no array.
+func (c *Call) elements(i int) (e elements, ok bool) {
+	if i == c.listed {
+		return elements{list: c.list}, true
+	}
+	e.array, ok = c.args[i].Value.(*ast.Array)
+	return e, ok
+}
+
+func (e elements) len() int {
+	if e.array == nil {
+		return len(e.list)
+	}
+	return e.array.Len()
+}
+
+func (e elements) at(i int) *ast.Term {
+	if e.array == nil {
+		return e.list[i]
+	}
+	return e.array.Elem(i)
 }
 
 // given is what a call says for one option, by the option's kind.
@@ -165,7 +197,7 @@ func termOf(v jsontext.Value) (*ast.Term, error) {
 // because a rule that answers with an option misread is worse than one that
 // fails.
 func (c *Call) begin(s *Session, f *function, loc *ast.Location, args []*ast.Term) error {
-	c.function, c.loc, c.args = f, loc, args
+	c.function, c.loc, c.args, c.listed = f, loc, args, -1
 	if len(f.Options) == 0 {
 		return nil
 	}
@@ -187,18 +219,15 @@ func (c *Call) begin(s *Session, f *function, loc *ast.Location, args []*ast.Ter
 			continue
 		}
 		n++
-		var m *misfit
-		if *g, m = o.read(t.Value); m != nil {
-			return fmt.Errorf("option %q %s; %s", o.Name, m.what, m.hint)
+		var err error
+		if *g, err = o.get(t.Value); err != nil {
+			return err
 		}
 		if o.Needs != "" && !c.has(o.Needs) {
 			return fmt.Errorf("option %q goes with %q", o.Name, o.Needs)
 		}
-		if o.Kind == KindSet {
-			var err error
-			if g.set, err = s.pack.set(g.text); err != nil {
-				return err
-			}
+		if err := s.bindSet(o, g); err != nil {
+			return err
 		}
 	}
 	if n < obj.Len() {
@@ -206,6 +235,23 @@ func (c *Call) begin(s *Session, f *function, loc *ast.Location, args []*ast.Ter
 			strings.Join(quoted(f.optionNames()), ", "))
 	}
 	return nil
+}
+
+// get is read at a call.
+func (o *Option) get(v ast.Value) (given, error) {
+	g, m := o.read(v)
+	if m != nil {
+		return given{}, fmt.Errorf("option %q %s; %s", o.Name, m.what, m.hint)
+	}
+	return g, nil
+}
+
+// bindSet finds the value set that an option names in the pack at hand.
+func (s *Session) bindSet(o *Option, g *given) (err error) {
+	if o.Kind == KindSet && g.is {
+		g.set, err = s.pack.set(g.text)
+	}
+	return err
 }
 
 func (f *Function) optionNames() []string {

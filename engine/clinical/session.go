@@ -42,6 +42,7 @@ type Session struct {
 	libs   map[*Library]*bound             // those that were asked so far
 	lib    *bound                          // that of pack; nil before Ask
 	take   func(topdown.QueryResult) error // keeps the result of a query
+	keep   func(*ast.Term) error           // keeps the answer of a built-in
 	result *ast.Term
 	stop   stop
 	meter  meter                    // for one value at a time
@@ -95,6 +96,10 @@ func newSession() *Session {
 	s.stop.session, s.answers.session = s, s
 	s.take = func(r topdown.QueryResult) error {
 		s.result = r[Answer]
+		return nil
+	}
+	s.keep = func(t *ast.Term) error {
+		s.result = t
 		return nil
 	}
 	return s
@@ -151,6 +156,15 @@ func (s *Session) run(f *function, loc *ast.Location, args []*ast.Term) (*ast.Te
 	if known && q.answer != nil {
 		return q.answer, nil
 	}
+	t, err := s.answer(f)
+	if err == nil {
+		q.answer = t
+	}
+	return t, err
+}
+
+// answer answers the call under way, which was not asked before.
+func (s *Session) answer(f *function) (*ast.Term, error) {
 	if err := s.useCall(); err != nil {
 		return nil, err
 	}
@@ -169,11 +183,7 @@ func (s *Session) run(f *function, loc *ast.Location, args []*ast.Term) (*ast.Te
 	if err != nil {
 		return nil, err
 	}
-	if err := s.chart.stray(&f.Function, types); err != nil {
-		return nil, err
-	}
-	q.answer = t
-	return t, nil
+	return t, s.chart.stray(&f.Function, types)
 }
 
 // Ask turns the session to one pair: a rule of pack asked about subject, nil

@@ -2,6 +2,7 @@ package clinical
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -111,16 +112,11 @@ func text(s *Session, c *Call) (*ast.Term, error) {
 		return nil, err
 	}
 	with, ok := c.args[1].Value.(ast.Object)
-	if !ok {
+	if !ok && c.listed != 1 {
 		return nil, fmt.Errorf("want an object of what to fill in, have %s", ast.ValueName(c.args[1].Value))
 	}
 	filled, err := rulepacks.FillTemplate(s.translate(template), func(name string) (string, error) {
-		key := s.names[name]
-		if key == nil {
-			key = ast.StringTerm(name)
-			s.names[name] = key
-		}
-		t := with.Get(key)
+		t := s.filling(c, with, name)
 		if t == nil {
 			return "", fmt.Errorf("the template names {%s}, which is not given", name)
 		}
@@ -137,6 +133,22 @@ func text(s *Session, c *Call) (*ast.Term, error) {
 		return nil, s.exceed("value", most, "parts of one value", s.at())
 	}
 	return ast.StringTerm(filled), s.useText(len(template))
+}
+
+// filling returns what a name of a template stands for, nil if it is not given.
+func (s *Session) filling(c *Call, with ast.Object, name string) *ast.Term {
+	if with == nil {
+		if i := slices.Index(c.fills, name); i >= 0 {
+			return c.list[i]
+		}
+		return nil
+	}
+	key := s.names[name]
+	if key == nil {
+		key = ast.StringTerm(name)
+		s.names[name] = key
+	}
+	return with.Get(key)
 }
 
 // translate returns the pack's wording of a source text in the language of the

@@ -29,6 +29,7 @@ import (
 type Materials struct {
 	libraries []*clinical.Library // oldest first; not changed
 	prove     Prover              // nil if packs are tried in this process; not changed
+	plain     bool                // rules have no plans, for tests; not changed
 
 	mu       sync.RWMutex
 	outlines map[rulepacks.Digest]*outline
@@ -145,7 +146,7 @@ func (m *Materials) Program(d rulepacks.Digest, library string) (*Program, error
 	case p != nil:
 		return p, nil
 	}
-	p, err := compile(lib, o.pack)
+	p, err := compile(lib, o.pack, m.plain)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ import (
 var OPAVersion = version.Version
 
 // Program is a pack compiled once: immutable, shared by all tenants and
-// goroutines. This file is the only one of the package that knows the Rego
+// goroutines. This file and the plans are all of the package that knows the Rego
 // evaluator.
 type Program struct {
 	pack     *rulepacks.Pack
@@ -49,13 +49,14 @@ type compiledRule struct {
 }
 
 type compiledQuery struct {
+	plan *planned // else
 	body ast.Body
 	qc   ast.QueryCompiler
 }
 
 // compile makes a pack of kind rules ready to run with a library. The error is
-// [ErrPack].
-func compile(library *clinical.Library, pack *rulepacks.Pack) (*Program, error) {
+// [ErrPack]. Plain leaves everything to the evaluator.
+func compile(library *clinical.Library, pack *rulepacks.Pack, plain bool) (*Program, error) {
 	code, err := library.ReadCode(pack)
 	if err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
@@ -64,8 +65,12 @@ func compile(library *clinical.Library, pack *rulepacks.Pack) (*Program, error) 
 	if p.txn, err = p.store.NewTransaction(context.Background()); err != nil {
 		return nil, fmt.Errorf("compiling pack %s: %w (%w)", pack.Manifest.Name, err, ErrPack)
 	}
+	var plans *planner
+	if !plain {
+		plans = newPlanner(code)
+	}
 	for _, r := range p.rules {
-		if err := p.prepare(r); err != nil {
+		if err := p.prepare(r, plans); err != nil {
 			return nil, fmt.Errorf("compiling pack %s: rule %s: %w (%w)", pack.Manifest.Name, r.ID, err, ErrPack)
 		}
 	}
@@ -85,12 +90,12 @@ func (p *Program) Reads(hook string) []string {
 	return slices.Compact(types)
 }
 
-func (p *Program) prepare(r *clinical.Rule) (err error) {
+func (p *Program) prepare(r *clinical.Rule, plans *planner) (err error) {
 	c := compiledRule{gate: newGate()}
-	if c.holds, err = p.query(r.Package + ".holds"); err != nil {
+	if c.holds, err = p.query(r.Package+".holds", plans); err != nil {
 		return err
 	}
-	c.card, err = p.query(r.Package + ".card")
+	c.card, err = p.query(r.Package+".card", plans)
 	if rules := p.compiler.GetRulesWithPrefix(ast.MustParseRef("data." + r.Package + ".card")); len(rules) > 0 {
 		c.cardAt = rules[0].Location.File + ":" + strconv.Itoa(rules[0].Location.Row)
 	}
@@ -98,7 +103,10 @@ func (p *Program) prepare(r *clinical.Rule) (err error) {
 	return err
 }
 
-func (p *Program) query(path string) (q compiledQuery, err error) {
+func (p *Program) query(path string, plans *planner) (q compiledQuery, err error) {
+	if plans != nil {
+		q.plan = plans.plan(ast.MustParseRef("data." + path))
+	}
 	body, err := ast.ParseBodyWithOpts(fmt.Sprintf("%s = data.%s", clinical.Answer, path),
 		ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
@@ -174,6 +182,9 @@ func (noDocuments) Put(ast.Ref, ast.Value) {}
 // eval returns the value of a query, nil if it is undefined.
 func (p *Program) eval(ctx context.Context, c *compiledQuery, s *clinical.Session,
 	cancel topdown.Cancel) (*ast.Term, error) {
+	if c.plan != nil {
+		return runPlan(c.plan, s, cancel)
+	}
 	return s.Run(ctx, topdown.NewQuery(c.body).WithQueryCompiler(c.qc).WithCompiler(p.compiler).WithStore(p.store).
 		WithTransaction(p.txn).
 		WithBuiltins(s.Functions()).WithStrictBuiltinErrors(true).WithVirtualCache(s.Answers()).
