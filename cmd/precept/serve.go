@@ -79,6 +79,12 @@ func serve(ctx context.Context, cfg *config, logTo io.Writer) error {
 	if err != nil {
 		return needsHands{fmt.Errorf("starting service: %w", err)}
 	}
+	// What takes long computes in threads of a low priority (see package decide), each of which
+	// holds one of these for as long as the system lets it wait. How much is done at once was
+	// derived from the number of processors before.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + max(1, runtime.GOMAXPROCS(0)-1) + cfg.Overruns)
+	}
 	stop := make(chan struct{})
 	defer close(stop)
 	go r.obey(signals, stop)

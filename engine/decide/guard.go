@@ -59,10 +59,12 @@ const look = 5 * time.Millisecond
 
 // A decision takes long once the evaluator has asked so often whether to end, or after so
 // much time: a usual one asks a hundred times, and on a busy machine it is not the
-// decision that takes the time.
+// decision that takes the time. Its thread is of a low priority from an earlier time on:
+// that costs nothing while a processor is free.
 const (
 	longAsked = 1000
-	longTime  = 25 * time.Millisecond
+	longTime  = 100 * time.Millisecond
+	lowTime   = 25 * time.Millisecond
 )
 
 // What takes long does nothing but compute, and Go would take the processor away from it
@@ -88,6 +90,7 @@ type run struct {
 	yield   atomic.Bool   // asks the run to let others go first
 	waits   atomic.Bool   // it does
 	asked   int           // how often the evaluator asked whether to end
+	low     bool          // its thread has a low priority
 	long    bool          // it takes long
 	paused  time.Duration // when it last paused, after begun
 	ended   chan ending
@@ -232,6 +235,9 @@ func (r *run) do(ctx context.Context) {
 			r.left()
 		}
 		r.ended <- end
+		if r.low {
+			runtime.Goexit() // and so ends the thread, whose priority nobody can raise again
+		}
 	}()
 	end.err = r.work(ctx)
 }
@@ -381,9 +387,16 @@ func (c pairCancel) Cancelled() bool {
 
 // takesLong is asked at every expression, so it looks at the clock only now and then.
 func (r *run) takesLong() bool {
-	if !r.long && (r.asked > longAsked || r.asked%16 == 0 && time.Since(r.begun) > longTime) {
-		r.long = true
+	if r.long || r.asked <= longAsked && r.asked%16 != 0 {
+		return r.long
 	}
+	took := time.Since(r.begun)
+	if !r.low && (r.asked > longAsked || took > lowTime) {
+		r.low = true
+		runtime.LockOSThread()
+		workers.Lower()
+	}
+	r.long = r.asked > longAsked || took > longTime
 	return r.long
 }
 

@@ -26,7 +26,8 @@ type Pool struct {
 func New() *Pool { return &Pool{tasks: make(chan func())} }
 
 // Go runs f in another goroutine, as the go statement does. How many run at once is the
-// caller's to bound. F must not panic.
+// caller's to bound. F must not panic. It may end its goroutine (see [runtime.Goexit]),
+// which is then not used again.
 func (p *Pool) Go(f func()) {
 	select {
 	case p.tasks <- f:
