@@ -32,6 +32,9 @@
 // heads are C2SP checkpoints signed by the region's node key. A month belongs to the time of the commit, in UTC. After
 // the clock was found to have been wrong, a tenant's logs go on as audit/<yyyy-mm>.<n>, in a new era n.
 //
+// The region has a log of its own, <prefix>/<region>/anchor, in which the heads of all these logs are anchored, blinded,
+// at short intervals (anchor.go). Witnesses, which are somebody else, sign its heads (witness.go).
+//
 // # Guarantees
 //
 // [Log.Append] returns a receipt only after leaf, ciphertext, hashes, indexes, new keys and signed head are
@@ -46,7 +49,7 @@
 //
 // Not guaranteed: that an input was true, that every decision was given to Append, or the true order of events
 // between two heads that somebody outside has seen. Somebody who holds both the store and the node key can write
-// another history; receipts, the high-water mark and (later) witnesses are what shows it.
+// another history; receipts, noted heads, the high-water mark and witnesses are what shows it.
 package audit
 
 import (
@@ -142,6 +145,7 @@ type Config struct {
 	// a quarter of it. 0 means 256 MiB, or 5 % of the space if that is less.
 	MinFree int64
 	Scrub   Scrubbing
+	Anchor  Anchoring
 	// Look is how often the log looks whether it can take records while none come; 0 means 1 s.
 	Look time.Duration
 }

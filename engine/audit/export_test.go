@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"crypto/sha256"
 
 	"bytes"
@@ -70,3 +71,9 @@ func OpenForged(t testing.TB, r *Reader, tn tenant.ID, id RecordID, forged []byt
 	_, err := r.openBody(t.Context(), tn, &leaf, forged)
 	return err
 }
+
+// AnchorNow puts the heads that changed into the region's log, as the log does by itself from time to time.
+func AnchorNow(l *Log) int { return l.anchorer.round(context.Background()) }
+
+// AskWitnesses shows the newest head of the region's log to its witnesses, likewise.
+func AskWitnesses(l *Log) error { return l.anchorer.ask(context.Background()) }

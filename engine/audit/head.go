@@ -120,24 +120,41 @@ func encodeHead(log LogName, committed time.Time, note []byte, used *Usage) ([]b
 	return b, nil
 }
 
+// decodeHead is the reverse of encodeHead. It checks no signature.
+func decodeHead(value []byte) (w wireHead, committed time.Time, err error) {
+	if err := json.Unmarshal(value, &w, json.RejectUnknownMembers(true)); err != nil {
+		return w, committed, fmt.Errorf("reading head: %w: not the JSON of a head", ErrCorrupt)
+	}
+	if committed, err = time.Parse(timeForm, w.Committed); err != nil {
+		return w, committed, fmt.Errorf("reading head: %w: bad time", ErrCorrupt)
+	}
+	return w, committed, nil
+}
+
 // openHead reads a stored head and checks its signature.
 func (i identity) openHead(t tenant.ID, value []byte, node ed25519.PublicKey) (Head, error) {
-	var w wireHead
-	if err := json.Unmarshal(value, &w, json.RejectUnknownMembers(true)); err != nil {
-		return Head{}, fmt.Errorf("reading head: %w: not the JSON of a head", ErrCorrupt)
+	w, committed, err := decodeHead(value)
+	if err != nil {
+		return Head{}, err
 	}
 	if _, err := ParseLogName(string(w.Log)); err != nil {
 		return Head{}, fmt.Errorf("reading head: %w: unknown log", ErrCorrupt)
-	}
-	committed, err := time.Parse(timeForm, w.Committed)
-	if err != nil {
-		return Head{}, fmt.Errorf("reading head of %s: %w: bad time", w.Log, ErrCorrupt)
 	}
 	h, err := openNote(i.origin(t, w.Log), []byte(w.Note), node)
 	if err != nil {
 		return Head{}, fmt.Errorf("reading head of %s: %w", w.Log, err)
 	}
 	h.Log, h.Committed, h.used = w.Log, committed, w.Used
+	return h, nil
+}
+
+// OpenHead reads a signed checkpoint of the log of this origin, and checks that the node with this public key signed
+// it. The name of the log and the time are not in it.
+func OpenHead(origin string, signed []byte, node ed25519.PublicKey) (Head, error) {
+	h, err := openNote(origin, signed, node)
+	if err != nil {
+		return Head{}, fmt.Errorf("checking head: %w", err)
+	}
 	return h, nil
 }
 

@@ -33,12 +33,13 @@ type Log struct {
 	asked   []Key
 	arena   []byte
 
-	behind map[markKey]MarkedHead // heads in the store that the mark could not be given
-	gates  gates                  // of the batch
-	health health
-	clock  wallClock
-	usage  sync.Map // of tenant.ID: Usage
-	began  time.Time
+	behind   map[markKey]MarkedHead // heads in the store that the mark could not be given
+	gates    gates                  // of the batch
+	health   health
+	clock    wallClock
+	anchorer *anchorer
+	usage    sync.Map // of tenant.ID: Usage
+	began    time.Time
 	// newest is the time of each tenant's newest record at the start; turned are those that lie in the future and are
 	// adopted, until the event that says so is stored.
 	newest, turned map[tenant.ID]time.Time
@@ -94,6 +95,11 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	if c.Scrub.Every > 0 {
 		go l.scrubs()
 	}
+	if c.Anchor.Every > 0 {
+		go l.anchorer.run()
+	} else {
+		close(l.anchorer.idle)
+	}
 	if err := l.recordAdoptions(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening audit log: %w", err), l.Close())
 	}
@@ -122,6 +128,15 @@ func (l *Log) start(ctx context.Context, c Config) error {
 	}
 	l.Reader.failed, l.Reader.poison = l.Err, l.poison
 	heads, err := l.checkHeads(ctx)
+	if err == nil {
+		err = seenErr(ctx, l.Reader, l.checkAnchor)
+	}
+	if err == nil {
+		l.anchorer, err = newAnchorer(l)
+	}
+	if err == nil {
+		err = l.anchorer.startWithWitnesses(ctx)
+	}
 	if err == nil {
 		err = l.checkClock()
 	}
@@ -359,12 +374,14 @@ func (l *Log) Close() error {
 	if l.ended {
 		l.closed.Unlock()
 		<-l.idle
+		<-l.anchorer.idle
 		return nil
 	}
 	l.ended = true
 	close(l.closing)
 	l.closed.Unlock()
 	<-l.idle
+	<-l.anchorer.idle
 	return l.closeMark()
 }
 

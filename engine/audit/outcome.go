@@ -45,12 +45,13 @@ func (l *Log) outcome(b *Batch, cause error) error {
 	}
 }
 
-// resolve looks for the records and blobs of a batch: all of them are there, or none.
+// resolve looks for the records, blobs and anchors of a batch, of which it has at least one: all of them are there, or
+// none.
 func resolve(ctx context.Context, store Resolver, b *Batch) (applied bool, err error) {
 	var keys []Key
 	var want [][]byte
 	for _, p := range b.Put {
-		if p.Space == Records || p.Space == Blobs {
+		if p.Space == Records || p.Space == Blobs || p.Space == Anchors {
 			keys, want = append(keys, Key{p.Space, p.Tenant, p.Key}), append(want, p.Value)
 		}
 	}

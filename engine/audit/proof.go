@@ -186,11 +186,16 @@ const TileHeight = 8
 // leaves up, n along. A tile that is not complete under the newest head is ErrNotFound.
 func (r *Reader) Tile(ctx context.Context, t tenant.ID, log LogName, level int, n int64, width int,
 ) ([]byte, error) {
+	return r.readTile(ctx, t, log, level, n, width, func(v View) (Head, error) { return r.logHead(v, t, log) })
+}
+
+func (r *Reader) readTile(ctx context.Context, t tenant.ID, log LogName, level int, n int64, width int,
+	head func(View) (Head, error)) ([]byte, error) {
 	if level < 0 || level > 62/TileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<TileHeight {
 		return nil, fmt.Errorf("reading tile: %w", ErrNotFound)
 	}
 	data, err := seen(ctx, r, func(v View) ([]byte, error) {
-		h, err := r.logHead(v, t, log)
+		h, err := head(v)
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ import (
 type Scrubbing struct {
 	Every time.Duration // from the end of one to the beginning of the next; 0 means never
 	Rate  int64         // bytes read a second, at most; 0 means 8 MiB
-	// Found is told what is wrong with a tenant's logs; "" stands for the region's blobs. It may be nil.
+	// Found is told what is wrong with a tenant's logs; "" stands for the region's blobs and log. It may be nil.
 	Found func(t tenant.ID, findings []Finding)
 }
 
@@ -64,6 +64,11 @@ func (l *Log) scrub(ctx context.Context) (findings int, err error) {
 		}
 	}
 	list, err := r.VerifyBlobs(ctx)
+	if err == nil {
+		var more []Finding
+		more, err = r.VerifyRegion(ctx)
+		list = append(list, more...)
+	}
 	if err != nil {
 		return 0, err
 	}

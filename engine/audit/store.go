@@ -17,7 +17,7 @@ type Space uint8
 
 // The spaces. Their keys and values follow. The n hashes before a leaf are those of the subtrees that it
 // completes, its own first. Marks are what lists filter by: kind (1) | rule tags (8 each). Patients and Lookups
-// are deletable without touching a log.
+// are deletable without touching a log. The region's own log lies under tenant "", as "anchor".
 const (
 	Meta     Space = iota // "identity" -> prefix/region; "tenant/<id>" -> tenantRef (both under tenant "")
 	Heads                 // "audit", "releases" -> newest head of that kind; "audit/<yyyy-mm>" -> a closed month's last
@@ -29,12 +29,13 @@ const (
 	Keys                  // name -> wrapped key (package keyring)
 	Blobs                 // SHA-256 (32) -> bytes (tenant ""), or 1 under each tenant that has shown them
 	Tokens                // tag of client (16) | slot (1) -> tokens that were used, see tokens.go
+	Anchors               // log | 0 | size (8) -> where the region's log has that head, see anchor.go
 	Spaces                // number of spaces
 )
 
 // AppendOnly says that nothing stored in the space is ever written again, only removed whole by retention.
 func (s Space) AppendOnly() bool {
-	return s == Leaves || s == Bodies || s == Records || s == Blobs
+	return s == Leaves || s == Bodies || s == Records || s == Blobs || s == Anchors
 }
 
 // String is the name of the space, as stores call it.
@@ -42,7 +43,8 @@ func (s Space) String() string {
 	if s >= Spaces {
 		return "unknown"
 	}
-	return [...]string{"meta", "heads", "leaves", "bodies", "records", "patients", "lookups", "keys", "blobs", "tokens"}[s]
+	return [...]string{"meta", "heads", "leaves", "bodies", "records", "patients", "lookups", "keys", "blobs", "tokens",
+		"anchors"}[s]
 }
 
 // ErrConflict is what a [ConflictError] is.

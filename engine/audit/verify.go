@@ -33,7 +33,7 @@ type LogReport struct {
 }
 
 // A Finding is one thing that is wrong. Its check is one of head, leaf, tree, order, body, key, usage, commitment, month
-// chain, record id, statement, index, blob, and high-water mark.
+// chain, record id, statement, index, blob, anchor, witness, and high-water mark.
 type Finding struct {
 	Log    LogName `json:"log"`
 	Index  int64   `json:"index"`  // of the leaf; -1 if it is about the log as a whole
@@ -107,6 +107,9 @@ func (c *check) run(ctx context.Context) error {
 		c.previous = &h
 	}
 	if err := c.checkIndexes(ctx); err != nil {
+		return err
+	}
+	if err := c.checkAnchors(ctx); err != nil {
 		return err
 	}
 	if err := c.checkMark(ctx); err != nil {

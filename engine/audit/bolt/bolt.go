@@ -135,15 +135,16 @@ func (s *Store) shown() (id int64) {
 
 // prepare makes or checks the buckets.
 func (s *Store) prepare(readOnly bool) error {
-	missing := false
+	missing, first := false, false
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		for space := range audit.Spaces {
 			missing = missing || tx.Bucket([]byte(space.String())) == nil
 		}
+		first = tx.Bucket([]byte(audit.Meta.String())) != nil
 		return nil
 	})
-	if err != nil || !missing {
-		return err
+	if err != nil || !missing || readOnly && first {
+		return err // what is read only may be of a program that did not have all spaces yet
 	}
 	if readOnly {
 		return fmt.Errorf("%w: it is not an audit store", ErrDamaged)
@@ -271,10 +272,11 @@ type view struct {
 	inside  bool   // bbolt's code runs, not that of whoever looks
 }
 
+// bucket is nil where an older program's store is read that does not have it.
 func (v *view) bucket(s audit.Space) *bbolt.Bucket {
 	if v.buckets[s] == nil {
 		v.buckets[s] = v.tx.Bucket([]byte(s.String()))
-		if s.AppendOnly() {
+		if s.AppendOnly() && v.buckets[s] != nil {
 			// Most keys come after all others of their tenant: pages that are split stay nearly full.
 			v.buckets[s].FillPercent = 0.9
 		}
@@ -290,7 +292,10 @@ func appendKey(dst []byte, t tenant.ID, key []byte) []byte {
 func (v *view) Get(s audit.Space, t tenant.ID, key []byte) ([]byte, error) {
 	v.key = appendKey(v.key[:0], t, key)
 	v.inside = true
-	value := v.bucket(s).Get(v.key)
+	var value []byte
+	if b := v.bucket(s); b != nil {
+		value = b.Get(v.key)
+	}
 	v.inside = false
 	return value, nil
 }
@@ -312,7 +317,12 @@ func (v *view) Scan(s audit.Space, t tenant.ID, from, to []byte, reverse bool,
 		high = appendKey(nil, t, to)
 	}
 	v.inside = true
-	c := v.bucket(s).Cursor()
+	b := v.bucket(s)
+	if b == nil {
+		v.inside = false
+		return nil
+	}
+	c := b.Cursor()
 	var k, val []byte
 	next := c.Next
 	if reverse {
