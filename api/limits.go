@@ -14,6 +14,7 @@ type Limits struct {
 	PersonRate  int // requests a second of one person: 50, and ten seconds' worth at once
 	TenantRate  int // requests a second of all persons of a tenant: 200, in the same way
 	Uploads     int // of one tenant at once: 1
+	LogRate     int // requests a second of all strangers for the region's log: 50, and ten seconds' worth at once
 }
 
 func (l Limits) withDefaults() *Limits {
@@ -22,7 +23,7 @@ func (l Limits) withDefaults() *Limits {
 		value int
 	}{
 		{&l.Calls, 16 * runtime.GOMAXPROCS(0)}, {&l.Connections, 2048}, {&l.PersonRate, 50}, {&l.TenantRate, 200},
-		{&l.Uploads, 1},
+		{&l.Uploads, 1}, {&l.LogRate, 50},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.value
@@ -41,5 +42,6 @@ func (s *Server) setLimits(l Limits) {
 	s.limits.Store(l.withDefaults())
 	s.shares.resize(s.limits.Load().BodyBytes)
 	s.turns.resize(int64(s.limits.Load().Calls))
+	s.strangers.resize(s.limits.Load().LogRate)
 	s.pace.buckets.Purge()
 }

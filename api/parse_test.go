@@ -71,9 +71,14 @@ func FuzzSearch(f *testing.F) {
 
 func FuzzTilePath(f *testing.F) {
 	f.Add("0/x001/234.p/17")
+	f.Add("entries/x001/234.p/17")
 	f.Fuzz(func(t *testing.T, path string) {
-		if tile, err := parseTile(path); err == nil &&
-			(tile.L < 0 || tile.N < 0 || tile.W < 1 || tile.W > 256 || "tile/8/"+path != tile.Path()) {
+		tile, entries, err := parseTile(path)
+		if entries {
+			path = strings.Replace(path, "entries/", "0/", 1)
+		}
+		if err == nil && (tile.L < 0 || tile.N < 0 || tile.W < 1 || tile.W > 256 || "tile/8/"+path != tile.Path() ||
+			entries && tile.L != 0) {
 			t.Fatalf("%+v", tile)
 		}
 	})

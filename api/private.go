@@ -47,7 +47,7 @@ func (s *Server) notes() (text string) {
 			text += "the TLS certificate has expired\n"
 		}
 	}
-	return text
+	return text + anchorNotes(s.engine.Anchors(), s.cfg.Clock())
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

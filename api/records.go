@@ -11,8 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine/audit"
 )
@@ -205,47 +203,4 @@ func (x *exchange) logName() (string, error) {
 		return "", fmt.Errorf("reading log name: %w", audit.ErrNotFound)
 	}
 	return string(log), nil
-}
-
-// checkpoint sends a log's newest signed head, a C2SP checkpoint.
-func (s *Server) checkpoint(x *exchange) error {
-	log, err := x.logName()
-	if err != nil {
-		return err
-	}
-	note, err := s.engine.Checkpoint(x.r.Context(), x.caller, log)
-	if err != nil {
-		return err
-	}
-	x.reply(http.StatusOK, "text/plain; charset=utf-8", note)
-	return nil
-}
-
-// tile sends hashes of a log's tree under their C2SP tlog-tiles path,
-// tile/<level>/<n>[.p/<width>].
-func (s *Server) tile(x *exchange) error {
-	log, err := x.logName()
-	if err != nil {
-		return err
-	}
-	t, err := parseTile(x.param("*"))
-	if err != nil {
-		return err
-	}
-	data, err := s.engine.Tile(x.r.Context(), x.caller, log, t.L, int(t.N), t.W)
-	if err != nil {
-		return err
-	}
-	x.reply(http.StatusOK, "application/octet-stream", data)
-	return nil
-}
-
-// parseTile reads what comes after "tile/". Paths that C2SP does not write
-// this way name nothing.
-func parseTile(path string) (tlog.Tile, error) {
-	t, err := tlog.ParseTilePath("tile/8/" + path)
-	if err != nil || t.L < 0 {
-		return tlog.Tile{}, fmt.Errorf("reading tile path: %w", audit.ErrNotFound)
-	}
-	return t, nil
 }

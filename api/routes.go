@@ -22,7 +22,7 @@ const (
 type route struct {
 	method string
 	path   string
-	admit  func(*exchange) error // proves who calls; nil for CORS preflight only
+	admit  func(*exchange) error // proves who calls; nil for CORS preflight and the region's own log
 	answer func(*exchange) error
 	lane   bool // can take power away: others' floods do not hold it up
 	slow   bool // works through whole logs or packs: the answer may take Timeouts.Slow
@@ -30,7 +30,7 @@ type route struct {
 
 func (s *Server) routes() []route {
 	ehr, person := s.admitEHR, s.admitPerson
-	const tenant = "/v1/tenants/:tenant"
+	const tenant, region = "/v1/tenants/:tenant", "/v1/log/anchor"
 	return []route{
 		{method: "GET", path: pathDiscovery, admit: ehr, answer: s.discovery},
 		{method: "POST", path: pathService, admit: ehr, answer: s.call},
@@ -55,8 +55,14 @@ func (s *Server) routes() []route {
 		{method: "GET", path: tenant + "/log", admit: person, answer: s.logs},
 		{method: "GET", path: tenant + "/log/releases/checkpoint", admit: person, answer: s.checkpoint},
 		{method: "GET", path: tenant + "/log/releases/tile/*", admit: person, answer: s.tile},
+		{method: "GET", path: tenant + "/log/releases/anchor", admit: person, answer: s.anchor},
 		{method: "GET", path: tenant + "/log/audit/:month/checkpoint", admit: person, answer: s.checkpoint},
 		{method: "GET", path: tenant + "/log/audit/:month/tile/*", admit: person, answer: s.tile},
+		{method: "GET", path: tenant + "/log/audit/:month/anchor", admit: person, answer: s.anchor},
+
+		{method: "GET", path: region + "/checkpoint", answer: s.regionCheckpoint},
+		{method: "GET", path: region + "/witnessed", answer: s.regionWitnessed},
+		{method: "GET", path: region + "/tile/*", answer: s.regionTile},
 	}
 }
 

@@ -98,15 +98,16 @@ const maxHeader = 64 << 10
 // Server answers requests. Make one with [New], then call [Server.Serve] once;
 // all other methods are safe at any time.
 type Server struct {
-	cfg      Config
-	engine   *engine.Engine
-	origins  atomic.Pointer[map[string]bool]
-	doors    doors
-	problems problems
-	metrics  *metrics
-	limits   atomic.Pointer[Limits]
-	pace     *pace
-	shares   *shares // of the bytes of bodies
+	cfg       Config
+	engine    *engine.Engine
+	origins   atomic.Pointer[map[string]bool]
+	doors     doors
+	problems  problems
+	metrics   *metrics
+	limits    atomic.Pointer[Limits]
+	pace      *pace
+	strangers *strangers // who read the region's log
+	shares    *shares    // of the bytes of bodies
 
 	statementShares *shares
 	turns           *shares // calls that are worked on
@@ -142,9 +143,9 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 		metrics: newMetrics(cfg.Build, func() int { return len(e.Unready()) })}
 	s.leaving, s.leave = context.WithCancel(context.Background())
 	s.shares, s.statementShares = newShares(0, errNoRoom), newShares(statementShare, errNoRoom)
-	s.turns = newShares(0, errNoTurn)
+	s.turns, s.strangers = newShares(0, errNoTurn), newStrangers()
 	s.metrics.overruns(e.Overruns)
-	s.metrics.registry.MustRegister(storeMetrics{e.Store, e.QuotaShares})
+	s.metrics.registry.MustRegister(storeMetrics{e.Store, e.QuotaShares}, anchorMetrics{e.Anchors, cfg.Clock})
 	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse, s.turns.inUse)
 	if cfg.LogDropped != nil {
 		s.metrics.dropped(cfg.LogDropped)

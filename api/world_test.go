@@ -92,6 +92,12 @@ func now() time.Time {
 // newWorld starts the region; change may alter the server's configuration.
 func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
+	return newAnchoredWorld(t, change, 0)
+}
+
+// newAnchoredWorld is newWorld with a log of the region's own, unless every is 0.
+func newAnchoredWorld(t testing.TB, change func(*Config), every time.Duration) *world {
+	t.Helper()
 	w := &world{TB: t, dir: t.TempDir(), logged: &lockedBuffer{}, people: map[trust.PersonID]keys.Private{},
 		keys: map[string]crypto.Signer{}}
 	w.makeKeys()
@@ -104,7 +110,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		Rand: rand.Reader})
 	w.must(err)
 	log, err := audit.Open(t.Context(), audit.Config{Store: w.store, Ring: ring, Prefix: "audit.example.org",
-		Region: "us-east", Clock: now, Rand: rand.Reader})
+		Region: "us-east", Clock: now, Rand: rand.Reader, Anchor: audit.Anchoring{Every: every}})
 	w.must(err)
 	t.Cleanup(func() {
 		_ = log.Close() // a broken store cannot be closed well

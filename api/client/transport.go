@@ -93,7 +93,9 @@ func do(ctx context.Context, h *http.Client, q request) ([]byte, http.Header, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("making request: %w", err)
 	}
-	r.Header.Set("Authorization", "Bearer "+q.token)
+	if q.token != "" {
+		r.Header.Set("Authorization", "Bearer "+q.token)
+	}
 	for name, value := range map[string]string{"Content-Type": q.contentType, wire.PurposeHeader: q.purpose} {
 		if value != "" {
 			r.Header.Set(name, value)
