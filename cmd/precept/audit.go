@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/api/client"
@@ -64,7 +63,7 @@ in the tenant's trust root and a purpose, and is itself recorded.`,
 	}
 	f.add(c)
 	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f),
-		auditCheckStore(f), auditProof(f))
+		auditCheckStore(f), auditProof(f), auditHead(f), auditConsistency(f))
 }
 
 func auditList(f *auditFlags) *cobra.Command {
@@ -422,6 +421,11 @@ func verifyStore(ctx context.Context, store storeConfig, t tenant.ID, node strin
 		blobs, err = r.VerifyBlobs(ctx)
 		report.Findings = append(report.Findings, blobs...)
 	}
+	if err == nil {
+		var region []audit.Finding
+		region, err = r.VerifyRegion(ctx)
+		report.Findings = append(report.Findings, region...)
+	}
 	if err := errors.Join(err, closeStore()); err != nil {
 		return nil, err
 	}
@@ -439,15 +443,16 @@ func nodeKey(text string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-func auditReceipt(f *auditFlags) *cobra.Command {
-	var node string
+func auditReceipt(a *auditFlags) *cobra.Command {
+	f := &headFlags{auditFlags: a}
 	c := &cobra.Command{
 		Use:   "receipt FILE",
 		Short: "check a receipt or a proof: its signature, and that its record is still in the log",
 		Long: `Receipt checks what came in the header Precept-Receipt with an answer: that the head
-in it was signed by the node, and, with hashes fetched from the server, that the log of today still has
-the record's leaf at its place under that very head. With --node-key it checks the signature alone and
-needs no server. A file that precept audit proof wrote is checked in full, with --node-key without a server.`,
+in it was signed by the node, that the log of today, of a server or in a --store, begins with the leaves of
+that head and has the record's leaf at its place, and that these are in the region's log. With --node-key
+and no --store it checks the signature alone and needs no server. A file that precept audit proof
+wrote is checked in full, with --node-key without a server.`,
 		Example: "  precept audit receipt --node-key vZ7c... receipt.txt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -456,22 +461,22 @@ needs no server. A file that precept audit proof wrote is checked in full, with 
 				return fmt.Errorf("reading receipt: %w", err)
 			}
 			if isProof(text) {
-				return f.checkProof(cmd.Context(), stdout(cmd), text, node)
+				return f.checkProof(cmd.Context(), stdout(cmd), text, f.node)
 			}
 			r, err := audit.ParseReceipt(strings.TrimSpace(string(text)))
 			if err != nil {
 				return answeredNo{err}
 			}
-			return f.checkReceipt(cmd.Context(), stdout(cmd), r, node)
+			return f.checkReceipt(cmd.Context(), stdout(cmd), r)
 		},
 	}
-	c.Flags().StringVar(&node, "node-key", "", "the node's public key (base64), as precept status shows it")
+	f.add(c)
 	return c
 }
 
-func (f *auditFlags) checkReceipt(ctx context.Context, w *printer, r audit.Receipt, node string) error {
-	if node != "" {
-		key, err := nodeKey(node)
+func (f *headFlags) checkReceipt(ctx context.Context, w *printer, r audit.Receipt) (err error) {
+	if f.node != "" && f.store.Path == "" {
+		key, err := nodeKey(f.node)
 		if err != nil {
 			return err
 		}
@@ -483,64 +488,17 @@ func (f *auditFlags) checkReceipt(ctx context.Context, w *printer, r audit.Recei
 			"only the log can show that record %s is under it", r.Size, r.RecordID)
 		return nil
 	}
-	c, err := f.client()
+	l, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
-	s, err := c.Status(ctx)
+	defer func() { err = errors.Join(err, l.close()) }()
+	k, err := f.keeper(ctx, l, w)
 	if err != nil {
 		return err
 	}
-	err = r.Verify(s.NodeKey)
-	if err == nil {
-		err = f.leafUnderHead(ctx, c, r)
-	}
-	if err != nil {
-		w.line("receipt does NOT hold: %v", err)
-		return errSaid
-	}
-	w.line("receipt holds: record %s is leaf %d of %s, under the signed head of %d leaves", r.RecordID, r.Index, r.Log,
-		r.Size)
-	return nil
+	return k.receipt(ctx, r)
 }
-
-// leafUnderHead proves with the log's own hashes that the receipt's leaf is at
-// its place in the tree whose root the receipt names.
-func (f *auditFlags) leafUnderHead(ctx context.Context, c *client.Client, r audit.Receipt) error {
-	_, name, ok := strings.Cut(r.Log, "/"+f.tenant+"/")
-	if !ok {
-		return fmt.Errorf("it is of another tenant: %s", r.Log)
-	}
-	hashes := tlog.TileHashReader(tlog.Tree{N: r.Size, Hash: r.Root}, &tiles{ctx, c, name})
-	proof, err := tlog.ProveRecord(r.Size, r.Index, hashes)
-	if err != nil {
-		return fmt.Errorf("the log's hashes are not those of the receipt: %w", err)
-	}
-	return tlog.CheckRecord(proof, r.Size, r.Root, r.Index, r.Leaf)
-}
-
-// tiles fetches the hashes of a log for tlog.
-type tiles struct {
-	ctx    context.Context
-	client *client.Client
-	log    string
-}
-
-func (t *tiles) Height() int { return audit.TileHeight }
-
-func (t *tiles) ReadTiles(list []tlog.Tile) ([][]byte, error) {
-	data := make([][]byte, len(list))
-	for i, tile := range list {
-		var err error
-		if data[i], err = t.client.Tile(t.ctx, t.log, tile); err != nil {
-			return nil, err
-		}
-	}
-	return data, nil
-}
-
-// SaveTiles keeps nothing: one receipt needs few.
-func (t *tiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
 func (f *auditFlags) printReport(w *printer, r *wire.Report) error {
 	if f.json {

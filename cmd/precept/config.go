@@ -40,6 +40,8 @@ type config struct {
 	TLS tlsConfig `yaml:"tls"`
 	// The audit store.
 	Store storeConfig `yaml:"store"`
+	// The region's own log, in which the heads of tenants are anchored, and its witnesses.
+	Anchor anchorConfig `yaml:"anchor,omitempty"`
 	// The region key, made by "precept keys region".
 	RegionKey string `yaml:"region_key"`
 	// The tenants of this node.
@@ -124,6 +126,16 @@ type storeConfig struct {
 	Patience time.Duration `yaml:"patience,omitempty"`
 }
 
+type anchorConfig struct {
+	// How long after one round of anchoring the next begins.
+	Every time.Duration `yaml:"every,omitempty"`
+	// File that says which witnesses there are and how many of them it takes, as C2SP tlog-policy.
+	Witnesses string `yaml:"witnesses,omitempty"`
+	// How often witnesses are asked although nothing is new, and how long one may take.
+	WitnessEvery time.Duration `yaml:"witness_every,omitempty"`
+	WitnessWait  time.Duration `yaml:"witness_wait,omitempty"`
+}
+
 type tenantConfig struct {
 	ID string `yaml:"id"`
 	// File with the tenant's first trust root, signed.
@@ -159,6 +171,8 @@ type limitConfig struct {
 	TenantRate int `yaml:"tenant_rate,omitempty"`
 	// Uploads of one tenant at once.
 	Uploads int `yaml:"uploads,omitempty"`
+	// Requests a second of all strangers for the region's own log.
+	LogRate int `yaml:"log_rate,omitempty"`
 }
 
 type trialConfig struct {
@@ -187,7 +201,7 @@ func readConfig(path string) (*config, error) {
 			err)
 	}
 	c := &config{Listen: defaultListen, PrivateListen: defaultPrivateListen,
-		Store:    storeConfig{Kind: boltStore, ScrubEvery: 24 * time.Hour},
+		Store: storeConfig{Kind: boltStore, ScrubEvery: 24 * time.Hour}, Anchor: anchorConfig{Every: 10 * time.Second},
 		Timeouts: timeoutConfig{Drain: 5 * time.Second, Shutdown: 30 * time.Second}, LogLevel: "info", Overruns: 1,
 		path: path,
 		Ceiling: ceilingConfig{DeadlineMS: 5000, RuleMS: 1000, Resources: 100_000, Concurrency: 256, Cards: 100,
@@ -198,7 +212,8 @@ func readConfig(path string) (*config, error) {
 		return nil, fmt.Errorf("reading configuration %s: %w%s (%w)", path, err, nearestKey(err), errConfig)
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.TLS.Cert, &c.TLS.Key, &c.Store.Path, &c.Store.HighWater, &c.RegionKey} {
+	for _, p := range []*string{&c.TLS.Cert, &c.TLS.Key, &c.Store.Path, &c.Store.HighWater, &c.RegionKey,
+		&c.Anchor.Witnesses} {
 		*p = under(dir, *p)
 	}
 	for i := range c.Tenants {
@@ -217,6 +232,12 @@ func readConfig(path string) (*config, error) {
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return nil, fmt.Errorf("reading configuration %s: tls needs both cert and key (%w)", path, errConfig)
+	}
+	if e := c.Anchor.Every; e < time.Second || e > time.Hour {
+		return nil, fmt.Errorf("reading configuration %s: anchor.every must be from 1s to 1h (%w)", path, errConfig)
+	}
+	if w := c.Anchor.WitnessWait; w < 0 || w > time.Minute || c.Anchor.WitnessEvery < 0 {
+		return nil, fmt.Errorf("reading configuration %s: anchor.witness_wait must be at most 1m (%w)", path, errConfig)
 	}
 	if c.Tokens != 0 && c.Tokens < audit.LeastTokens {
 		return nil, fmt.Errorf("reading configuration %s: tokens must be %d or more (%w)", path, audit.LeastTokens,
@@ -320,5 +341,5 @@ func (l limitConfig) api() api.Limits {
 	return api.Limits{BodyBytes: cmp.Or(l.BodyBytes, defaultBodyBytes(memory())),
 		Connections: cmp.Or(l.Connections, min(2048, descriptors()-ownDescriptors)), PerAddress: l.PerAddress,
 		Calls:      l.Calls,
-		PersonRate: l.PersonRate, TenantRate: l.TenantRate, Uploads: l.Uploads}
+		PersonRate: l.PersonRate, TenantRate: l.TenantRate, Uploads: l.Uploads, LogRate: l.LogRate}
 }

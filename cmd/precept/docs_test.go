@@ -200,7 +200,8 @@ func set(names []string) map[string]bool {
 
 func TestDocsMetrics(t *testing.T) {
 	metrics := set(append(found(t, "api/metrics.go", `"(precept_[a-z_]+)"`, 8),
-		found(t, "api/store.go", `"(precept_[a-z_]+)"`, 5)...))
+		append(found(t, "api/store.go", `"(precept_[a-z_]+)"`, 5),
+			found(t, "api/anchors.go", `"(precept_[a-z_]+)"`, 6)...)...))
 	same(t, "docs/operating.md", "metric", metrics, set(found(t, "docs/operating.md", `(precept_[a-z_]+)`, 1)))
 	namedOn(t, "docs/operating.md", found(t, "api/token.go", `denied = "([a-z]+)"`, 10))
 }

@@ -98,7 +98,8 @@ func root() *cobra.Command {
 		Version:       build,
 	}
 	c.AddCommand(packCommand(), keysCommand(), signCommand(), applyCommand(), statusCommand(),
-		serveCommand(), callCommand(), auditCommand(), terminologyCommand(), demoCommand(), benchCommand())
+		serveCommand(), witnessCommand(), callCommand(), auditCommand(), terminologyCommand(), demoCommand(),
+		benchCommand())
 	return c
 }
 

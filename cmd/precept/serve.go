@@ -238,11 +238,16 @@ func (r *region) openLog(ctx context.Context) error {
 	if cfg.Store.HighWater != "" {
 		mark = audit.MarkFile(cfg.Store.HighWater)
 	}
+	anchoring, err := r.anchoring()
+	if err != nil {
+		return err
+	}
 	r.audit, err = audit.Open(ctx, audit.Config{Store: r.store, Ring: ring, Prefix: cfg.LogPrefix, Region: id,
 		Mark: mark, AdoptMark: cfg.adoptHighWater, Build: build, Clock: time.Now, Rand: rand.Reader,
 		Ticks: ticks, MaxJump: cfg.MaxClockJump, AdoptClock: cfg.adoptClock,
 		Queue: cfg.Queue, Tokens: cfg.Tokens, MinFree: cfg.Store.MinFreeBytes, Patience: cfg.Store.Patience,
-		Scrub: audit.Scrubbing{Every: cfg.Store.ScrubEvery, Rate: cfg.Store.ScrubBytes, Found: r.found}})
+		Scrub:  audit.Scrubbing{Every: cfg.Store.ScrubEvery, Rate: cfg.Store.ScrubBytes, Found: r.found},
+		Anchor: anchoring})
 	if err != nil {
 		return err
 	}
