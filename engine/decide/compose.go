@@ -254,7 +254,9 @@ func list[T any](c *composer, b *strings.Builder, of []T, more int, line func(T)
 			more += len(of) - i
 			break
 		}
-		b.WriteString("- " + text + "\n")
+		b.WriteString("- ")
+		b.WriteString(text)
+		b.WriteByte('\n')
 	}
 	if more > 0 {
 		b.WriteString("- " + c.count(more, "and 1 more", "and {n} more") + "\n")
@@ -315,14 +317,15 @@ func valueLine(v *fact.Value) string {
 }
 
 func evidenceLine(e fact.Evidence) string {
-	line := clinical.Plain(e.What)
+	b := make([]byte, 0, 256) // most fit in
+	b = append(b, clinical.Plain(e.What)...)
 	if e.Value != "" {
-		line += ": " + clinical.Plain(e.Value+" "+e.Unit)
+		b = append(append(b, ": "...), clinical.Plain(e.Value+" "+e.Unit)...)
 	}
 	if e.Note != "" {
-		line += ", " + clinical.Plain(e.Note)
+		b = append(append(b, ", "...), clinical.Plain(e.Note)...)
 	}
-	return line + " (" + place(e) + ")"
+	return string(append(append(append(b, " ("...), place(e)...), ')'))
 }
 
 func place(e fact.Evidence) string {

@@ -88,21 +88,30 @@ func newPlanner(code *clinical.Code) *planner {
 	return p
 }
 
-// plan returns the plan of a definition, nil if it cannot have one.
-func (p *planner) plan(ref ast.Ref) *planned {
-	rules := p.compiler.GetRulesWithPrefix(ref)
-	if len(rules) != 1 || !ref.IsGround() {
-		return nil
+// named returns the plan of the definition that a reference begins with, and how many of
+// its parts name it; nil if it cannot have a plan.
+func (p *planner) named(ref ast.Ref) (to *planned, parts int) {
+	node := p.compiler.RuleTree
+	for i, part := range ref {
+		switch node = node.Child(part.Value); {
+		case node == nil:
+			return nil, 0
+		case len(node.Values) == 1 && len(node.Children) == 0 && node.Values[0].Ref().Equal(ref[:i+1]):
+			return p.plan(node.Values[0], ref[:i+1]), i + 1
+		case len(node.Values) > 0:
+			return nil, 0
+		}
 	}
-	r := rules[0]
-	if known, ok := p.done[r]; ok {
+	return nil, 0
+}
+
+// plan returns the plan of a definition, nil if it cannot have one.
+func (p *planner) plan(r *ast.Rule, ref ast.Ref) *planned {
+	if known, ok := p.done[r]; ok || !ref.IsGround() {
 		return known
 	}
 	p.done[r] = nil
 	to := &planned{ref: ref}
-	if !r.Ref().Equal(ref) {
-		return nil
-	}
 	for x := r; x != nil; x = x.Else {
 		if x.Default || len(x.Head.Args) > 0 || x.Head.Key != nil || x.Head.Value == nil {
 			return nil
@@ -151,7 +160,7 @@ func (b *body) expr(x *ast.Expr) (s step, ok bool) {
 		return b.steps(s, []*ast.Term{terms})
 	case []*ast.Term:
 		if x.IsEquality() && len(terms) == 3 {
-			return b.named(s, terms[1], terms[2])
+			return b.value(s, terms[1], terms[2])
 		}
 		p, need, result, ok := b.library.Prepare(x, b.again)
 		if !ok || b.calls[callPlace{x.Location, terms[0]}] != 1 {
@@ -166,8 +175,8 @@ func (b *body) expr(x *ast.Expr) (s step, ok bool) {
 	return s, false
 }
 
-// named makes a step of what gives a value to a variable.
-func (b *body) named(s step, to, value *ast.Term) (step, bool) {
+// value makes a step of what gives a value to a variable.
+func (b *body) value(s step, to, value *ast.Term) (step, bool) {
 	if !b.free(to) {
 		to, value = value, to
 	}
@@ -193,12 +202,12 @@ func (b *body) named(s step, to, value *ast.Term) (step, bool) {
 func (b *body) reference(s step, ref ast.Ref) (step, bool) {
 	if o, ok := b.operand(ref[0]); ok && len(ref) > 1 {
 		s.args, s.path = []operand{o}, ref[1:]
-	}
-	for n := len(ref); n > 1 && s.args == nil && s.rule == nil; n-- {
-		s.rule, s.path = b.plan(ref[:n]), ref[n:]
-	}
-	if s.args == nil && s.rule == nil {
-		return s, false
+	} else {
+		n := 0
+		if s.rule, n = b.named(ref); s.rule == nil {
+			return s, false
+		}
+		s.path = ref[n:]
 	}
 	for i, key := range s.path {
 		switch key.Value.(type) {

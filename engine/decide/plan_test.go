@@ -278,8 +278,14 @@ func (a *author) expr(typ clinical.Type, depth int) string {
 	case "boolean":
 		return a.condition(depth)
 	case "array of facts":
-		if !a.plain && a.oneIn(8) {
-			return "[f | some f in [" + a.times(each("fact")) + "]]"
+		if a.oneIn(6) { // members that are the same are asked the same
+			list := "some f in array.concat([" + a.times(each("fact")) + "], [" + a.times(each("fact")) + "])"
+			return a.one("[f | "+list+"]", "[fact.negate(f) | "+list+"]", "[f | true; "+list+"; "+a.condition(depth-1)+"]",
+				"[g | "+list+"; g := fact.any([f, "+a.expr("fact", depth-1)+"])]",
+				"[f | "+list+"; some n in {1, 2}; n < 2]",
+				"[f | some x in [{\"f\": "+a.expr("fact", depth-1)+"}]; f := x.f]",
+				"[f | some i, f in ["+a.times(each("fact"))+"]; i > 0]",
+				"[f | "+list+"; count([1 | some n in [1, 1]; n > 0]) > 1]")
 		}
 		return "[" + a.times(each("fact")) + "]"
 	case "array of values":

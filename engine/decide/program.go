@@ -104,8 +104,10 @@ func (p *Program) prepare(r *clinical.Rule, plans *planner) (err error) {
 }
 
 func (p *Program) query(path string, plans *planner) (q compiledQuery, err error) {
-	if plans != nil {
-		q.plan = plans.plan(ast.MustParseRef("data." + path))
+	if ref := ast.MustParseRef("data." + path); plans != nil {
+		if to, parts := plans.named(ref); parts == len(ref) {
+			q.plan = to
+		}
 	}
 	body, err := ast.ParseBodyWithOpts(fmt.Sprintf("%s = data.%s", clinical.Answer, path),
 		ast.ParserOptions{RegoVersion: ast.RegoV1})
