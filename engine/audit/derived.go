@@ -211,7 +211,7 @@ func (c *check) open(ctx context.Context, id []byte) (rec Record, index int64, e
 		return err
 	})
 	if err == nil {
-		rec.Body, err = c.openBody(ctx, c.report.Tenant, &rec.Leaf, sealed)
+		rec.Opening, rec.Body, err = c.openBody(ctx, c.report.Tenant, &rec.Leaf, sealed)
 	}
 	return rec, index, err
 }

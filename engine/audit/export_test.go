@@ -68,7 +68,7 @@ func OpenForged(t testing.TB, r *Reader, tn tenant.ID, id RecordID, forged []byt
 	rec, _ := r.Get(t.Context(), tn, id)
 	leaf := rec.Leaf
 	leaf.CTDigest, leaf.CTLen = sha256.Sum256(forged), int64(len(forged))
-	_, err := r.openBody(t.Context(), tn, &leaf, forged)
+	_, _, err := r.openBody(t.Context(), tn, &leaf, forged)
 	return err
 }
 

@@ -201,7 +201,7 @@ func TestUnpackRefusesBadLengths(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := commitment(make([]byte, 32), body)
-	if got, err := s.unpack(buf.Bytes(), want); err != nil || string(got) != "body" {
+	if _, got, err := s.unpack(buf.Bytes(), want); err != nil || string(got) != "body" {
 		t.Fatalf("unpack: %q, %v", got, err)
 	}
 	for name, spoil := range map[string]func([]byte) []byte{
@@ -213,7 +213,7 @@ func TestUnpackRefusesBadLengths(t *testing.T) {
 		"frame":       func(b []byte) []byte { b[sealedHead] ^= 0xff; return b },
 		"r":           func(b []byte) []byte { b[0]++; return b },
 	} {
-		if _, err := s.unpack(spoil(bytes.Clone(buf.Bytes())), want); !errors.Is(err, ErrCorrupt) {
+		if _, _, err := s.unpack(spoil(bytes.Clone(buf.Bytes())), want); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)
 		}
 	}
@@ -277,7 +277,7 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Add(buf.Bytes())
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		if _, err := s.unpack(plain, Digest{}); err == nil {
+		if _, _, err := s.unpack(plain, Digest{}); err == nil {
 			t.Error("a body was accepted without its commitment")
 		}
 	})

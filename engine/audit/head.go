@@ -168,6 +168,9 @@ func openNote(origin string, signed []byte, node ed25519.PublicKey) (Head, error
 	if err != nil {
 		return Head{}, fmt.Errorf("%w: signature of the head: %w", ErrCorrupt, err)
 	}
+	if !oneSpelling(signed) {
+		return Head{}, fmt.Errorf("%w: signature of the head: not in its one spelling", ErrCorrupt)
+	}
 	if len(c.Hash) != tlog.HashSize || c.Size > 1<<62 {
 		return Head{}, fmt.Errorf("%w: malformed head", ErrCorrupt)
 	}

@@ -143,6 +143,8 @@ type Record struct {
 	Leaf  Leaf
 	Bytes []byte // the leaf exactly as hashed
 	Body  []byte // nil if the error says why
+	// Opening is what the commitment in the leaf was made with beside the body ([Committed]).
+	Opening []byte
 }
 
 // Get reads one record and opens its body, checking both against each other. If the body's key was destroyed,
@@ -183,7 +185,7 @@ func (r *Reader) get(ctx context.Context, t tenant.ID, id RecordID) (Record, err
 		return err
 	})
 	if err == nil {
-		rec.Body, err = r.openBody(ctx, t, &rec.Leaf, sealed)
+		rec.Opening, rec.Body, err = r.openBody(ctx, t, &rec.Leaf, sealed)
 	}
 	if err != nil {
 		return rec, fmt.Errorf("reading record %s: %w", id, err)
@@ -231,17 +233,17 @@ func parseRecord(id []byte, log LogName, index int64, value []byte) (Record, err
 }
 
 // openBody checks and opens a sealed body.
-func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []byte) ([]byte, error) {
+func (r *Reader) openBody(ctx context.Context, t tenant.ID, l *Leaf, sealed []byte) (opening, body []byte, _ error) {
 	if int64(len(sealed)) != l.CTLen || Digest(sha256.Sum256(sealed)) != l.CTDigest {
-		return nil, fmt.Errorf("%w: sealed body is not the one in the leaf", ErrCorrupt)
+		return nil, nil, fmt.Errorf("%w: sealed body is not the one in the leaf", ErrCorrupt)
 	}
 	keys, err := r.keys(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	plain, err := keys.Open(ctx, l.KeyRef, keyring.Binding{Record: string(l.RecordID), Schema: l.Schema}, sealed)
 	if err != nil {
-		return nil, tampered(err)
+		return nil, nil, tampered(err)
 	}
 	return r.sealer.unpack(plain, l.Commit)
 }

@@ -88,24 +88,24 @@ func (s *sealer) compress(buf *bytes.Buffer, body [][]byte) (err error) {
 	return e.Close()
 }
 
-// unpack reverses pack and checks the commitment.
-func (s *sealer) unpack(plain []byte, want Digest) ([]byte, error) {
+// unpack reverses pack and checks the commitment. The opening is r.
+func (s *sealer) unpack(plain []byte, want Digest) (opening, body []byte, _ error) {
 	if len(plain) < sealedHead || (len(plain)+keyring.Overhead)%sealStep != 0 {
-		return nil, fmt.Errorf("%w: sealed body has a wrong length", ErrCorrupt)
+		return nil, nil, fmt.Errorf("%w: sealed body has a wrong length", ErrCorrupt)
 	}
 	n := binary.BigEndian.Uint32(plain[32:])
 	rest := plain[sealedHead:]
 	if int64(n) > int64(len(rest)) || len(rest)-int(n) >= sealStep || len(bytes.Trim(rest[n:], "\x00")) > 0 {
-		return nil, fmt.Errorf("%w: sealed body has a wrong length", ErrCorrupt)
+		return nil, nil, fmt.Errorf("%w: sealed body has a wrong length", ErrCorrupt)
 	}
 	body, err := s.decompress(rest[:n])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if commitment(plain[:32], body) != want {
-		return nil, fmt.Errorf("%w: body is not the one that was committed to", ErrCorrupt)
+		return nil, nil, fmt.Errorf("%w: body is not the one that was committed to", ErrCorrupt)
 	}
-	return body, nil
+	return plain[:32], body, nil
 }
 
 func (s *sealer) decompress(frame []byte) (body []byte, err error) {

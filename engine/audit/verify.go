@@ -360,10 +360,10 @@ func (c *check) checkBody(ctx context.Context, h Head, index int64, leaf *Leaf, 
 	if c.cfg.Ring == nil {
 		return c.checkKey(ctx, h, index, leaf)
 	}
-	body, err := c.openBody(ctx, c.report.Tenant, leaf, sealed)
+	_, body, err := c.openBody(ctx, c.report.Tenant, leaf, sealed)
 	if err == nil {
 		c.log.Opened++
-		return c.expect(ctx, Record{h.Log, *leaf, s.leaf, body}, index, s.place)
+		return c.expect(ctx, Record{Log: h.Log, Leaf: *leaf, Bytes: s.leaf, Body: body}, index, s.place)
 	}
 	c.skip(id)
 	switch {
