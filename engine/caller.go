@@ -49,6 +49,9 @@ var (
 	// ErrTurn says that another statement of the tenant is still being checked. Try again
 	// after some seconds.
 	ErrTurn = errors.New("another statement is being checked")
+	// ErrExports says that evidence of the tenant, or of several others, is being taken out. Try again after some
+	// seconds.
+	ErrExports = errors.New("other evidence is being taken out")
 	// ErrPurpose says that records were asked for without a purpose.
 	ErrPurpose = errors.New("a purpose is required to look at records")
 	// ErrStatement says that a statement is well signed but asks for what this

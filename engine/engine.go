@@ -91,6 +91,7 @@ type Engine struct {
 	watchdog    *watchdog
 	lane        *lane
 	refusals    refusals
+	exports     chan struct{} // evidence files that are made at once
 }
 
 // served is one tenant of this node. now is replaced whole; a call keeps the one it
@@ -103,6 +104,8 @@ type served struct {
 	now   atomic.Pointer[inForce]
 	lag   atomic.Pointer[error] // why the node could not keep up with the release log
 	calls atomic.Int64          // under way
+	// exports has one place, for the evidence file that is being made and sent.
+	exports chan struct{}
 	// withheld are the rules that this node does not ask for the time being.
 	withheld atomic.Pointer[[]decision.Cut]
 }
@@ -134,7 +137,8 @@ func (t turn) leave() { <-t }
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
 	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{},
-		watchdog: newWatchdog(), lane: newLane(runtime.GOMAXPROCS(0) - 1)}
+		watchdog: newWatchdog(), lane: newLane(runtime.GOMAXPROCS(0) - 1),
+		exports: make(chan struct{}, maxExports)}
 	if cfg.Prove != nil {
 		e.materials.ProveWith(cfg.Prove)
 	} else {
@@ -154,7 +158,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		}
 	}
 	for _, r := range cfg.Roots {
-		l := &served{id: r.Tenant, pin: r.Digest, apply: make(turn, 1)}
+		l := &served{id: r.Tenant, pin: r.Digest, apply: make(turn, 1), exports: make(chan struct{}, 1)}
 		if e.tenants[r.Tenant] != nil {
 			return nil, fmt.Errorf("opening tenant %s: it is configured twice", r.Tenant)
 		}

@@ -25,10 +25,16 @@ import (
 
 // note appends a small record that is about no patient.
 func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kind, what any) error {
+	_, err := e.noted(ctx, st, c, kind, what)
+	return err
+}
+
+// noted is note, and says which record it is.
+func (e *Engine) noted(ctx context.Context, st *inForce, c Caller, kind audit.Kind, what any) (audit.RecordID, error) {
 	now := e.now()
 	id, err := audit.NewRecordID(now, e.cfg.Rand)
 	if err != nil {
-		return err
+		return "", err
 	}
 	body, err := jsonv2.Marshal(struct {
 		Client  string         `json:"client,omitempty"`
@@ -37,7 +43,7 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 		What    any            `json:"what"`
 	}{c.Client, c.Person, c.Purpose, what}, jsonv2.Deterministic(true))
 	if err != nil {
-		return fmt.Errorf("recording %s: %w", kind, err)
+		return "", fmt.Errorf("recording %s: %w", kind, err)
 	}
 	// What calls cause is held to the quota. Counts of refusals, and what persons do, have a tenth more.
 	quota := st.quota()
@@ -51,7 +57,7 @@ func (e *Engine) note(ctx context.Context, st *inForce, c Caller, kind audit.Kin
 		Library: e.materials.Newest().Version(),
 		Release: int64(st.trust.Size()), Schema: noteSchema, Body: [][]byte{body}, Quota: quota,
 	})
-	return err
+	return id, err
 }
 
 // storeTime is how long a record may take to become durable where no deadline of the caller says.
@@ -109,8 +115,10 @@ type access struct {
 	To     string `json:"to,omitempty"`
 	// Patient says that records were searched by patient; the identity itself
 	// is in the records found.
-	Patient bool   `json:"patient,omitzero"`
-	Digest  string `json:"digest,omitempty"` // SHA-256 of what was handed in
+	Patient bool `json:"patient,omitzero"`
+	// PatientData says that the body was asked for with the evidence of a record.
+	PatientData bool   `json:"patient_data,omitzero"`
+	Digest      string `json:"digest,omitempty"` // SHA-256 of what was handed in, or of the manifest of what was taken out
 	// Code says what came of it: why it was refused, with Cause in words of a statement
 	// or pack, or that it was stored; empty in the record of the attempt.
 	Code  string `json:"code,omitempty"`

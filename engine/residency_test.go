@@ -50,12 +50,16 @@ func verbs(n *node, record string, body []byte) map[string]func(context.Context,
 		"Record":  func(ctx context.Context, c Caller) error { _, err := n.Record(ctx, c, record); return err },
 		"Explain": func(ctx context.Context, c Caller) error { _, err := n.Explain(ctx, c, record); return err },
 		"Verify":  func(ctx context.Context, c Caller) error { _, err := n.Verify(ctx, c); return err },
+		"Evidence": func(ctx context.Context, c Caller) error {
+			_, _, err := n.Evidence(ctx, c, record, EvidenceOptions{PatientData: true})
+			return err
+		},
 	}
 }
 
 var (
 	forEHRs     = []string{"Call", "Feedback", "Refuse"}
-	forAuditors = []string{"Records", "Record", "Explain", "Verify"}
+	forAuditors = []string{"Records", "Record", "Explain", "Verify", "Evidence"}
 )
 
 func oneOf(list []string, s string) bool {
