@@ -19,6 +19,7 @@ import (
 	"github.com/precept-cds/precept/engine/chart/rawjson"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
+	"github.com/precept-cds/precept/engine/evidence"
 	"github.com/precept-cds/precept/engine/keyring"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/engine/terminology"
@@ -127,6 +128,8 @@ func problemTable() problems {
 			title: "The tenant does not live in this region.", hint: "Use the address of the tenant's own region."},
 		{is: engine.ErrForbidden, status: 403, code: "forbidden", issue: fhir.IssueTypeForbidden, detail: true,
 			title: "Not allowed.", hint: "Roles are given by the tenant's trust root."},
+		{is: engine.ErrExports, status: 429, code: "exports", issue: fhir.IssueTypeThrottled, retry: 5,
+			title: "Other evidence is being taken out.", hint: "A tenant takes out one file at a time; try again when it is there."},
 		{is: engine.ErrPurpose, status: 400, code: "purpose", issue: fhir.IssueTypeRequired,
 			title: "A purpose is required to look at records.",
 			hint:  "Say why in the header " + wire.PurposeHeader + "."},
@@ -264,6 +267,8 @@ func problemTable() problems {
 			title: "The content of the record was erased.", hint: "Its leaf and its proof remain."},
 		{is: audit.ErrNotFound, status: 404, code: "not-found", issue: fhir.IssueTypeNotFound,
 			title: "There is no such record, log or pack."},
+		{is: evidence.ErrSize, status: 422, code: "evidence-too-large", detail: true,
+			title: "The evidence of the record is larger than a file of it may be."},
 		{is: audit.ErrFilter, status: 400, code: "filter", detail: true, title: "The query cannot be run as asked."},
 		{is: audit.ErrMoved, status: 409, code: "moved", retry: 1,
 			title: "The release log has moved on.", hint: "Look at the current status and apply again."},

@@ -51,6 +51,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: tenant + "/records/:id", admit: person, answer: s.record},
 		{method: "GET", path: tenant + "/records/:id/explain", admit: person, answer: s.explain},
 		{method: "GET", path: tenant + "/records/:id/proof", admit: person, answer: s.proof},
+		{method: "GET", path: tenant + "/records/:id/evidence", admit: person, answer: s.evidence, slow: true},
 		{method: "GET", path: tenant + "/verify", admit: person, answer: s.verify, slow: true},
 		{method: "GET", path: tenant + "/log", admit: person, answer: s.logs},
 		{method: "GET", path: tenant + "/log/releases/checkpoint", admit: person, answer: s.checkpoint},

@@ -170,6 +170,24 @@ func (c *Client) Proof(ctx context.Context, id string) (*wire.Proof, error) {
 	return get[wire.Proof](ctx, c, "records/"+url.PathEscape(id)+"/proof")
 }
 
+// Evidence takes out the evidence file of a record: with the record's body only if it is
+// asked for, which is recorded. Since, unless empty, is a log and a number of leaves
+// ("audit/2026-03:15") from which the file is to show that the log went on.
+func (c *Client) Evidence(ctx context.Context, id string, patientData bool, since string) ([]byte, error) {
+	q := url.Values{}
+	if patientData {
+		q.Set("patient-data", "true")
+	}
+	if since != "" {
+		q.Set("since", since)
+	}
+	path := "records/" + url.PathEscape(id) + "/evidence"
+	if len(q) > 0 {
+		path += "?" + q.Encode()
+	}
+	return c.send(ctx, http.MethodGet, path, "", nil)
+}
+
 // Explain says why the decision of a record is what it is.
 func (c *Client) Explain(ctx context.Context, id string) (*decision.Explanation, error) {
 	return get[decision.Explanation](ctx, c, "records/"+url.PathEscape(id)+"/explain")
