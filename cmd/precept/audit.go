@@ -63,7 +63,7 @@ in the tenant's trust root and a purpose, and is itself recorded.`,
 	}
 	f.add(c)
 	return group(c, auditList(f), auditShow(f), auditExplain(f), auditReplay(f), auditVerify(f), auditReceipt(f),
-		auditCheckStore(f), auditProof(f), auditHead(f), auditConsistency(f))
+		auditCheckStore(f), auditProof(f), auditEvidence(f), auditHead(f), auditConsistency(f))
 }
 
 func auditList(f *auditFlags) *cobra.Command {

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 //	addresses VAR...         set variables to addresses that are free
 //	ready URL                wait until the address answers with 200
 //	opa ...                  run the evaluator's own command line
+//	region DIR PATIENT       make a demo region and call it about a fixture: sets SERVER, RECORD, NODE_KEY; receipt.txt
+//	                         is the receipt
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -56,6 +58,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "mode": mode, "flip": flip, "replace": replace, "alter": alter,
 			"unsign": unsign, "join": join, "capture": capture, "addresses": addresses, "ready": ready, "opa": opa,
+			"region": demoFor,
 		},
 	})
 }
