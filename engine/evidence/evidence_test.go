@@ -136,6 +136,51 @@ func TestRemade(t *testing.T) {
 	}
 }
 
+// TestEveryByte changes every byte of a file in turn: it is refused, or a check fails by name. Of archives it takes some.
+func TestEveryByte(t *testing.T) {
+	data, known := sample(t)
+	failed := func(f *File) bool {
+		r := f.Verify(t.Context(), Options{Known: known})
+		return r.Verdict == DoesNot && slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Outcome == Failed })
+	}
+	// Bytes of parts, in what was read; where they stand in the file.
+	whole := read(t, data)
+	inParts := make([]bool, len(data))
+	at := int(sizeOf(int64(len(whole.manifest))))
+	for _, p := range whole.Manifest.Parts {
+		part, step := whole.parts[p.Name], 1
+		if strings.HasPrefix(p.Name, "packs/") {
+			step = 97
+		}
+		for i := range part {
+			inParts[at+blockSize+i] = true
+			if i%step != 0 {
+				continue
+			}
+			part[i] ^= 1 << (i % 8)
+			if !failed(whole) {
+				t.Errorf("byte %d of %s was changed, and nobody noticed", i, p.Name)
+			}
+			part[i] ^= 1 << (i % 8)
+		}
+		if !bytes.Equal(part, data[at+blockSize:][:len(part)]) {
+			t.Fatalf("%s is not where it should be", p.Name)
+		}
+		at += int(sizeOf(p.Size))
+	}
+	// All others, in the file itself.
+	for i := range data {
+		if inParts[i] {
+			continue
+		}
+		data[i] ^= 1 << (i % 8)
+		if f, err := Read(bytes.NewReader(data), int64(len(data))); err == nil && !failed(f) {
+			t.Errorf("byte %d was changed, and nobody noticed", i)
+		}
+		data[i] ^= 1 << (i % 8)
+	}
+}
+
 // TestReadRefuses holds what is no evidence file in its one form to be refused by that name.
 func TestReadRefuses(t *testing.T) {
 	data, _ := sample(t)
