@@ -53,7 +53,8 @@ func TestEvidence(t *testing.T) {
 				}
 				token, err := w.as(tenant.ID(c.tenant), trust.PersonID(c.person)).Token()
 				w.must(err)
-				resp, body := w.do("GET", "/v1/tenants/"+c.tenant+"/records/"+record+"/evidence"+query, token, nil, headers...)
+				path := "/v1/tenants/" + c.tenant + "/records/" + record + "/evidence" + query
+				resp, body := w.do("GET", path, token, nil, headers...)
 				resp.Header.Del("Date")
 				var h strings.Builder
 				w.must(resp.Header.Write(&h))

@@ -120,7 +120,7 @@ func TestEvidence(t *testing.T) {
 	r := verified(t, n.takeOut("north", a.RecordID, EvidenceOptions{PatientData: true}), n.knownRoot("north"))
 	wantVerdict(t, r, evidence.Holds)
 	for _, c := range r.Checks {
-		if want := map[bool]evidence.Outcome{true: evidence.NotPossible, false: evidence.OK}[c.Name == "witnesses"]; c.Outcome != want {
+		if (c.Outcome != evidence.OK) != (c.Name == "witnesses") {
 			t.Errorf("%+v", c)
 		}
 	}

@@ -240,7 +240,8 @@ Exit status 0: it holds; 1: something failed; 2: it could not be checked, or not
 	}
 	k.add(c)
 	fl := c.Flags()
-	fl.StringArrayVar(&k.earlier, "checkpoint", nil, "file of a head or receipt that you noted before; repeat it for several")
+	fl.StringArrayVar(&k.earlier, "checkpoint", nil,
+		"file of a head or receipt that you noted before; repeat it for several")
 	fl.BoolVar(&asJSON, "json", false, "print JSON")
 	fl.Int64Var(&most, "max-bytes", most, "largest file to read")
 	fl.DurationVar(&limit, "timeout", limit, "longest time that checking may take")

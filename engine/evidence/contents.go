@@ -178,8 +178,8 @@ func (v *verifier) decideAgain(ctx context.Context) {
 	case r.Same:
 		v.ok(checkReplay, "same bytes (%d findings, %d bytes of answer)", len(d.Findings), len(d.Response))
 	case in.Engine.Build != v.opt.Build || in.Engine.OPA != decide.OPAVersion:
-		v.cannotHere(checkReplay, "it differs, and build %s decided, not this one, %s: use that one; the first difference: %s",
-			in.Engine.Build, v.opt.Build, r.Differences[0])
+		v.cannotHere(checkReplay, "it differs, and build %s decided, not this one, %s: use that one; the first difference:"+
+			" %s", in.Engine.Build, v.opt.Build, r.Differences[0])
 	default:
 		v.failf(checkReplay, "it differs: %s", r.Differences[0])
 	}
