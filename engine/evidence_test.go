@@ -152,7 +152,8 @@ func TestEvidenceWithoutPatient(t *testing.T) {
 	wantVerdict(t, r, evidence.Holds)
 	wantCheck(t, r, "body", evidence.NotPossible, "body not included")
 	wantCheck(t, r, "replay", evidence.NotPossible, "body not included")
-	if full := n.takeOut("north", a.RecordID, EvidenceOptions{PatientData: true}); !bytes.Contains(full, []byte("zebra-1")) {
+	full := n.takeOut("north", a.RecordID, EvidenceOptions{PatientData: true})
+	if !bytes.Contains(full, []byte("zebra-1")) {
 		t.Error("the body is not in the file in which it was asked for")
 	}
 }
@@ -294,16 +295,21 @@ func TestEvidenceAnchors(t *testing.T) {
 		"nothing": {evidence.Known{}, plain, evidence.CannotTell, "region key", evidence.NotPossible, "nobody vouches for"},
 		"nothing, so packs are not run": {evidence.Known{}, plain, evidence.CannotTell, "replay", evidence.NotPossible,
 			"not run"},
-		"root":           {evidence.Known{Root: root}, plain, evidence.Holds, "trust root", evidence.OK, string(root)},
-		"another's root": {evidence.Known{Root: n.knownRoot("south").Root}, plain, evidence.DoesNot, "trust root", evidence.Failed, ""},
+		"root": {evidence.Known{Root: root}, plain, evidence.Holds, "trust root", evidence.OK, string(root)},
+		"another's root": {evidence.Known{Root: n.knownRoot("south").Root}, plain, evidence.DoesNot,
+			"trust root", evidence.Failed, ""},
 		"node": {evidence.Known{Node: n.nodeKey()}, plain, evidence.Holds, "trust root", evidence.NotPossible,
 			"word of the region"},
-		"another's node":       {evidence.Known{Node: other}, plain, evidence.DoesNot, "region key", evidence.Failed, "pins another"},
-		"root, another's node": {evidence.Known{Root: root, Node: other}, plain, evidence.DoesNot, "region key", evidence.Failed, ""},
+		"another's node": {evidence.Known{Node: other}, plain, evidence.DoesNot, "region key",
+			evidence.Failed, "pins another"},
+		"root, another's node": {evidence.Known{Root: root, Node: other}, plain, evidence.DoesNot,
+			"region key", evidence.Failed, ""},
 		"head, without a proof from it": {evidence.Known{Earlier: [][]byte{early}}, plain, evidence.CannotTell,
 			"earlier heads", evidence.NotPossible, "--since"},
-		"head":    {evidence.Known{Earlier: [][]byte{early}}, since, evidence.Holds, "region key", evidence.OK, "noted before"},
-		"receipt": {evidence.Known{Earlier: [][]byte{receipt}}, since, evidence.Holds, "earlier heads", evidence.OK, "still has"},
+		"head": {evidence.Known{Earlier: [][]byte{early}}, since, evidence.Holds, "region key", evidence.OK,
+			"noted before"},
+		"receipt": {evidence.Known{Earlier: [][]byte{receipt}}, since, evidence.Holds, "earlier heads", evidence.OK,
+			"still has"},
 		"head of the release log": {evidence.Known{Root: root, Earlier: [][]byte{releases}}, plain, evidence.Holds,
 			"earlier heads", evidence.OK, "releases still has"},
 		"head of another history": {evidence.Known{Root: root, Earlier: [][]byte{forged}}, since, evidence.DoesNot,
@@ -320,7 +326,8 @@ func TestEvidenceAnchors(t *testing.T) {
 		})
 	}
 	// A receipt of this record from another history, under a head that is not in the file.
-	moved := []byte(strings.Replace(a.Receipt, "leaf=:"+a.Receipt[strings.Index(a.Receipt, "leaf=:")+6:][:4], "leaf=:AAAA", 1))
+	at := strings.Index(a.Receipt, "leaf=:") + len("leaf=:")
+	moved := []byte(a.Receipt[:at] + "AAAA" + a.Receipt[at+4:])
 	r := verified(t, plain, evidence.Options{Known: evidence.Known{Root: root, Earlier: [][]byte{moved}}})
 	wantVerdict(t, r, evidence.DoesNot)
 	wantCheck(t, r, "earlier heads", evidence.Failed, "rewritten")
