@@ -51,7 +51,7 @@ func (l *Log) putBlob(ctx context.Context, item Item) error {
 
 // Blob reads bytes by their digest and checks them against it.
 func (r *Reader) Blob(ctx context.Context, d Digest) ([]byte, error) {
-	data, err := seen(ctx, r, func(v View) ([]byte, error) {
+	data, err := seen(Only(ctx, ""), r, func(v View) ([]byte, error) {
 		got, err := v.Get(Blobs, "", d[:])
 		if err == nil && got == nil {
 			err = ErrNotFound
@@ -81,7 +81,7 @@ func (l *Log) ClaimBlob(ctx context.Context, t tenant.ID, d Digest) error {
 
 // HasBlob reports whether a tenant has shown the bytes of a blob.
 func (r *Reader) HasBlob(ctx context.Context, t tenant.ID, d Digest) (bool, error) {
-	has, err := seen(ctx, r, func(v View) (bool, error) {
+	has, err := seen(Only(ctx, t), r, func(v View) (bool, error) {
 		got, err := v.Get(Blobs, t, d[:])
 		return got != nil, err
 	})

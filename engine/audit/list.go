@@ -43,7 +43,7 @@ const maxScan = 100_000
 // tags, so these need the keys. Time and patient are looked up; rule and kind are filtered from what lies
 // between.
 func (r *Reader) List(ctx context.Context, t tenant.ID, f Filter) (Page, error) {
-	page, err := apart(ctx, r.places, func(ctx context.Context) (Page, error) { return r.list(ctx, t, f) })
+	page, err := apart(Only(ctx, t), r.places, func(ctx context.Context) (Page, error) { return r.list(ctx, t, f) })
 	if err != nil {
 		return Page{}, fmt.Errorf("listing records: %w", err)
 	}

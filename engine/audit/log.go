@@ -249,7 +249,7 @@ func (l *Log) checkHeads(ctx context.Context) (heads []MarkedHead, err error) {
 }
 
 func (l *Log) checkStream(ctx context.Context, t tenant.ID, stream string, heads []MarkedHead) ([]MarkedHead, error) {
-	err := l.view(ctx, func(v View) error {
+	err := l.view(Only(ctx, t), func(v View) error {
 		h, _, ok, err := l.head(v, t, stream)
 		if err != nil || !ok {
 			return err

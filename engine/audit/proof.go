@@ -74,7 +74,7 @@ func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (Proof, er
 	if err != nil {
 		return Proof{}, fmt.Errorf("proving record: %w", ErrNotFound)
 	}
-	p, err := seen(ctx, r, func(v View) (Proof, error) {
+	p, err := seen(Only(ctx, t), r, func(v View) (Proof, error) {
 		rec, index, err := r.record(v, t, b[:])
 		if err != nil {
 			return Proof{}, err
@@ -89,7 +89,7 @@ func (r *Reader) Proof(ctx context.Context, t tenant.ID, id RecordID) (Proof, er
 
 // StatementProof proves that a statement is in the release log.
 func (r *Reader) StatementProof(ctx context.Context, t tenant.ID, index int64) (Proof, error) {
-	p, err := seen(ctx, r, func(v View) (Proof, error) {
+	p, err := seen(Only(ctx, t), r, func(v View) (Proof, error) {
 		_, leaf, err := readLeaf(v, t, Releases, index)
 		if err == nil && leaf == nil {
 			err = ErrNotFound
@@ -135,7 +135,7 @@ func proveIn(v View, t tenant.ID, h Head, index int64, leaf []byte) (tlog.Record
 
 // Logs lists the newest heads of all logs of a tenant: closed months first, in order, then the growing ones.
 func (r *Reader) Logs(ctx context.Context, t tenant.ID) ([]Head, error) {
-	heads, err := seen(ctx, r, func(v View) (heads []Head, err error) {
+	heads, err := seen(Only(ctx, t), r, func(v View) (heads []Head, err error) {
 		keys, err := headKeys(v, t)
 		if err != nil {
 			return nil, err
@@ -172,7 +172,7 @@ func headKeys(v View, t tenant.ID) (keys []string, err error) {
 
 // Checkpoint is the newest signed head of a log, as a C2SP signed note.
 func (r *Reader) Checkpoint(ctx context.Context, t tenant.ID, log LogName) ([]byte, error) {
-	h, err := seen(ctx, r, func(v View) (Head, error) { return r.logHead(v, t, log) })
+	h, err := seen(Only(ctx, t), r, func(v View) (Head, error) { return r.logHead(v, t, log) })
 	if err != nil {
 		return nil, fmt.Errorf("reading checkpoint: %w", err)
 	}
@@ -194,7 +194,7 @@ func (r *Reader) readTile(ctx context.Context, t tenant.ID, log LogName, level i
 	if level < 0 || level > 62/TileHeight || n < 0 || n > 1<<40 || width < 1 || width > 1<<TileHeight {
 		return nil, fmt.Errorf("reading tile: %w", ErrNotFound)
 	}
-	data, err := seen(ctx, r, func(v View) ([]byte, error) {
+	data, err := seen(Only(ctx, t), r, func(v View) ([]byte, error) {
 		h, err := head(v)
 		if err != nil {
 			return nil, err

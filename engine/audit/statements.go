@@ -23,6 +23,7 @@ type ReleaseStatement struct {
 // tree before it is yielded, so a folded state is that of the signed head; the sequence ends at the first error. A
 // tenant without release log has no statements.
 func (r *Reader) Statements(ctx context.Context, t tenant.ID, from int64) iter.Seq2[ReleaseStatement, error] {
+	ctx = Only(ctx, t)
 	return func(yield func(ReleaseStatement, error) bool) {
 		h, err := seen(ctx, r, func(v View) (Head, error) {
 			h, _, _, err := r.head(v, t, streamReleases)

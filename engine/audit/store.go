@@ -87,7 +87,7 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 // All methods are safe for concurrent use.
 type Store interface {
 	// View calls fn with a consistent state. It is valid only until fn returns; fn must be quick and must not
-	// call Commit.
+	// call Commit. Under a context that is about one tenant ([Only]) it may show nothing of others.
 	View(ctx context.Context, fn func(View) error) error
 	// Commit checks all expectations, then applies all puts in order, atomically and durably. It copies what it
 	// keeps. Expectations that do not hold are a [ConflictError] with the tenants of all of them, and so is a
@@ -148,7 +148,7 @@ type Item struct {
 func KeyLookup(s Store) keyring.Lookup {
 	return func(ctx context.Context, t, name string) ([]byte, bool, error) {
 		var value []byte
-		err := s.View(ctx, func(v View) error {
+		err := s.View(Only(ctx, tenant.ID(t)), func(v View) error {
 			got, err := v.Get(Keys, tenant.ID(t), []byte(name))
 			value = bytes.Clone(got)
 			return err

@@ -202,7 +202,7 @@ func (l *Log) takeToken(ctx context.Context, t tenant.ID, token *Token, take boo
 	}
 	tags := token.tags(keys)
 	for range tokenTries {
-		slot, err := seen(ctx, l.Reader, func(v View) ([]byte, error) {
+		slot, err := seen(Only(ctx, t), l.Reader, func(v View) ([]byte, error) {
 			got, err := v.Get(Tokens, t, tags.key)
 			return bytes.Clone(got), err
 		})

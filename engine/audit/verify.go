@@ -63,7 +63,7 @@ func (r *Reader) Verify(ctx context.Context, t tenant.ID, layout Layout, progres
 	if c.progress == nil {
 		c.progress = func(LogName, int64, int64) {}
 	}
-	report, err := leaving(ctx, r.places, func(ctx context.Context) (*Report, error) { return c.report, c.run(ctx) })
+	report, err := leaving(Only(ctx, t), r.places, func(ctx context.Context) (*Report, error) { return c.report, c.run(ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("verifying tenant %s: %w", t, err)
 	}
@@ -411,6 +411,7 @@ func (c *check) checkEnd(h Head) {
 
 // VerifyBlobs reads all blobs of the region, and says which do not have their digests.
 func (r *Reader) VerifyBlobs(ctx context.Context) (findings []Finding, err error) {
+	ctx = Only(ctx, "")
 	var from []byte
 	for {
 		var key []byte

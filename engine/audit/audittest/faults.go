@@ -59,7 +59,7 @@ const (
 func newOrdeal(t *testing.T, s audit.Store, resolves bool, faults []Fault) *ordeal {
 	o := &ordeal{T: t, resolves: resolves, faults: faults, faulty: NewFaulty(s),
 		answered: map[audit.RecordID]audit.Receipt{}}
-	o.clock, o.open = suiteRegion(t)
+	o.clock, o.open = Region(t)
 	o.sick = o.faulty
 	if resolves {
 		o.sick = NewResolving(o.faulty, 1)

@@ -17,7 +17,7 @@ func testLate(t *testing.T, open func(*testing.T, string) audit.Store) {
 	closing(t, whole)
 	s := NewStalling(whole)
 	defer s.Resume()
-	clock, node := suiteRegion(t)
+	clock, node := Region(t)
 	l := node(s)
 	first := Entry(clock.Time(), "north", "p1")
 	if _, err := l.Append(t.Context(), first); err != nil {
@@ -60,7 +60,7 @@ func testFull(t *testing.T, open func(*testing.T, string) audit.Store) {
 	closing(t, whole)
 	const space = 1 << 30
 	s := NewMetered(whole, audit.Room{Free: space, Total: space})
-	clock, node := suiteRegion(t)
+	clock, node := Region(t)
 	l := node(s)
 	put := func(change func(*audit.Entry)) error {
 		e := Entry(clock.Time(), "north", "p1")

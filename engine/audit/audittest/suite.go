@@ -465,8 +465,8 @@ func testReopen(t *testing.T, open func(*testing.T, string) audit.Store) {
 	}
 }
 
-// suiteRegion makes what the nodes of one region share beside the store, and opens nodes.
-func suiteRegion(t *testing.T) (clock *Clock, node func(audit.Store) *audit.Log) {
+// Region makes what the nodes of one region share beside the store, and opens nodes.
+func Region(t *testing.T) (clock *Clock, node func(audit.Store) *audit.Log) {
 	t.Helper()
 	kms, err := keyring.CreateFileKMS(filepath.Join(t.TempDir(), "region.key"))
 	if err != nil {
@@ -493,7 +493,7 @@ func suiteRegion(t *testing.T) (clock *Clock, node func(audit.Store) *audit.Log)
 func testLog(t *testing.T, open func(*testing.T, string) audit.Store) {
 	s := open(t, "log")
 	closing(t, s)
-	clock, node := suiteRegion(t)
+	clock, node := Region(t)
 	nodes := []*audit.Log{node(s), node(s)}
 	var wg sync.WaitGroup
 	for round := range 2 {
