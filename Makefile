@@ -4,7 +4,8 @@
 #   make bench    Precept beside a plain OPA server on this machine;
 #                 ARGS=--against=COMMIT beside the program of that commit,
 #                 ARGS=--neighbour a tenant alone and beside one that floods the region
-#   make soak     everything hostile at once for ten minutes; SOAK=1m for less
+#   make soak     everything hostile at once for ten minutes; SOAK=1m for less.
+#                 Then connections, backends and servers of PostgreSQL are ended, thousands of times
 #   make fuzz     every fuzz target for 20 s, and property tests on new inputs
 #   make build    bin/precept
 SHELL := /bin/bash
@@ -23,12 +24,14 @@ demo: build
 test: tools lint unit race machines packs
 	@echo "all tests passed"
 
-# strace shows that a record was on disk before its answer left.
+# strace shows that a record was on disk before its answer left; PostgreSQL is started by tests, in folders of theirs.
 tools:
-	@command -v strace >/dev/null || { \
-	  echo "installing strace"; \
+	@want=; command -v strace >/dev/null || want=strace; \
+	ls -d /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || want="$$want postgresql-15"; \
+	[ -z "$$want" ] || { \
+	  echo "installing $$want"; \
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
-	  $$SUDO apt-get -qq update && $$SUDO apt-get -qq install -y strace >/dev/null; }
+	  $$SUDO apt-get -qq update && $$SUDO apt-get -qq install -y --no-install-recommends $$want >/dev/null; }
 
 # What the program need not call itself: what outsiders import of three packages,
 # and what tests are made of.
@@ -69,6 +72,7 @@ bench: build $(if $(findstring --against,$(ARGS))$(findstring --neighbour,$(ARGS
 SOAK ?= 10m
 soak: build
 	bin/precept bench --soak $(SOAK)
+	PRECEPT_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'Ends|Killed|Nodes|TakesOver' ./engine/audit/pg
 
 bin/opa: go.mod
 	$(GO) build -o bin/opa github.com/open-policy-agent/opa
