@@ -17,6 +17,7 @@ import (
 	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/pg"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -357,6 +358,10 @@ checked against the node key in the store, which whoever can write the store can
 			var report *wire.Report
 			var err error
 			if store.Path != "" {
+				if pg.IsURL(store.Path) {
+					store.Kind = postgresStore
+				}
+				store.URL = store.Path
 				report, err = verifyStore(cmd.Context(), store, tenant.ID(f.tenant), node)
 			} else {
 				var c *client.Client
@@ -370,8 +375,10 @@ checked against the node key in the store, which whoever can write the store can
 			return f.printReport(stdout(cmd), report)
 		},
 	}
-	c.Flags().StringVar(&store.Path, "store", "", "store to read instead of asking a server")
-	c.Flags().StringVar(&store.Kind, "store-kind", boltStore, "with --store: its kind, as in the configuration")
+	c.Flags().StringVar(&store.Path, "store", "", "store to read instead of asking a server: a file,"+
+		" or the URL of a PostgreSQL database without a password")
+	c.Flags().StringVar(&store.Kind, "store-kind", boltStore, "with --store: its kind, as in the configuration;"+
+		" a URL is postgres, and so is a file that has a URL, if this says so")
 	c.Flags().StringVar(&node, "node-key", "",
 		"with --store: the node's public key (base64), as precept status shows it")
 	return c
@@ -404,7 +411,7 @@ func verifyStore(ctx context.Context, store storeConfig, t tenant.ID, node strin
 			return report, nil
 		}
 	}
-	s, closeStore, err := openStore(store, true)
+	s, closeStore, err := openStore(ctx, store, true)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/precept-cds/precept/api"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
+	"github.com/precept-cds/precept/engine/audit/pg"
 	"github.com/precept-cds/precept/engine/sandbox"
 	"github.com/precept-cds/precept/engine/tenant"
 	"github.com/precept-cds/precept/signing/trust"
@@ -107,10 +108,14 @@ type tlsConfig struct {
 }
 
 type storeConfig struct {
-	// Kind of the store: bolt, a file of this process.
+	// Kind of the store: bolt, a file of this process, or postgres, a database that many processes share.
 	Kind string `yaml:"kind"`
 	// File of the embedded store.
 	Path string `yaml:"path"`
+	// Database: a URL without a password, or a file that has the URL.
+	URL string `yaml:"url,omitempty"`
+	// Connections to the database for reads.
+	Connections int `yaml:"connections,omitempty"`
 	// File that remembers how far the logs were, best on another volume.
 	HighWater string `yaml:"high_water"`
 	// Largest size of the store in bytes; 0 means no limit.
@@ -216,15 +221,21 @@ func readConfig(path string) (*config, error) {
 		&c.Anchor.Witnesses} {
 		*p = under(dir, *p)
 	}
+	if !pg.IsURL(c.Store.URL) {
+		c.Store.URL = under(dir, c.Store.URL)
+	}
 	for i := range c.Tenants {
 		c.Tenants[i].Root = under(dir, c.Tenants[i].Root)
 	}
 	for name, value := range map[string]string{"region": c.Region, "public_url": c.PublicURL,
-		"log_prefix": c.LogPrefix, "store.path": c.Store.Path, "region_key": c.RegionKey} {
+		"log_prefix": c.LogPrefix, "region_key": c.RegionKey} {
 		if value == "" {
 			return nil, fmt.Errorf("reading configuration %s: %s is required; see docs/configuration.md (%w)", path,
 				name, errConfig)
 		}
+	}
+	if err := c.Store.checkKind(); err != nil {
+		return nil, fmt.Errorf("reading configuration %s: %w", path, err)
 	}
 	if _, ok := logLevels[c.LogLevel]; !ok {
 		return nil, fmt.Errorf("reading configuration %s: log_level must be debug, info, warn or error (%w)", path,

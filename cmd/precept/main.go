@@ -98,8 +98,8 @@ func root() *cobra.Command {
 		Version:       build,
 	}
 	c.AddCommand(packCommand(), keysCommand(), signCommand(), applyCommand(), statusCommand(),
-		serveCommand(), witnessCommand(), callCommand(), auditCommand(), evidenceCommand(), terminologyCommand(),
-		demoCommand(), benchCommand())
+		serveCommand(), witnessCommand(), callCommand(), auditCommand(), evidenceCommand(), storeCommand(),
+		terminologyCommand(), demoCommand(), benchCommand())
 	return c
 }
 

@@ -226,7 +226,7 @@ func (r *region) openLog(ctx context.Context) error {
 	if errors.Is(unchecked, audit.ErrDamaged) {
 		return unchecked
 	}
-	if r.store, r.closeStore, err = openStore(cfg.Store, false); err != nil || unchecked != nil {
+	if r.store, r.closeStore, err = openStore(ctx, cfg.Store, false); err != nil || unchecked != nil {
 		return cmp.Or(err, unchecked) // if another process has it open, opening it says so
 	}
 	ring, err := keyring.New(keyring.Config{Region: cfg.Region, KMS: kms, Lookup: audit.KeyLookup(r.store),
@@ -367,7 +367,7 @@ func (r *region) close() error {
 	}
 	if r.closeStore != nil {
 		errs = append(errs, r.closeStore())
-		if r.audit != nil && errors.Join(append(errs, r.audit.Err())...) == nil {
+		if r.cfg.Store.Kind == boltStore && r.audit != nil && errors.Join(append(errs, r.audit.Err())...) == nil {
 			errs = append(errs, noteChecked(r.cfg.Store.Path, r.checked))
 		}
 	}

@@ -119,7 +119,9 @@ const (
 )
 
 // byMonth says whether a space is partitioned by time.
-func byMonth(s audit.Space) bool { return s == audit.Leaves || s == audit.Bodies || s == audit.Records }
+func byMonth(s audit.Space) bool {
+	return s == audit.Leaves || s == audit.Bodies || s == audit.Records || s == audit.Anchors
+}
 
 // monthOf is the month of a key. Keys that name no month have none.
 func monthOf(s audit.Space, key []byte) month {
@@ -129,7 +131,7 @@ func monthOf(s audit.Space, key []byte) month {
 		copy(ms[2:], key[:6])
 		t := time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC()
 		return month(t.Year()*12 + int(t.Month()) - 1).known()
-	case s == audit.Leaves, s == audit.Bodies:
+	case s == audit.Leaves, s == audit.Bodies, s == audit.Anchors:
 		rest, ok := bytes.CutPrefix(key, []byte("audit/"))
 		if !ok || len(rest) < 7 || rest[4] != '-' {
 			return noMonth

@@ -7,7 +7,7 @@
 CREATE FUNCTION precept.scope() RETURNS SETOF text LANGUAGE sql STABLE
 	RETURN unnest(string_to_array(nullif(current_setting('precept.tenants', true), ''), chr(10)));
 
--- Logs and records: append-only, by month, then by tenant. A key of a leaf or a body begins with "audit/<yyyy-mm>", the
+-- Logs and records: append-only, by month, then by tenant. A key of a leaf, a body or an anchor begins with "audit/<yyyy-mm>", the
 -- id of a record with its milliseconds since 1970 (6 bytes), so the key itself says the month. What has no month
 -- between 2000 and 2199, as the release logs, is never dropped by time and lies in two partitions of its own.
 CREATE TABLE precept.leaves (
@@ -18,6 +18,10 @@ CREATE TABLE precept.bodies (
 ) PARTITION BY RANGE (key);
 ALTER TABLE precept.bodies ALTER value SET STORAGE EXTERNAL; -- sealed bytes do not get smaller
 CREATE TABLE precept.records (
+	tenant text COLLATE "C" NOT NULL, key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (tenant, key)
+) PARTITION BY RANGE (key);
+
+CREATE TABLE precept.anchors (
 	tenant text COLLATE "C" NOT NULL, key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (tenant, key)
 ) PARTITION BY RANGE (key);
 
@@ -45,7 +49,7 @@ END $$;
 
 SELECT precept.add_partition(space, space || '_before', NULL, precept.month_start(space, '2000-01-01')),
 	precept.add_partition(space, space || '_after', precept.month_start(space, '2200-01-01'), NULL)
-FROM unnest(ARRAY['leaves', 'bodies', 'records']) space;
+FROM unnest(ARRAY['leaves', 'bodies', 'records', 'anchors']) space;
 
 -- Makes room for a month, once. Whoever writes to the store may ask for it; attaching waits for no writer.
 CREATE FUNCTION precept.open_month(month date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
@@ -59,7 +63,7 @@ BEGIN
 	END IF;
 	month := date_trunc('month', month);
 	PERFORM pg_advisory_xact_lock(7309434907);
-	FOREACH space IN ARRAY ARRAY['leaves', 'bodies', 'records'] LOOP
+	FOREACH space IN ARRAY ARRAY['leaves', 'bodies', 'records', 'anchors'] LOOP
 		PERFORM precept.add_partition(space, space || '_' || to_char(month, 'YYYY_MM'),
 			precept.month_start(space, month), precept.month_start(space, later));
 	END LOOP;
@@ -116,7 +120,7 @@ DECLARE
 	space text;
 BEGIN
 	FOREACH space IN ARRAY ARRAY['meta', 'heads', 'leaves', 'bodies', 'records', 'patients', 'lookups', 'keys', 'blobs',
-		'tokens', 'turns'] LOOP
+		'tokens', 'anchors', 'turns'] LOOP
 		EXECUTE format('ALTER TABLE precept.%I ENABLE ROW LEVEL SECURITY', space);
 		EXECUTE format('ALTER TABLE precept.%I FORCE ROW LEVEL SECURITY', space);
 		EXECUTE format('CREATE POLICY scope ON precept.%I USING (tenant IN (SELECT precept.scope()))', space);
