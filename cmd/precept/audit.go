@@ -17,7 +17,6 @@ import (
 	"github.com/precept-cds/precept/api/wire"
 	"github.com/precept-cds/precept/engine"
 	"github.com/precept-cds/precept/engine/audit"
-	"github.com/precept-cds/precept/engine/audit/pg"
 	"github.com/precept-cds/precept/engine/decide"
 	"github.com/precept-cds/precept/engine/decision"
 	"github.com/precept-cds/precept/engine/tenant"
@@ -358,11 +357,7 @@ checked against the node key in the store, which whoever can write the store can
 			var report *wire.Report
 			var err error
 			if store.Path != "" {
-				if pg.IsURL(store.Path) {
-					store.Kind = postgresStore
-				}
-				store.URL = store.Path
-				report, err = verifyStore(cmd.Context(), store, tenant.ID(f.tenant), node)
+				report, err = verifyStore(cmd.Context(), store.given(), tenant.ID(f.tenant), node)
 			} else {
 				var c *client.Client
 				if c, err = f.client(); err == nil {

@@ -33,7 +33,8 @@ type headFlags struct {
 
 func (f *headFlags) add(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.store.Path, "store", "", "store to read instead of asking a server")
+	fl.StringVar(&f.store.Path, "store", "", "store to read instead of asking a server: a file,"+
+		" or the URL of a PostgreSQL database without a password")
 	fl.StringVar(&f.store.Kind, "store-kind", boltStore, "with --store: its kind, as in the configuration")
 	fl.StringVar(&f.node, "node-key", "", "the node's public key (base64), if not the one that the server or store shows")
 	fl.StringVar(&f.policy, "witnesses", "", "policy file of the witnesses whose signatures count (C2SP tlog-policy)")
@@ -61,7 +62,7 @@ func (f *headFlags) open(ctx context.Context) (logs, error) {
 				return nil, err
 			}
 		}
-		s, closeStore, err := openStore(f.store, true)
+		s, closeStore, err := openStore(ctx, f.store.given(), true)
 		if err != nil {
 			return nil, err
 		}

@@ -33,6 +33,17 @@ func (c *storeConfig) checkKind() error {
 	return nil // openStore refuses an unknown kind
 }
 
+// given is the store that a command line names by its path: a URL says by itself what it is.
+func (c storeConfig) given() storeConfig {
+	if pg.IsURL(c.Path) {
+		c.Kind = postgresStore
+	}
+	if c.Kind == postgresStore {
+		c.Path, c.URL = "", c.Path
+	}
+	return c
+}
+
 // openStore opens the store of a region, and says how to close it. Read-only it
 // changes nothing, and makes nothing that does not exist.
 func openStore(ctx context.Context, c storeConfig, readOnly bool) (_ audit.Store, closeStore func() error, _ error) {
