@@ -31,7 +31,8 @@ func move(t *testing.T, file audit.Store, url string) audit.Store {
 			var b audit.Batch
 			err := file.View(t.Context(), func(v audit.View) error {
 				return v.Scan(space, tn, nil, nil, false, func(k, value []byte) (bool, error) {
-					b.Put = append(b.Put, audit.Item{Space: space, Tenant: tn, Key: bytes.Clone(k), Value: bytes.Clone(value)})
+					b.Put = append(b.Put, audit.Item{Space: space, Tenant: tn, Key: bytes.Clone(k),
+						Value: bytes.Clone(value)})
 					return true, nil
 				})
 			})

@@ -47,7 +47,8 @@ func copyStore(t *testing.T, path, url string) {
 			var b audit.Batch
 			err := from.View(t.Context(), func(v audit.View) error {
 				return v.Scan(space, tn, nil, nil, false, func(k, value []byte) (bool, error) {
-					b.Put = append(b.Put, audit.Item{Space: space, Tenant: tn, Key: bytes.Clone(k), Value: bytes.Clone(value)})
+					b.Put = append(b.Put, audit.Item{Space: space, Tenant: tn, Key: bytes.Clone(k),
+						Value: bytes.Clone(value)})
 					return true, nil
 				})
 			})
@@ -62,8 +63,8 @@ func copyStore(t *testing.T, path, url string) {
 }
 
 // TestServeFromPostgreSQL has two processes serve a region from one database: migrated by the command, named by a file
-// that has a password in it, which shows up nowhere. A call is repeated by the other process with the recorded bytes, and
-// the death of one is no matter to the other.
+// that has a password in it, which shows up nowhere. A call is repeated by the other process with the recorded bytes,
+// and the death of one is no matter to the other.
 func TestServeFromPostgreSQL(t *testing.T) {
 	const secret = "s3cr3t-of-the-store"
 	server := pgtest.Start(t)
@@ -88,13 +89,15 @@ func TestServeFromPostgreSQL(t *testing.T) {
 	d.edit(t, "kind: bolt", "kind: postgres")
 	d.edit(t, "path: store/audit.db", "url: "+file)
 	d.edit(t, "high_water: high-water", "high_water: \"\"")
-	if said := run(2, "serve", "--config", d.config); !strings.Contains(said, "schema: the database has no schema precept") ||
+	said := run(2, "serve", "--config", d.config)
+	if !strings.Contains(said, "schema: the database has no schema precept") ||
 		!strings.Contains(said, "precept store migrate") {
 		t.Errorf("a start without a schema says %s", said)
 	}
 	owner := server.URL(database, pgtest.Owner)
-	if said := run(2, "store", "migrate", "--store", strings.Replace(owner, "keeper@", "keeper:x@", 1), "--service", "precept"); !strings.
-		Contains(said, "put the URL into a file") {
+	shown := strings.Replace(owner, "keeper@", "keeper:x@", 1)
+	said = run(2, "store", "migrate", "--store", shown, "--service", "precept")
+	if !strings.Contains(said, "put the URL into a file") {
 		t.Errorf("a password on the command line: %s", said)
 	}
 	migrate := []string{"store", "migrate", "--store", owner, "--service", pgtest.Service}
@@ -177,7 +180,7 @@ func TestServeFromPostgreSQL(t *testing.T) {
 	if call(second.public, 100); time.Since(began) > 5*time.Second {
 		t.Errorf("the other process took %s", time.Since(began))
 	}
-	said := run(0, "audit", "verify", "--tenant", "north", "--store", service)
+	said = run(0, "audit", "verify", "--tenant", "north", "--store", service)
 	if !strings.Contains(said, "verified") {
 		t.Errorf("verifying the database says %s", said)
 	}

@@ -64,14 +64,15 @@ func openStore(ctx context.Context, c storeConfig, readOnly bool) (_ audit.Store
 		if err != nil {
 			return nil, nil, err
 		}
-		s, err := pg.Open(ctx, url, pg.Options{ReadOnly: readOnly, MaxSize: int64(c.MaxBytes), Connections: c.Connections})
+		s, err := pg.Open(ctx, url, pg.Options{ReadOnly: readOnly, MaxSize: int64(c.MaxBytes),
+			Connections: c.Connections})
 		if err != nil {
 			return nil, nil, err
 		}
 		return s, s.Close, nil
 	default:
-		return nil, nil, fmt.Errorf("opening store: unknown kind %q; the known kinds are: %s, %s (%w)", c.Kind, boltStore,
-			postgresStore, errConfig)
+		return nil, nil, fmt.Errorf("opening store: unknown kind %q; the known kinds are: %s, %s (%w)", c.Kind,
+			boltStore, postgresStore, errConfig)
 	}
 }
 
@@ -79,8 +80,8 @@ func storeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "store",
 		Short: "make the database of a region ready",
-		Long: `Store is for stores in PostgreSQL (docs/operating.md). The file of the embedded store is made by the service
-that opens it.`,
+		Long: `Store is for stores in PostgreSQL (docs/operating.md). The file of the embedded store is made by the
+service that opens it.`,
 	}
 	return group(c, storeMigrate())
 }
@@ -100,8 +101,9 @@ and afterwards. Run it before the first start of a new version; run again it cha
 
 The URL has no password in it: the process list would show it. Name a file that has the URL, or use a password file
 (PGPASSFILE).`,
-		Example: "  precept store migrate --store postgres://keeper@db.example/precept?sslmode=verify-full --service precept",
-		Args:    cobra.NoArgs,
+		Example: "  precept store migrate --store postgres://keeper@db.example/precept?sslmode=verify-full " +
+			"--service precept",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			url, err := pg.ReadURL(store)
 			if err != nil {
@@ -110,12 +112,15 @@ The URL has no password in it: the process list would show it. Name a file that 
 			ctx, stop := context.WithTimeout(cmd.Context(), migrateTime)
 			defer stop()
 			out := stdout(cmd)
-			return pg.Migrate(ctx, url, roles, func(version int, name string) { out.line("applied  %d %s", version, name) })
+			return pg.Migrate(ctx, url, roles, func(version int, name string) {
+				out.line("applied  %d %s", version, name)
+			})
 		},
 	}
 	c.Flags().StringVar(&store, "store", "", "URL of the database without a password, or a file that has the URL")
 	c.Flags().StringVar(&roles.Service, "service", "", "role that precept serve connects as; it must exist")
-	c.Flags().StringVar(&roles.Retention, "retention", "", "role that may remove what its time is over for; it must exist")
+	c.Flags().StringVar(&roles.Retention, "retention", "",
+		"role that may remove what its time is over for; it must exist")
 	require(c, "store", "service")
 	return c
 }

@@ -255,7 +255,9 @@ func (r *Reader) ByCard(ctx context.Context, t tenant.ID, card string) (id Recor
 
 // lookup reads where a tag leads to.
 func (r *Reader) lookup(ctx context.Context, t tenant.ID, kind, value, by string) (RecordID, error) {
-	id, err := apart(Only(ctx, t), r.places, func(ctx context.Context) (RecordID, error) { return r.led(ctx, t, kind, value) })
+	id, err := apart(Only(ctx, t), r.places, func(ctx context.Context) (RecordID, error) {
+		return r.led(ctx, t, kind, value)
+	})
 	if err != nil {
 		return "", fmt.Errorf("looking up record by %s: %w", by, err)
 	}
@@ -289,7 +291,9 @@ func (r *Reader) ByIdem(ctx context.Context, t tenant.ID, idem []byte) (id Recor
 
 // Receipt is the receipt of a stored record under the newest head of its log, as for a repeat.
 func (r *Reader) Receipt(ctx context.Context, t tenant.ID, id RecordID) (Receipt, error) {
-	rc, err := apart(Only(ctx, t), r.places, func(ctx context.Context) (Receipt, error) { return r.receipt(ctx, t, id) })
+	rc, err := apart(Only(ctx, t), r.places, func(ctx context.Context) (Receipt, error) {
+		return r.receipt(ctx, t, id)
+	})
 	if err != nil {
 		return Receipt{}, fmt.Errorf("making receipt of record %s: %w", id, err)
 	}

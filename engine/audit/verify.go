@@ -63,7 +63,9 @@ func (r *Reader) Verify(ctx context.Context, t tenant.ID, layout Layout, progres
 	if c.progress == nil {
 		c.progress = func(LogName, int64, int64) {}
 	}
-	report, err := leaving(Only(ctx, t), r.places, func(ctx context.Context) (*Report, error) { return c.report, c.run(ctx) })
+	report, err := leaving(Only(ctx, t), r.places, func(ctx context.Context) (*Report, error) {
+		return c.report, c.run(ctx)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("verifying tenant %s: %w", t, err)
 	}

@@ -62,8 +62,9 @@ func BenchmarkAppend(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := audit.Open(b.Context(), audit.Config{Store: k, Ring: ring, Prefix: "audit.example", Region: "eu", Clock: time.Now,
-		Rand: rand.Reader})
+	l, err := audit.Open(b.Context(), audit.Config{Store: k, Ring: ring, Prefix: "audit.example", Region: "eu",
+		Clock: time.Now,
+		Rand:  rand.Reader})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -118,7 +119,8 @@ func replayBare(b *testing.B, server *pgtest.Server, batches []*audit.Batch) tim
 		}
 		for _, p := range batch.Put {
 			s := &spaces[p.Space]
-			s.tenants, s.keys, s.values = append(s.tenants, string(p.Tenant)), append(s.keys, p.Key), append(s.values, p.Value)
+			s.tenants, s.keys, s.values = append(s.tenants, string(p.Tenant)), append(s.keys, p.Key), append(s.values,
+				p.Value)
 		}
 		q := &pgx.Batch{}
 		q.Queue("BEGIN")

@@ -328,8 +328,8 @@ func (s *Store) openMonths(ctx context.Context, months map[month]bool) error {
 
 // Resolve implements [audit.Resolver]. First it ends what this store began before: backends that hold a transaction and
 // wait for more of it are told to end, and the writer's epoch is raised. That waits for transactions that are being
-// committed, makes those fail that have yet to arrive, and is itself durable wherever commits are to be: so what is seen
-// after it is durable, and what is not seen never will be.
+// committed, makes those fail that have yet to arrive, and is itself durable wherever commits are to be: so what is
+// seen after it is durable, and what is not seen never will be.
 func (s *Store) Resolve(ctx context.Context, fn func(audit.View) error) error {
 	config := s.writers.Config().ConnConfig
 	conn, err := pgx.ConnectConfig(ctx, config)
@@ -347,8 +347,8 @@ func (s *Store) Resolve(ctx context.Context, fn func(audit.View) error) error {
 
 // endSQL ends what a writer has left behind: transactions that changed something and wait for their client. One that is
 // being committed waits for something else, and is left alone.
-const endSQL = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user
-	AND backend_xid IS NOT NULL AND wait_event = 'ClientRead' AND pid <> pg_backend_pid()`
+const endSQL = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1
+	AND usename = current_user AND backend_xid IS NOT NULL AND wait_event = 'ClientRead' AND pid <> pg_backend_pid()`
 
 // fence raises the writer's epoch, durably.
 func (s *Store) fence(ctx context.Context, conn *pgx.Conn) error {

@@ -91,7 +91,8 @@ func settings(text string, readOnly bool) (*pgxpool.Config, error) {
 		"standard_conforming_strings": "on",
 		// What waits for a lock waits for another node's commit. One that stays away must not be waited for.
 		"statement_timeout": "0", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "5min",
-		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "15000",
+		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+		"tcp_user_timeout": "15000",
 		// Every statement has one right plan: along the primary key.
 		"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
 		"enable_material": "off", "enable_memoize": "off", "jit": "off",
@@ -114,7 +115,7 @@ func settings(text string, readOnly bool) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// durable refuses a connection whose commits do not wait for the disk: the setting may have been changed since the start.
+// durable refuses a connection whose commits do not wait for the disk: the setting may have changed since the start.
 func durable(ctx context.Context, conn *pgx.Conn, readOnly bool) error {
 	if readOnly {
 		return nil
@@ -136,8 +137,8 @@ func secure(u *url.URL, c *pgx.ConnConfig) error {
 		mode = os.Getenv("PGSSLMODE")
 	}
 	if mode == "allow" || mode == "prefer" {
-		return fmt.Errorf("sslmode %s falls back to a connection that others can read: say verify-full (or disable, if "+
-			"the way to the server is protected otherwise)", mode)
+		return fmt.Errorf("sslmode %s falls back to a connection that others can read: say verify-full (or disable, "+
+			"if the way to the server is protected otherwise)", mode)
 	}
 	if mode != "" {
 		return nil
@@ -150,7 +151,8 @@ func secure(u *url.URL, c *pgx.ConnConfig) error {
 	for _, h := range hosts {
 		if !local(h) {
 			return errors.New("a server elsewhere needs sslmode=verify-full in the URL, with sslrootcert if its " +
-				"certificate is not from a public authority (or sslmode=disable, if the way to it is protected otherwise)")
+				"certificate is not from a public authority (or sslmode=disable, if the way to it is protected " +
+				"otherwise)")
 		}
 	}
 	c.TLSConfig = nil

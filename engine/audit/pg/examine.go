@@ -39,8 +39,9 @@ func (e *RefusedError) Error() string {
 func waits(setting string) bool { return setting == "on" || setting == "remote_apply" }
 
 func refuseCommits(setting string) Refusal {
-	return Refusal{"synchronous-commit", "synchronous_commit is " + setting + ": a commit would be answered before it is durable",
-		"ALTER ROLE … RESET synchronous_commit, and look at the database's and the server's; on and remote_apply are right"}
+	return Refusal{"synchronous-commit", "synchronous_commit is " + setting +
+		": a commit would be answered before it is durable",
+		"ALTER ROLE … RESET synchronous_commit, and look at that of database and server; on and remote_apply are right"}
 }
 
 // examine connects once and looks at everything that the store relies on.
@@ -94,10 +95,12 @@ func (e *examiner) server() error {
 		return fmt.Errorf("asking the server for its settings: %w", err)
 	}
 	if version < leastVersion {
-		e.refuse("server-version", "use PostgreSQL 15 or later", "the server is of version %d.%d", version/10000, version%100)
+		e.refuse("server-version", "use PostgreSQL 15 or later", "the server is of version %d.%d", version/10000,
+			version%100)
 	}
 	if encoding != "UTF8" {
-		e.refuse("encoding", "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", "the database has encoding %s", encoding)
+		e.refuse("encoding", "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", "the database has encoding %s",
+			encoding)
 	}
 	if e.readOnly {
 		return nil
@@ -127,13 +130,15 @@ func (e *examiner) server() error {
 // features tries what not every server has that speaks the protocol.
 func (e *examiner) features() {
 	for _, f := range []struct{ name, what, sql string }{
-		{"isolation", "snapshots that stay (REPEATABLE READ)", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ROLLBACK"},
+		{"isolation", "snapshots that stay (REPEATABLE READ)",
+			"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ROLLBACK"},
 		{"advisory-locks", "advisory locks", "BEGIN; SELECT pg_advisory_xact_lock_shared(7309434908); ROLLBACK"},
 		{"notify", "LISTEN and NOTIFY", "LISTEN " + channel + "; UNLISTEN " + channel},
 		{"settings", "settings of one transaction", "BEGIN; SELECT set_config('precept.tenants', '', true); ROLLBACK"},
 	} {
 		if _, err := e.conn.PgConn().Exec(e.ctx, f.sql).ReadAll(); err != nil {
-			e.refuse(f.name, "use a PostgreSQL, or a server that is compatible in this", "the server has no %s: %v", f.what, err)
+			e.refuse(f.name, "use a PostgreSQL, or a server that is compatible in this", "the server has no %s: %v",
+				f.what, err)
 			_, _ = e.conn.Exec(e.ctx, "ROLLBACK") // it may be in the failed transaction
 		}
 	}
@@ -170,7 +175,8 @@ func (e *examiner) schema() error {
 		return nil
 	}
 	if (super || bypass) && !e.readOnly {
-		e.refuse("role", mendRole, "role %s is a superuser or bypasses row-level security, so that nothing keeps tenants apart", role)
+		e.refuse("role", mendRole,
+			"role %s is a superuser or bypasses row-level security, so that nothing keeps tenants apart", role)
 	}
 	version, err := versionOf(e.ctx, e.conn)
 	if err != nil {
@@ -193,9 +199,11 @@ func (e *examiner) privileges(role, mend string) error {
 	}
 	names = append(names, "turns")
 	rows, err := e.conn.Query(e.ctx, `SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity,
-		has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE'),
-		has_table_privilege(c.oid, 'DELETE') OR has_table_privilege(c.oid, 'TRUNCATE'), pg_has_role(c.relowner, 'MEMBER')
-		FROM pg_class c WHERE c.relnamespace = 'precept'::regnamespace AND c.relname = ANY ($1) ORDER BY c.relname`, names)
+		has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'),
+		has_table_privilege(c.oid, 'UPDATE'), has_table_privilege(c.oid, 'DELETE') OR
+		has_table_privilege(c.oid, 'TRUNCATE'), pg_has_role(c.relowner, 'MEMBER')
+		FROM pg_class c WHERE c.relnamespace = 'precept'::regnamespace AND c.relname = ANY ($1) ORDER BY c.relname`,
+		names)
 	if err != nil {
 		return fmt.Errorf("asking for privileges: %w", err)
 	}
@@ -247,7 +255,8 @@ func (e *examiner) table(t table, role, mend string) {
 	if t.owned {
 		e.owned = append(e.owned, t.name)
 	} else if t.appendOnly && (t.updates || t.removes) {
-		e.refuse("append-only", "REVOKE UPDATE, DELETE, TRUNCATE ON precept."+t.name+" FROM "+role+", and from its groups",
+		e.refuse("append-only",
+			"REVOKE UPDATE, DELETE, TRUNCATE ON precept."+t.name+" FROM "+role+", and from its groups",
 			"role %s may change or remove what is in %s", role, t.name)
 	}
 }

@@ -118,7 +118,8 @@ func TestCommitsThatWouldNotBeDurable(t *testing.T) {
 	defer s.Close() // which may fail to say that it is gone
 	commit(t, s, item(audit.Heads, "north", "audit", "1"))
 	server.Exec(t, database, "ALTER DATABASE "+database+" SET synchronous_commit = off",
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+database+"' AND pid <> pg_backend_pid()")
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+database+
+			"' AND pid <> pg_backend_pid()")
 	for range 5 {
 		err := s.Commit(t.Context(), &audit.Batch{Put: []audit.Item{item(audit.Heads, "north", "audit", "2")}})
 		if err == nil {
@@ -142,7 +143,8 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	for _, url := range []string{
 		"postgres://precept:" + secret + "@127.0.0.1:1/db", "postgres://precept:" + secret + "@127.0.0.1:bad/db",
 		"postgres://precept:" + secret + "@db.example/db", "postgres://precept:" + secret + "%zz@127.0.0.1/db",
-		"postgres://precept@127.0.0.1:1/db?password=" + secret, "postgres://precept:" + secret + "@127.0.0.1:1/db?sslmode=wrong",
+		"postgres://precept@127.0.0.1:1/db?password=" + secret, "postgres://precept:" + secret +
+			"@127.0.0.1:1/db?sslmode=wrong",
 		"postgres://precept:" + secret + "@db.example/db?sslmode=prefer",
 		"postgres://precept:" + secret + "@127.0.0.1:1/db?connect_timeout=x",
 	} {

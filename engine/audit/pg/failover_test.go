@@ -47,7 +47,8 @@ func TestStandbyTakesOver(t *testing.T) {
 		lost, err = add()
 		waiting <- err
 	}()
-	for end := time.Now().Add(20 * time.Second); l.Stats().UnderWay < 300*time.Millisecond; time.Sleep(10 * time.Millisecond) {
+	end := time.Now().Add(20 * time.Second)
+	for ; l.Stats().UnderWay < 300*time.Millisecond; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) || l.Stats().Commits.Count > before {
 			t.Fatal("the commit does not wait for the standby")
 		}
@@ -98,7 +99,8 @@ func TestCutWaitIsUnknown(t *testing.T) {
 			}
 			cut = true
 		default:
-			primary.Exec(t, database, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+			primary.Exec(t, database,
+				"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
 		}
 	}
 	// It cannot be told while the standby is away, and is there afterwards.
@@ -120,7 +122,8 @@ func TestCutWaitIsUnknown(t *testing.T) {
 	}
 }
 
-// TestStandbyTakesOverUnderLoad kills the primary under load and promotes the standby: what was answered is there, once.
+// TestStandbyTakesOverUnderLoad kills the primary under load and promotes the standby: what was answered is there,
+// once.
 func TestStandbyTakesOverUnderLoad(t *testing.T) {
 	primary := pgtest.Start(t)
 	database := primary.Database(t)

@@ -80,7 +80,8 @@ func TestConnectionEndsAtEveryMessage(t *testing.T) {
 			}
 			_, second, bad := appended(l, idem)
 			if bad != nil || second.Repeated != (err == nil) || err == nil && second.Index != rc.Index {
-				t.Fatalf("%s at %d: answered %v, the same call again: repeated %v, %v", c.name, n, err, second.Repeated, bad)
+				t.Fatalf("%s at %d: answered %v, the same call again: repeated %v, %v", c.name, n, err, second.Repeated,
+					bad)
 			}
 			if hit && err == nil {
 				kept++
@@ -265,7 +266,8 @@ func (l *load) judge(database string) {
 	if stored != int64(len(l.answered)) || stored != l.calls.Load() {
 		l.Errorf("%d records stored and %d answered of %d calls", stored, len(l.answered), l.calls.Load())
 	}
-	l.Logf("%d calls, each stored once; %d attempts failed, %d of them surely without effect", stored, l.failures, len(l.denied))
+	l.Logf("%d calls, each stored once; %d attempts failed, %d of them surely without effect", stored, l.failures,
+		len(l.denied))
 }
 
 func (l *load) close() {
@@ -297,8 +299,9 @@ func TestBackendsAreKilled(t *testing.T) {
 	}
 	for range rounds {
 		time.Sleep(25 * time.Millisecond)
-		killed += server.Count(t, database, "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "+
-			"WHERE usename = '"+pgtest.Service+"' AND datname = '"+database+"' AND random() < 0.3")
+		killed += server.Count(t, database,
+			"SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "+
+				"WHERE usename = '"+pgtest.Service+"' AND datname = '"+database+"' AND random() < 0.3")
 	}
 	close(stop)
 	wg.Wait()

@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Migrations only ever add: a table, a column with a default, an index, a function under a new name. So a program goes on
-// working while and after a newer one's migrations are applied, and nodes are replaced one by one. A migration that was
-// released is never changed; its digest is in the database.
+// Migrations only ever add: a table, a column with a default, an index, a function under a new name. So a program
+// goes on working while and after a newer one's migrations are applied, and nodes are replaced one by one. A
+// migration that was released is never changed; its digest is in the database.
 
 //go:embed migrations
 var migrationFiles embed.FS
@@ -136,7 +136,8 @@ func migrateTo(ctx context.Context, url string, list []migration, grants string,
 // apply takes the steps that the database lacks, each in a transaction.
 func apply(ctx context.Context, conn *pgx.Conn, list []migration, told func(int, string)) error {
 	err := script(ctx, conn, `CREATE SCHEMA IF NOT EXISTS precept;
-		CREATE TABLE IF NOT EXISTS precept.migrations (version int PRIMARY KEY, name text NOT NULL, digest text NOT NULL,
+		CREATE TABLE IF NOT EXISTS precept.migrations (version int PRIMARY KEY, name text NOT NULL,
+		digest text NOT NULL,
 		applied timestamptz NOT NULL DEFAULT now())`)
 	if err != nil {
 		return fmt.Errorf("making the schema: %w", err)
@@ -160,8 +161,9 @@ func apply(ctx context.Context, conn *pgx.Conn, list []migration, told func(int,
 	for _, m := range list {
 		switch digest, ok := done[m.version]; {
 		case ok && digest != m.digest:
-			return fmt.Errorf("migration %d (%s) was applied in another form than this program has it: the database is of a "+
-				"program that was never released, or was changed by hand", m.version, m.name)
+			return fmt.Errorf(
+				"migration %d (%s) was applied in another form than this program has it: the database is of a "+
+					"program that was never released, or was changed by hand", m.version, m.name)
 		case ok:
 			continue
 		}
@@ -182,7 +184,8 @@ func step(ctx context.Context, conn *pgx.Conn, m migration) error {
 	if err := script(ctx, conn, m.text); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO precept.migrations (version, name, digest) VALUES ($1, $2, $3)", m.version, m.name,
+	_, err = tx.Exec(ctx, "INSERT INTO precept.migrations (version, name, digest) VALUES ($1, $2, $3)", m.version,
+		m.name,
 		m.digest)
 	if err != nil {
 		return err

@@ -28,15 +28,19 @@ func description(t *testing.T, url string) []string {
 	}
 	defer conn.Close(context.Background())
 	rows, err := conn.Query(t.Context(), `
-		SELECT 'column ' || c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text ||
+		SELECT 'column ' || c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' ||
+			a.attnotnull::text ||
 			' ' || a.attstorage::text || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
-		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND
+			d.adnum = a.attnum
 		WHERE c.relnamespace = 'precept'::regnamespace AND a.attnum > 0 AND c.relkind IN ('r', 'p')
 		UNION ALL SELECT 'table ' || relname || ' ' || relrowsecurity::text || relforcerowsecurity::text || ' ' ||
-			coalesce(reloptions::text, '') || ' ' || coalesce(relacl::text, '') || ' ' || coalesce(pg_get_expr(relpartbound, oid), '')
+			coalesce(reloptions::text, '') || ' ' || coalesce(relacl::text, '') || ' ' ||
+				coalesce(pg_get_expr(relpartbound, oid), '')
 		FROM pg_class WHERE relnamespace = 'precept'::regnamespace
 		UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'precept'
-		UNION ALL SELECT 'policy ' || tablename || ' ' || policyname || ' ' || qual FROM pg_policies WHERE schemaname = 'precept'
+		UNION ALL SELECT 'policy ' || tablename || ' ' || policyname || ' ' || qual FROM pg_policies WHERE schemaname =
+			'precept'
 		UNION ALL SELECT 'function ' || pg_get_functiondef(oid) || coalesce(proacl::text, '') FROM pg_proc
 		WHERE pronamespace = 'precept'::regnamespace
 		UNION ALL SELECT 'migration ' || version::text || name || digest FROM precept.migrations`)
@@ -130,8 +134,8 @@ func with(t *testing.T, name, text string) fs.FS {
 	return files
 }
 
-// TestMigrationsOfALaterVersion applies a later version's step while a node of this version serves, which goes on; and a
-// step that fails, which leaves nothing.
+// TestMigrationsOfALaterVersion applies a later version's step while a node of this version serves, which goes on;
+// and a step that fails, which leaves nothing.
 func TestMigrationsOfALaterVersion(t *testing.T) {
 	server := pgtest.Shared(t)
 	database := server.Database(t)
@@ -183,7 +187,8 @@ func TestMigrationsOfALaterVersion(t *testing.T) {
 	}
 	appendTo(t, service) // a node of this version starts on the later schema
 	changed := with(t, "0001_spaces.sql", "CREATE TABLE precept.other (x int)")
-	if _, err := pg.MigrateFrom(t.Context(), owner, changed, 1, roles); err == nil || !strings.Contains(err.Error(), "another form") {
+	if _, err := pg.MigrateFrom(t.Context(), owner, changed, 1, roles); err == nil || !strings.Contains(err.Error(),
+		"another form") {
 		t.Errorf("a released step that was changed: %v", err)
 	}
 }
@@ -191,12 +196,16 @@ func TestMigrationsOfALaterVersion(t *testing.T) {
 // TestMigrationNeedsRoles names a role that does not exist.
 func TestMigrationNeedsRoles(t *testing.T) {
 	server := pgtest.Shared(t)
-	err := pg.Migrate(t.Context(), server.URL(server.Empty(t, ""), pgtest.Owner), pg.Roles{Service: "nobody"}, func(int, string) {})
+	err := pg.Migrate(t.Context(), server.URL(server.Empty(t, ""), pgtest.Owner), pg.Roles{Service: "nobody"}, func(int,
+		string) {
+	})
 	if err == nil || !strings.Contains(err.Error(), `CREATE ROLE "nobody" LOGIN`) {
 		t.Errorf("got %v", err)
 	}
 	alone := server.Empty(t, "")
-	err = pg.Migrate(t.Context(), server.URL(alone, pgtest.Owner), pg.Roles{Service: pgtest.Service}, func(int, string) {})
+	err = pg.Migrate(t.Context(), server.URL(alone, pgtest.Owner), pg.Roles{Service: pgtest.Service}, func(int,
+		string) {
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

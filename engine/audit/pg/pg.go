@@ -34,9 +34,10 @@ import (
 
 // Options change how a store is opened. The zero value is right for a server.
 type Options struct {
-	ReadOnly    bool  // for a look only: needs no more than to read, and takes a standby
-	MaxSize     int64 // bytes the database may grow to; 0 means no limit of ours
-	Connections int   // for reads; 0 means 16. Up to twelve more are for commits, for their planning, and for notifications
+	ReadOnly bool  // for a look only: needs no more than to read, and takes a standby
+	MaxSize  int64 // bytes the database may grow to; 0 means no limit of ours
+	// Connections are for reads; 0 means 16. Up to twelve more are for commits, their planning, and notifications.
+	Connections int
 }
 
 // Connections to the server, beside those for reads.

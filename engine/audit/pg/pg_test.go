@@ -137,7 +137,8 @@ func TestTenantsAreApart(t *testing.T) {
 			setting, where string
 			want           int
 		}{
-			{"", "", 0}, {"", " WHERE tenant = 'south'", 0}, {"\nnorth", "", 2}, {"\nnorth", " WHERE tenant = 'south'", 0},
+			{"", "", 0}, {"", " WHERE tenant = 'south'", 0}, {"\nnorth", "", 2}, {"\nnorth", " WHERE tenant = 'south'",
+				0},
 			{"\nnorth", " WHERE tenant = 'south' OR true", 2}, {"\nnorth\nsouth", "", 3},
 		} {
 			if got := count(c.setting, space, c.where); got != c.want {
@@ -191,7 +192,8 @@ func TestAppendOnlyForTheService(t *testing.T) {
 	service, retention := conn(pgtest.Service), conn(pgtest.Retention)
 	for space := range audit.Spaces {
 		commit(t, s, item(space, "north", "k", "v"))
-		for _, text := range []string{"UPDATE precept.%s SET value = ''", "DELETE FROM precept.%s", "TRUNCATE precept.%s"} {
+		for _, text := range []string{"UPDATE precept.%s SET value = ''", "DELETE FROM precept.%s",
+			"TRUNCATE precept.%s"} {
 			_, err := service.Exec(t.Context(), fmt.Sprintf(text, space))
 			if space.AppendOnly() && state(err) != "42501" {
 				t.Errorf("%s: %s: %v, want it to be denied", space, text, err)
@@ -207,7 +209,8 @@ func TestAppendOnlyForTheService(t *testing.T) {
 		if got := get(t, s, t.Context(), space, "north", "k"); string(got) != "v" {
 			t.Errorf("%s: %q is left", space, got)
 		}
-		if _, err := retention.Exec(t.Context(), "UPDATE precept."+space.String()+" SET value = ''"); state(err) != "42501" {
+		if _, err := retention.Exec(t.Context(),
+			"UPDATE precept."+space.String()+" SET value = ''"); state(err) != "42501" {
 			t.Errorf("%s: retention changes: %v", space, err)
 		}
 		tag, err := retention.Exec(t.Context(), "DELETE FROM precept."+space.String())
@@ -238,7 +241,8 @@ func TestMonths(t *testing.T) {
 			t.Fatal(err)
 		}
 		ms := when.UnixMilli()
-		add(audit.Records, string([]byte{byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms),
+		add(audit.Records, string([]byte{byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8),
+			byte(ms),
 			0x70, 1, 2, 3, 4, 5, 6, 7, 8, 9}))
 	}
 	values := map[string]string{}

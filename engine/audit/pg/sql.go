@@ -38,10 +38,12 @@ func checkSQL(spaces []audit.Space) string {
 			b.WriteString(" UNION ALL ")
 		}
 		fmt.Fprintf(&b, "SELECT u.t FROM unnest($%d::text[], $%d::bytea[], $%d::bytea[]) u(t, k, v) "+
-			"LEFT JOIN LATERAL (%s LIMIT 1) s ON true WHERE s.value IS DISTINCT FROM u.v", 3*i+1, 3*i+2, 3*i+3, oneSQL(s))
+			"LEFT JOIN LATERAL (%s LIMIT 1) s ON true WHERE s.value IS DISTINCT FROM u.v", 3*i+1, 3*i+2, 3*i+3,
+			oneSQL(s))
 	}
-	b.WriteString(") SELECT set_config('precept.apply', CASE WHEN EXISTS (SELECT FROM bad) THEN '' ELSE 'yes' END, true), " +
-		"ARRAY(SELECT DISTINCT t FROM bad)")
+	b.WriteString(
+		") SELECT set_config('precept.apply', CASE WHEN EXISTS (SELECT FROM bad) THEN '' ELSE 'yes' END, true), " +
+			"ARRAY(SELECT DISTINCT t FROM bad)")
 	return b.String()
 }
 

@@ -1,5 +1,5 @@
-// Package pgtest starts PostgreSQL for tests: the real server, in a folder of its own, on a unix socket. It is for tests
-// only.
+// Package pgtest starts PostgreSQL for tests: the real server, in a folder of its own, on a unix socket. It is for
+// tests only.
 package pgtest
 
 import (
@@ -110,7 +110,8 @@ func begin(settings []string) (s *Server, err error) {
 			return nil, err
 		}
 	}
-	out, err := s.command("initdb", "-D", s.data(), "-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync",
+	out, err := s.command("initdb", "-D", s.data(), "-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust",
+		"--no-sync",
 		"--data-checksums").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
@@ -222,7 +223,8 @@ func (s *Server) Log() string {
 // prepare makes roles, and the database to copy.
 func (s *Server) prepare() error {
 	ctx := context.Background()
-	err := s.exec("postgres", "CREATE ROLE "+Owner+" LOGIN", "CREATE ROLE "+Service+" LOGIN", "CREATE ROLE "+Retention+" LOGIN",
+	err := s.exec("postgres", "CREATE ROLE "+Owner+" LOGIN", "CREATE ROLE "+Service+" LOGIN",
+		"CREATE ROLE "+Retention+" LOGIN",
 		"CREATE DATABASE "+template+" OWNER "+Owner)
 	if err != nil {
 		return err
@@ -298,7 +300,8 @@ func (s *Server) Follow(t testing.TB) *Server {
 			t.Fatal(err)
 		}
 	}
-	out, err := s.command("pg_basebackup", "-h", s.dir, "-U", "postgres", "-D", standby.data(), "-R", "-c", "fast", "-X",
+	out, err := s.command("pg_basebackup", "-h", s.dir, "-U", "postgres", "-D", standby.data(), "-R", "-c", "fast",
+		"-X",
 		"stream", "--no-sync").CombinedOutput()
 	if err != nil {
 		t.Fatalf("pg_basebackup: %v: %s", err, out)
@@ -313,7 +316,8 @@ func (s *Server) Follow(t testing.TB) *Server {
 // Promote makes a standby a primary of its own.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
-	s.Exec(t, "postgres", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()", "SELECT pg_promote()")
+	s.Exec(t, "postgres", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()",
+		"SELECT pg_promote()")
 }
 
 // Freeze stops all processes of the server, or lets them go on: connections stay, and nothing is answered.

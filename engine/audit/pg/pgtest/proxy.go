@@ -85,8 +85,8 @@ func (p *Proxy) Disarm() (seen int, hit bool) {
 	return p.seen, p.hit
 }
 
-// Deliver brings the server what a Late end held back, waits until the server has ended the connection by itself or says
-// that it is done, and drops it.
+// Deliver brings the server what a Late end held back, waits until the server has ended the connection by itself or
+// says that it is done, and drops it.
 func (p *Proxy) Deliver() error {
 	p.mu.Lock()
 	conn, data := p.held, p.late
