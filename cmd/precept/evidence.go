@@ -177,11 +177,17 @@ func notedState(path, tenant string) (string, error) {
 	}
 	lines := strings.SplitN(note, "\n", 3)
 	parts := strings.SplitN(lines[0], "/", 4)
-	if len(lines) < 3 || len(parts) < 4 {
+	var size int64
+	err = errNo
+	if len(lines) == 3 && len(parts) == 4 {
+		if _, err = audit.ParseLogName(parts[3]); err == nil {
+			size, err = strconv.ParseInt(lines[1], 10, 64)
+		}
+	}
+	if err != nil {
 		return "", fmt.Errorf("reading --since %s: neither a signed head nor a receipt", path)
 	}
-	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || parts[2] != tenant {
+	if parts[2] != tenant {
 		return "", fmt.Errorf("reading --since %s: not a head of a log of tenant %s", path, tenant)
 	}
 	return parts[3] + ":" + strconv.FormatInt(size, 10), nil
