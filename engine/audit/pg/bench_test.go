@@ -80,7 +80,7 @@ func BenchmarkAppend(b *testing.B) {
 	add()
 	k.batches, k.records = nil, atomic.Int64{}
 	b.ResetTimer()
-	b.SetParallelism(32)
+	b.SetParallelism(128)
 	began := time.Now()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
