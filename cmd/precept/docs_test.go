@@ -492,3 +492,21 @@ func TestDocsArchitecture(t *testing.T) {
 		t.Errorf("%d names found: fix the pattern of this test", seen)
 	}
 }
+
+// TestDecisionsAreNumbered holds that a decision has a number of its own, under which it
+// is referred to, and that there is none missing.
+func TestDecisionsAreNumbered(t *testing.T) {
+	files, err := filepath.Glob("../../docs/decisions/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no decisions: %v", err)
+	}
+	for i, f := range files {
+		number := fmt.Sprintf("%04d", i+1)
+		if name := filepath.Base(f); !strings.HasPrefix(name, number+"-") {
+			t.Errorf("%s: want number %s", name, number)
+		}
+		if !strings.HasPrefix(doc(t, "docs/decisions/"+filepath.Base(f)), "# "+number+": ") {
+			t.Errorf("%s does not say its number in its first line", filepath.Base(f))
+		}
+	}
+}
