@@ -145,15 +145,20 @@ func TestAccessNeedsAPurposeAndIsRecorded(t *testing.T) {
 			t.Errorf("%s: %d accesses recorded that were refused", name, got-before)
 		}
 		decidetest.Must(t, all[name](t.Context(), auditor("north")))
-		if got := n.records("north", audit.Access); got != before+1 {
-			t.Errorf("%s: %d accesses recorded, want 1", name, got-before)
+		want := 1
+		if name == "Evidence" {
+			want = 2 // that it was asked for, and what was handed out
+		}
+		if got := n.records("north", audit.Access); got != before+want {
+			t.Errorf("%s: %d accesses recorded, want %d", name, got-before, want)
 		}
 		last := n.newest("north", audit.Access)
-		verb := map[string]string{"Records": "list", "Record": "show", "Explain": "explain", "Verify": "verify"}[name]
+		verb := map[string]string{"Records": "list", "Record": "show", "Explain": "explain", "Verify": "verify",
+			"Evidence": "evidence"}[name]
 		if last.Person != "ada@north" || last.Purpose != "complaint 7" || last.What.Verb != verb {
 			t.Errorf("%s recorded as %+v", name, last)
 		}
-		if (name == "Record" || name == "Explain") && last.What.Record != record {
+		if (name == "Record" || name == "Explain" || name == "Evidence") && last.What.Record != record {
 			t.Errorf("%s does not record which: %+v", name, last)
 		}
 	}

@@ -153,7 +153,7 @@ func witnessServe() *cobra.Command {
 			if err != nil {
 				return errors.Join(fmt.Errorf("listening: %w; give another --listen", err), w.Close())
 			}
-			events := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			events := slog.New(slog.NewJSONHandler(stderr(cmd), nil))
 			events.Info("witnessing", "address", l.Addr().String(), "witness", w.VerifierKey(), "logs", len(watched))
 			return errors.Join(serveWitness(cmd.Context(), w, l, events), w.Close())
 		},

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitFileSize lets no file of this process grow beyond so many bytes, until restore.
+// limitFileSize lets no file of this process grow beyond so many bytes, until restore. That is true of the file in which
+// package testing notes what a test opens, too: nothing may be opened meanwhile.
 func limitFileSize(t *testing.T, bytes uint64) (restore func()) {
 	t.Helper()
 	signal.Ignore(syscall.SIGXFSZ)
@@ -48,8 +49,8 @@ func TestMarkFileThatCannotGrow(t *testing.T) {
 	if err := m.Store(t.Context(), head("two")); err == nil {
 		t.Error("writing beyond the limit succeeded")
 	}
-	after, err := os.ReadFile(path)
 	restore()
+	after, err := os.ReadFile(path)
 	if err != nil || string(after) != string(before) {
 		t.Errorf("after a failed write the mark is %q, %v", after, err)
 	}
