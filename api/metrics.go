@@ -107,6 +107,12 @@ func (m *metrics) overruns(counts func() (running int, total int64)) {
 			func() float64 { _, total := counts(); return float64(total) }))
 }
 
+// exports shows how many evidence files are under way.
+func (m *metrics) exports(now func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "precept_exports",
+		Help: "Evidence files that are made or sent now."}, func() float64 { return float64(now()) }))
+}
+
 // surroundings shows what the owner of the server knows.
 func (m *metrics) surroundings(cfg *Config) {
 	gauge := func(name, help string, value func() float64) {

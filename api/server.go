@@ -145,6 +145,7 @@ func New(cfg Config, e *engine.Engine) (*Server, error) {
 	s.shares, s.statementShares = newShares(0, errNoRoom), newShares(statementShare, errNoRoom)
 	s.turns, s.strangers = newShares(0, errNoTurn), newStrangers()
 	s.metrics.overruns(e.Overruns)
+	s.metrics.exports(e.Exports)
 	s.metrics.registry.MustRegister(storeMetrics{e.Store, e.QuotaShares}, anchorMetrics{e.Anchors, cfg.Clock})
 	s.metrics.inUse(s.shares.inUse, s.statementShares.inUse, s.turns.inUse)
 	if cfg.LogDropped != nil {

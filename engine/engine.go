@@ -63,6 +63,9 @@ type Config struct {
 	// Overruns is how many rules may run on that cannot be ended, before the node is not
 	// ready and asks to be restarted; default none.
 	Overruns int
+	// Exports is how many evidence files are made and sent at once, one of each tenant; default 4. Each
+	// holds a pack in memory.
+	Exports int
 	// Restart asks for the process to be restarted when the calls under way have been
 	// answered; it returns at once. Nil if nobody can: the node is not ready, then.
 	Restart func(reason string)
@@ -136,9 +139,12 @@ func (t turn) leave() { <-t }
 // tenant whose log is empty starts with its trust root. Close ends it.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
+	if cfg.Exports <= 0 {
+		cfg.Exports = defaultExports
+	}
 	e := &Engine{cfg: cfg, materials: decide.NewMaterials(cfg.Libraries...), tenants: map[tenant.ID]*served{},
 		watchdog: newWatchdog(), lane: newLane(runtime.GOMAXPROCS(0) - 1),
-		exports: make(chan struct{}, maxExports)}
+		exports: make(chan struct{}, cfg.Exports)}
 	if cfg.Prove != nil {
 		e.materials.ProveWith(cfg.Prove)
 	} else {

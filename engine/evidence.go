@@ -18,8 +18,10 @@ type EvidenceOptions struct {
 	Since       audit.Since // state of a log from which the file shows that it went on; zero for none
 }
 
-// maxExports is how many evidence files a node makes and sends at once, one of each tenant: each holds a pack in memory.
-const maxExports = 4
+const defaultExports = 4
+
+// Exports returns how many evidence files are made or sent now.
+func (e *Engine) Exports() int { return len(e.exports) }
 
 // maxRollovers is how often a file is made anew because a month ended while it was made.
 const maxRollovers = 3

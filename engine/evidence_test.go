@@ -203,12 +203,12 @@ func TestEvidenceIsRecorded(t *testing.T) {
 	_, _, err = n.Evidence(t.Context(), auditor("south"), a.RecordID, EvidenceOptions{})
 	decidetest.WantError(t, err, audit.ErrNotFound) // that of one tenant is not in the way of others
 	done()
-	for range maxExports {
+	for range defaultExports {
 		n.exports <- struct{}{}
 	}
 	_, _, err = n.Evidence(t.Context(), auditor("north"), a.RecordID, EvidenceOptions{})
 	decidetest.WantError(t, err, ErrExports)
-	for range maxExports {
+	for range defaultExports {
 		<-n.exports
 	}
 	n.takeOut("north", a.RecordID, EvidenceOptions{})

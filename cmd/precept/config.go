@@ -176,6 +176,8 @@ type limitConfig struct {
 	TenantRate int `yaml:"tenant_rate,omitempty"`
 	// Uploads of one tenant at once.
 	Uploads int `yaml:"uploads,omitempty"`
+	// Evidence files that are made and sent at once.
+	Exports int `yaml:"exports,omitempty"`
 	// Requests a second of all strangers for the region's own log.
 	LogRate int `yaml:"log_rate,omitempty"`
 }

@@ -205,7 +205,8 @@ func (r *region) open(ctx context.Context) error {
 	r.trials = sandbox.New(cfg.Trials.limits())
 	if r.engine, err = engine.Open(ctx, engine.Config{Region: tenant.Region(cfg.Region), Build: build, Log: r.audit,
 		Clock: time.Now, Rand: rand.Reader, Roots: roots, Node: r.node, Ceiling: cfg.Ceiling.limits(),
-		Prove: r.trials.Try, Overruns: cfg.Overruns, Restart: r.restart, Elsewhere: cfg.foreign()}); err != nil {
+		Prove: r.trials.Try, Overruns: cfg.Overruns, Exports: cfg.Limits.Exports, Restart: r.restart,
+		Elsewhere: cfg.foreign()}); err != nil {
 		return err
 	}
 	return r.listen()
