@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -686,19 +687,38 @@ func inTags(page string) string {
 
 var update = flag.Bool("update", false, "write the evidence files that the tests of package evidence read")
 
-// TestEvidenceSample writes the files that tests of package evidence read, when it is asked to.
+// TestEvidenceSample makes the file that the tests of package evidence read, and holds that the stored one has the same
+// parts. With -update it is stored anew.
 func TestEvidenceSample(t *testing.T) {
-	if !*update {
-		t.Skip("run with -update to write evidence/testdata anew")
-	}
 	n := smallRegion(t)
 	a := n.call("north", []byte(smallCall))
 	n.clock.advance(31 * 24 * time.Hour)
 	n.call("north", []byte(strings.Replace(smallCall, "zebra-1", "zebra-2", 2)))
 	data := n.takeOut("north", a.RecordID, EvidenceOptions{PatientData: true, Since: audit.Since{Log: "releases", Size: 3}})
-	decidetest.Must(t, os.MkdirAll("evidence/testdata", 0o755))
-	decidetest.Must(t, os.WriteFile("evidence/testdata/sample.tar", data, 0o644))
-	decidetest.Must(t, os.WriteFile("evidence/testdata/root.sha256", []byte(n.knownRoot("north").Root), 0o644))
+	if *update {
+		decidetest.Must(t, os.MkdirAll("evidence/testdata", 0o755))
+		decidetest.Must(t, os.WriteFile("evidence/testdata/sample.tar", data, 0o644))
+		decidetest.Must(t, os.WriteFile("evidence/testdata/root.sha256", []byte(n.knownRoot("north").Root), 0o644))
+	}
+	stored, err := os.ReadFile("evidence/testdata/sample.tar")
+	decidetest.Must(t, err)
+	if got, want := partsOf(t, data), partsOf(t, stored); !slices.Equal(got, want) {
+		t.Errorf("a file made now has the parts %q, the stored one %q: see what else reads it, and run with -update", got, want)
+	}
+}
+
+// partsOf lists the parts of an evidence file; a pack by its place alone.
+func partsOf(t *testing.T, data []byte) (names []string) {
+	t.Helper()
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		decidetest.Must(t, err)
+		name, _, _ := strings.Cut(h.Name, "packs/")
+		names = append(names, name)
+	}
 }
 
 // decisionBody is a record's body as one piece.
