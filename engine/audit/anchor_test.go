@@ -2,10 +2,12 @@ package audit_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -371,6 +373,65 @@ func TestAnchoringSurvivesFaults(t *testing.T) {
 			l.Close()
 		}
 	}
+}
+
+// hangingReads is a store whose views, once they have begun, hang while the gate is closed, as they do on a page that the
+// disk does not deliver.
+type hangingReads struct {
+	audit.Store
+	gate sync.RWMutex
+}
+
+func (h *hangingReads) View(ctx context.Context, fn func(audit.View) error) error {
+	return h.Store.View(ctx, func(v audit.View) error {
+		h.gate.RLock()
+		defer h.gate.RUnlock()
+		return fn(v)
+	})
+}
+
+// TestAnchoringOnADiskThatHangs begins round after round on a store that does not answer: those that were left go on
+// together later, and get in nobody's way.
+func TestAnchoringOnADiskThatHangs(t *testing.T) {
+	r := newRegion(t)
+	store := &hangingReads{Store: r.memory()}
+	r.store = store
+	l := r.open(t)
+	tenants := []tenant.ID{"north", "south", "west", "east"}
+	for _, id := range tenants {
+		appendOK(t, l, r.entry(id, "p1"))
+	}
+	if n, err := audit.AnchorHeads(t.Context(), l, tenants...); n != 4 || err != nil {
+		t.Fatalf("%d anchored, %v", n, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = r.open(t) // which remembers nothing of what is anchored
+	store.gate.Lock()
+	for range 20 {
+		ctx, stop := context.WithTimeout(t.Context(), time.Millisecond)
+		if _, err := audit.AnchorHeads(ctx, l, tenants...); !errors.Is(err, audit.ErrLate) {
+			t.Errorf("on a store that hangs: %v", err)
+		}
+		stop()
+	}
+	store.gate.Unlock()
+	for _, id := range tenants {
+		appendOK(t, l, r.entry(id, "p2"))
+	}
+	sum := 0
+	for end := time.Now().Add(10 * time.Second); sum < 4; {
+		n, err := audit.AnchorHeads(t.Context(), l, tenants...)
+		if err != nil && !errors.Is(err, audit.ErrLate) || time.Now().After(end) {
+			t.Fatalf("%d anchored after it hung, %v", sum, err)
+		}
+		sum += n
+	}
+	if n := regionSize(t, l.Reader); n != 8 {
+		t.Errorf("%d leaves", n)
+	}
+	regionVerified(t, l.Reader)
 }
 
 // TestTwoNodesAnchor has two logs on one store anchor the same heads at the same time.

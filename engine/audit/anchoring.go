@@ -41,8 +41,11 @@ type anchorer struct {
 	edge   *edge
 	seen   map[markKey]anchoredHead
 	wrong  map[markKey]bool // logs that were found to be wrong
-	asking chan struct{}    // of one: taken while witnesses are asked
-	idle   chan struct{}    // closed when the goroutine has ended
+	// looking is held by the step that looks for what is to be anchored. One that was left, since the disk hangs, goes on
+	// at some time: until it has ended no other begins.
+	looking sync.Mutex
+	asking  chan struct{} // of one: taken while witnesses are asked
+	idle    chan struct{} // closed when the goroutine has ended
 
 	mu         sync.Mutex
 	figures    AnchorStats
@@ -164,6 +167,10 @@ type candidate struct {
 // anchor anchors the heads of some tenants.
 func (a *anchorer) anchor(ctx context.Context, tenants []tenant.ID) (anchored int, err error) {
 	list, err := seen(ctx, a.l.Reader, func(v View) (list []candidate, err error) {
+		if !a.looking.TryLock() {
+			return nil, ErrLate
+		}
+		defer a.looking.Unlock()
 		if err := a.load(v); err != nil {
 			return nil, err
 		}
